@@ -1,0 +1,93 @@
+#!/bin/sh
+# micropython.sh fetch DIR      puts MicroPython >= 1.25 into DIR and its launcher to build/bin/micropython
+# micropython.sh settrace DIR   builds MicroPython with sys.settrace (line coverage) from source into DIR
+#
+# Where the system's own sources offer a new enough package, that one is installed. Where they do not (Debian 12),
+# Debian 13's binary is unpacked beside its own C library and started by its own dynamic loader: a private
+# apt state below DIR asks the mirror this machine already uses, so nothing under /etc or /var changes.
+set -eu
+cd "$(dirname "$0")/../.."
+MINOR_MIN=25        # 1.25
+RELEASE=trixie      # the first Debian with MicroPython 1.25
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+fail() { echo "micropython: $*" >&2; exit 1; }
+
+new_enough() {      # VERSION, as in 1.25.0+ds-1
+    case $1 in
+        1.*) minor=${1#1.}; [ "${minor%%[!0-9]*}" -ge $MINOR_MIN ] ;;
+        *) false ;;
+    esac
+}
+
+launcher() {        # COMMAND: what the launcher executes; "$here" in it is build/bin
+    mkdir -p build/bin
+    printf '#!/bin/sh\nhere=${0%%/*}\nexec %s "$@"\n' "$1" > build/bin/micropython.new
+    chmod +x build/bin/micropython.new
+    mv build/bin/micropython.new build/bin/micropython
+}
+
+private_apt() {     # DIR: sets APT, an apt-get command whose whole state lies in DIR
+    mkdir -p "$1/lists/partial" "$1/archives/partial"
+    : > "$1/status"     # nothing counts as installed, so apt also fetches the C library
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
+             | grep -v -e '-security' | sort -u | head -n 1)
+    [ -n "$mirror" ] || fail "apt knows no Debian mirror. Run 'apt-get update' and try again."
+    [ -r $KEYRING ] || fail "$KEYRING is missing. Install debian-archive-keyring."
+    for kind in deb deb-src; do
+        echo "$kind [signed-by=$KEYRING] $mirror $RELEASE main"
+    done > "$1/sources.list"
+    APT="apt-get -qq -o Dir::Etc::sourcelist=$1/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=$1/lists
+         -o Dir::State::status=$1/status -o Dir::Cache=$1 -o APT::Sandbox::User=root -o Debug::NoLocking=true"
+    $APT update
+}
+
+fetch() {           # DIR
+    if command -v micropython > /dev/null &&
+       new_enough "$(micropython -c 'import sys; print("%d.%d" % sys.implementation[1][:2])')"; then
+        launcher "$(command -v micropython)"
+        return
+    fi
+    offered=$(apt-cache policy micropython 2> /dev/null | sed -n 's/^ *Candidate: //p')
+    if new_enough "${offered:-none}" && [ "$(id -u)" = 0 ]; then
+        apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends micropython
+        launcher /usr/bin/micropython
+        return
+    fi
+
+    arch=$(dpkg --print-architecture)
+    new=$PWD/$1.new
+    rm -rf "$new"
+    private_apt "$new/apt"
+    $APT -y --no-install-recommends --download-only install micropython ||
+        fail "no MicroPython for $arch in Debian $RELEASE. Install micropython >= 1.$MINOR_MIN yourself and try again."
+    for package in "$new"/apt/archives/*.deb; do
+        dpkg -x "$package" "$new/root"
+    done
+    loader=$(cd "$new/root" && find usr/lib usr/lib64 -name 'ld-linux*.so.?' 2> /dev/null | head -n 1)
+    libraries=$(cd "$new/root" && echo usr/lib/*-linux-gnu*)
+    [ -n "$loader" ] || fail "no dynamic loader found for $arch. This architecture is not supported yet."
+    rm -rf "${1:?}" "$new/apt"
+    mv "$new" "$1"
+    root="\"\$here/../${1#build/}/root"
+    launcher "$root/$loader\" --library-path $root/$libraries\" $root/usr/bin/micropython\""
+}
+
+settrace() {        # DIR
+    new=$PWD/$1.new
+    rm -rf "$new"
+    private_apt "$new/apt"
+    (cd "$new" && $APT source --download-only micropython && dpkg-source --no-check -x micropython_*.dsc src)
+    make -C "$new/src/mpy-cross" -j"$(nproc)"
+    make -C "$new/src/ports/unix" -j"$(nproc)" VARIANT=standard BUILD="$new/out" FROZEN_MANIFEST= \
+        MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_SSL_AXTLS=0 MICROPY_PY_BTREE=0 MICROPY_PY_FFI=1 \
+        MICROPY_PY_JNI=0 CFLAGS_EXTRA=-DMICROPY_PY_SYS_SETTRACE=1
+    rm -rf "${1:?}"
+    mkdir -p "$1.done"
+    mv "$new/out/micropython" "$1.done/"
+    mv "$new/src/extmod" "$1.done/"     # asyncio, which this build does not freeze
+    rm -rf "$new"
+    mv "$1.done" "$1"
+}
+
+"$@"
