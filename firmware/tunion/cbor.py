@@ -1,0 +1,169 @@
+"""The subset of CBOR (RFC 8949) that validators and the back office exchange.
+
+Integers of 64 bits, byte and text strings, arrays, maps, true, false, null; definite lengths, shortest forms,
+map keys in bytewise order (core deterministic encoding, section 4.2.1). One value has one encoding, so a digest
+over bytes is a digest over the value. Whatever else arrives is refused by name: floats, tags, indefinite
+lengths, a longer form than needed, keys twice or out of order, nesting beyond DEPTH_MAX, bytes after the end.
+"""
+
+from tunion.compat import const
+from tunion.record import BadInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tunion.record import Bytes
+
+DEPTH_MAX = const(8)  # ours need 4; a bound keeps a hostile message off the stack
+
+_INT = const(0)
+_NEGATIVE = const(1)
+_BYTES = const(2)
+_TEXT = const(3)
+_ARRAY = const(4)
+_MAP = const(5)
+_SIMPLE = const(7)
+
+
+class BadCbor(BadInput):
+    """Not CBOR, or not this subset. Refuse the message; nothing of it was used."""
+
+
+def encode(value: "Any") -> bytes:
+    """CBOR of ints, bytes, str, list, tuple, dict, bool and None; raises BadInput for anything else."""
+    out = bytearray()
+    _encode(out, value, 0)
+    return bytes(out)
+
+
+def decode(blob: "Bytes") -> "Any":
+    """The one value that `blob` holds, arrays as lists, maps as dicts; raises BadCbor."""
+    value, end = _decode(memoryview(blob), 0, 0)
+    if end != len(blob):
+        raise BadCbor("%d bytes follow the value" % (len(blob) - end))
+    return value
+
+
+def _encode(out: bytearray, value: "Any", depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise BadInput("nested deeper than %d" % DEPTH_MAX)
+    if value is None:
+        out.append(0xF6)
+    elif value is True:
+        out.append(0xF5)
+    elif value is False:
+        out.append(0xF4)
+    elif isinstance(value, int):
+        if value >= 0:
+            _head(out, _INT, value)
+        else:
+            _head(out, _NEGATIVE, -1 - value)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        _head(out, _BYTES, len(value))
+        out.extend(value)
+    elif isinstance(value, str):
+        raw = value.encode()
+        _head(out, _TEXT, len(raw))
+        out.extend(raw)
+    elif isinstance(value, (list, tuple)):
+        _head(out, _ARRAY, len(value))
+        for item in value:
+            _encode(out, item, depth + 1)
+    elif isinstance(value, dict):
+        _head(out, _MAP, len(value))
+        for key, item in sorted((encode(key), item) for key, item in value.items()):
+            out.extend(key)
+            _encode(out, item, depth + 1)
+    else:
+        raise BadInput("CBOR here has no %s" % type(value).__name__)
+
+
+def _head(out: bytearray, major: int, number: int) -> None:
+    major <<= 5
+    if number < 24:
+        out.append(major | number)
+    elif number < 0x100:
+        out.append(major | 24)
+        out.append(number)
+    elif number < 0x10000:
+        out.append(major | 25)
+        out.extend(number.to_bytes(2, "big"))
+    elif number < 0x100000000:
+        out.append(major | 26)
+        out.extend(number.to_bytes(4, "big"))
+    elif number < 0x10000000000000000:
+        out.append(major | 27)
+        out.extend(number.to_bytes(8, "big"))
+    else:
+        raise BadInput("an integer of more than 64 bits")
+
+
+def _decode(blob: memoryview, at: int, depth: int) -> "tuple[Any, int]":
+    if depth > DEPTH_MAX:
+        raise BadCbor("nested deeper than %d" % DEPTH_MAX)
+    if at >= len(blob):
+        raise BadCbor("ends early")
+    major, info = blob[at] >> 5, blob[at] & 31
+    if major == _SIMPLE:
+        if info in (20, 21, 22):
+            return (False, True, None)[info - 20], at + 1
+        raise BadCbor("a float or a simple value of no use here")
+    number, at = _number(blob, at + 1, info)
+    if major == _INT:
+        return number, at
+    if major == _NEGATIVE:
+        return -1 - number, at
+    if major in (_BYTES, _TEXT):
+        if number > len(blob) - at:
+            raise BadCbor("a string ends early")
+        raw = bytes(blob[at : at + number])
+        return raw if major == _BYTES else _text(raw), at + number
+    if number > len(blob) - at:
+        raise BadCbor("more items declared than bytes left")
+    if major == _ARRAY:
+        items = []
+        for _ in range(number):
+            item, at = _decode(blob, at, depth + 1)
+            items.append(item)
+        return items, at
+    if major == _MAP:
+        return _map(blob, at, number, depth)
+    raise BadCbor("a tag")
+
+
+def _map(blob: memoryview, at: int, number: int, depth: int) -> "tuple[dict[Any, Any], int]":
+    pairs = {}
+    previous = b""
+    for _ in range(number):
+        start = at
+        if start < len(blob) and blob[start] >> 5 in (_ARRAY, _MAP):
+            raise BadCbor("a map key that is no int and no string")
+        key, at = _decode(blob, at, depth + 1)
+        raw = bytes(blob[start:at])
+        if raw <= previous:
+            raise BadCbor("map keys twice or out of order")
+        previous = raw
+        pairs[key], at = _decode(blob, at, depth + 1)
+    return pairs, at
+
+
+def _number(blob: memoryview, at: int, info: int) -> "tuple[int, int]":
+    if info < 24:
+        return info, at
+    if info > 27:
+        raise BadCbor("an indefinite length")
+    width = 1 << (info - 24)
+    if width > len(blob) - at:
+        raise BadCbor("ends early")
+    number = int.from_bytes(bytes(blob[at : at + width]), "big")
+    if number < 24 or width > 1 and number >> (4 * width) == 0:
+        raise BadCbor("an integer in a longer form than needed")
+    return number, at + width
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeError:
+        raise BadCbor("a text that is not UTF-8")

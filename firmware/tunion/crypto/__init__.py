@@ -1,0 +1,1 @@
+"""The scheme's cryptography: block ciphers, MACs, key derivation. JT/T 978.6."""

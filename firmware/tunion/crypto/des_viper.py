@@ -1,0 +1,129 @@
+"""DES as native code: the twin of des_plain, same names, same bytes. Importable only where viper compiles.
+
+Viper integers are as wide as the machine, 64 bits on unix and 32 on the boards, so every right shift works on a
+value that was masked to 32 bits, and the mask is built at run time (its literal is no small int on a board).
+"""
+
+from array import array
+
+import micropython
+
+from tunion.crypto.des_tables import PC1, PC2, SP, TURNS
+
+# Words in the machine's own byte order, 2 KB: viper reads them with one load.
+_SP_WORDS = array("I", (int.from_bytes(SP[i : i + 4], "big") for i in range(0, len(SP), 4)))
+_CHOSEN = bytearray(56)
+
+
+@micropython.viper
+def _expand(key: ptr8, schedule: ptr8, chosen: ptr8, pc1: ptr8, pc2: ptr8, turns: ptr8):  # noqa: F821
+    i = 0
+    while i < 56:
+        bit = pc1[i]
+        chosen[i] = (key[bit >> 3] >> (7 - (bit & 7))) & 1
+        i += 1
+    turn = 0
+    while turn < 16:
+        turned = turns[turn]
+        group = 0
+        i = 0
+        while group < 8:
+            six = 0
+            end = i + 6
+            while i < end:
+                bit = pc2[i] + turned
+                if i < 24:
+                    if bit >= 28:
+                        bit -= 28
+                elif bit >= 56:
+                    bit -= 28
+                six = (six << 1) | chosen[bit]
+                i += 1
+            schedule[8 * turn + group] = six
+            group += 1
+        turn += 1
+
+
+@micropython.viper
+def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32):  # noqa: F821
+    low = uint(0xFFFF)  # noqa: F821
+    all32 = (low << 16) | low
+    left = uint((source[0] << 24) | (source[1] << 16) | (source[2] << 8) | source[3]) & all32  # noqa: F821
+    right = uint((source[4] << 24) | (source[5] << 16) | (source[6] << 8) | source[7]) & all32  # noqa: F821
+    m2 = uint(0x3333)  # noqa: F821
+    m2 = (m2 << 16) | m2
+    m1 = uint(0x5555)  # noqa: F821
+    m1 = (m1 << 16) | m1
+    m4 = uint(0x0F0F)  # noqa: F821
+    m4 = (m4 << 16) | m4
+    m8 = uint(0xFF)  # noqa: F821
+    m8 = (m8 << 16) | m8
+    t = ((left >> 4) ^ right) & m4
+    right ^= t
+    left ^= t << 4
+    t = ((left >> 16) ^ right) & low
+    right ^= t
+    left = (left ^ (t << 16)) & all32
+    t = ((right >> 2) ^ left) & m2
+    left ^= t
+    right ^= t << 2
+    t = ((right >> 8) ^ left) & m8
+    left ^= t
+    right ^= t << 8
+    t = ((left >> 1) ^ right) & m1
+    right ^= t
+    left ^= t << 1
+    at = 0
+    step = 8
+    if backward:
+        at = 120
+        step = -8
+    turn = 0
+    while turn < 16:
+        k = at
+        mixed = uint(sp[int(((right & 1) << 5) | (right >> 27)) ^ schedule[k]])  # noqa: F821
+        mixed ^= uint(sp[64 + (int((right >> 23) & 63) ^ schedule[k + 1])])  # noqa: F821
+        mixed ^= uint(sp[128 + (int((right >> 19) & 63) ^ schedule[k + 2])])  # noqa: F821
+        mixed ^= uint(sp[192 + (int((right >> 15) & 63) ^ schedule[k + 3])])  # noqa: F821
+        mixed ^= uint(sp[256 + (int((right >> 11) & 63) ^ schedule[k + 4])])  # noqa: F821
+        mixed ^= uint(sp[320 + (int((right >> 7) & 63) ^ schedule[k + 5])])  # noqa: F821
+        mixed ^= uint(sp[384 + (int((right >> 3) & 63) ^ schedule[k + 6])])  # noqa: F821
+        mixed ^= uint(sp[448 + (int(((right & 31) << 1) | (right >> 31)) ^ schedule[k + 7])])  # noqa: F821
+        t = (left ^ mixed) & all32
+        left = right
+        right = t
+        at += step
+        turn += 1
+    t = left
+    left = right
+    right = t
+    t = ((left >> 1) ^ right) & m1
+    right ^= t
+    left ^= t << 1
+    t = ((right >> 8) ^ left) & m8
+    left ^= t
+    right ^= t << 8
+    t = ((right >> 2) ^ left) & m2
+    left ^= t
+    right ^= t << 2
+    t = ((left >> 16) ^ right) & low
+    right ^= t
+    left = (left ^ (t << 16)) & all32
+    t = ((left >> 4) ^ right) & m4
+    right ^= t
+    left ^= t << 4
+    i = 0
+    while i < 4:
+        target[i] = int(left >> uint(24 - 8 * i)) & 255  # noqa: F821
+        target[4 + i] = int(right >> uint(24 - 8 * i)) & 255  # noqa: F821
+        i += 1
+
+
+def expand_key(key: bytes, schedule: bytearray) -> None:
+    """As des_plain.expand_key."""
+    _expand(key, schedule, _CHOSEN, PC1, PC2, TURNS)
+
+
+def crypt_block(source: bytes, target: bytearray, schedule: bytes, backward: int) -> None:
+    """As des_plain.crypt_block."""
+    _crypt(source, target, schedule, backward, _SP_WORDS)

@@ -1,0 +1,138 @@
+"""The sync messages between a validator and the back office: CBOR arrays inside COSE_Mac0.
+
+Transport is at-least-once; exactly-once comes from the identity (device, epoch, seq) of each entry and from
+`msg_seq`, which numbers messages. Server time travels in each signed answer.
+
+    upload   [proto, device_id, epoch, msg_seq, sent_at_s, clk_q, heap_free, versions{}, records[], events[]]
+    reply    [proto, device_id, epoch, msg_seq, server_time_s, ack[[from, to]...], reject[[seq, code]...],
+              retry_after_s, max_batch, want[], commands[], versions_required{}]
+    refusal  [proto, device_id, epoch, msg_seq, code, msg_seq_stored], signed as a reply is
+"""
+
+from collections import namedtuple
+
+from tunion import cbor
+from tunion.compat import const
+from tunion.record import BadInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PROTO = const(1)
+PATH = "/d/v1/up"
+RECORDS_MAX = const(64)  # in one upload
+UPLOAD_BYTES_MAX = const(16384)  # one envelope; the server refuses a longer body unread
+
+STALE = "stale"  # codes of a refusal: this msg_seq or an older one was stored; go on after msg_seq_stored
+EPOCH = "epoch"  # the device is known, this journal is not: it must be enrolled again
+MALFORMED = "malformed"  # signed by the device, and yet not an upload
+
+Upload = namedtuple(
+    "Upload",
+    (
+        "proto",
+        "device_id",
+        "epoch",
+        "msg_seq",
+        "sent_at_s",
+        "clk_q",
+        "heap_free",
+        "versions",
+        "records",  # entries of kind TAP and AMEND, tunion.wire.tap.to_wire
+        "events",  # entries of kind EVENT
+    ),
+)
+Reply = namedtuple(
+    "Reply",
+    (
+        "proto",
+        "device_id",
+        "epoch",
+        "msg_seq",
+        "server_time_s",
+        "ack",  # [[from, to], ...] inclusive: durably stored, not yet cleared
+        "reject",  # [[seq, code], ...]: refused by name; kept by the device, not sent again unasked
+        "retry_after_s",
+        "max_batch",
+        "want",
+        "commands",
+        "versions_required",
+    ),
+)
+Refusal = namedtuple("Refusal", ("proto", "device_id", "epoch", "msg_seq", "code", "msg_seq_stored"))
+
+_UPLOAD_TYPES = (int, int, int, int, int, int, int, dict, list, list)
+_REPLY_TYPES = (int, int, int, int, int, list, list, int, int, list, list, dict)
+_REFUSAL_TYPES = (int, int, int, int, str, int)
+
+
+def kid(device_id: int) -> bytes:
+    """The key's name in the envelope: the device id, 4 bytes."""
+    return device_id.to_bytes(4, "big")
+
+
+def upload_aad(host: str) -> bytes:
+    """What the MAC of an upload covers beside the payload: an upload for one host is none for another."""
+    return ("POST " + PATH + " " + host).encode()
+
+
+def reply_aad(host: str) -> bytes:
+    """As upload_aad, for the answer: an upload played back is not an answer."""
+    return ("REPLY " + PATH + " " + host).encode()
+
+
+def encode(message: "Upload | Reply | Refusal") -> bytes:
+    """The payload of an envelope."""
+    return cbor.encode(list(message))
+
+
+def open_upload(payload: bytes) -> Upload:
+    """An Upload whose shape is checked; its entries are still bytes. Raises BadInput."""
+    upload = Upload(*_fields(payload, _UPLOAD_TYPES))
+    if len(upload.records) + len(upload.events) > RECORDS_MAX:
+        raise BadInput("an upload carries at most %d entries" % RECORDS_MAX)
+    for entry in upload.records + upload.events:
+        if not isinstance(entry, bytes):
+            raise BadInput("an entry is a byte string")
+    return upload
+
+
+def open_answer(payload: bytes) -> "Reply | Refusal":
+    """A Reply or a Refusal; raises BadInput for anything else."""
+    fields = cbor.decode(payload)
+    if isinstance(fields, list) and len(fields) == len(_REFUSAL_TYPES):
+        return Refusal(*_fields(payload, _REFUSAL_TYPES))
+    reply = Reply(*_fields(payload, _REPLY_TYPES))
+    for pair in reply.ack + reply.reject:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], int):
+            raise BadInput("ack and reject hold pairs")
+    for _, last in reply.ack:
+        if not isinstance(last, int):
+            raise BadInput("an ack range is two sequence numbers")
+    return reply
+
+
+def ranges(seqs: "list[int]") -> "list[list[int]]":
+    """[1, 2, 3, 7] as [[1, 3], [7, 7]]; any order, repeats allowed."""
+    out: list[list[int]] = []
+    for seq in sorted(seqs):
+        if out and seq <= out[-1][1] + 1:
+            out[-1][1] = max(seq, out[-1][1])
+        else:
+            out.append([seq, seq])
+    return out
+
+
+def _fields(payload: bytes, types: "tuple[type, ...]") -> "list[Any]":
+    fields = cbor.decode(payload)
+    if not isinstance(fields, list) or len(fields) != len(types):
+        raise BadInput("not a sync message")
+    for i in range(len(types)):
+        if not isinstance(fields[i], types[i]) or fields[i] is True or fields[i] is False:
+            raise BadInput("field %d of a sync message has another type" % i)
+        if types[i] is int and fields[i] < 0:
+            raise BadInput("field %d of a sync message is negative" % i)
+    if fields[0] != PROTO:
+        raise BadInput("sync protocol %d is spoken here" % PROTO)
+    return fields

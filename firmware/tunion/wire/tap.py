@@ -1,0 +1,181 @@
+"""Journal entries: journaled by the validator, forged by the simulator, read by clearing.
+
+Each entry has a body of BODY_BYTES, big-endian, that begins with kind, version and seq. A tap's body is its claim,
+written before the debit; its outcome is written after. Layout: firmware/docs/journal.md. A changed meaning is a new
+version.
+
+On the wire an entry is its body, a tap's body and outcome, without trailing zero bytes.
+"""
+
+from tunion.bcd import is_bcd
+from tunion.compat import const
+from tunion.record import BadInput, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tunion.record import Bytes
+
+BODY_BYTES = const(96)
+OUTCOME_BYTES = const(8)
+VERSION = const(1)
+
+TAP = const(1)  # kinds
+EVENT = const(2)
+AMEND = const(3)
+
+TAP_V1 = Record(
+    "Tap",
+    BODY_BYTES,
+    (
+        ("kind", "B"),  # TAP
+        ("version", "B"),
+        ("seq", "I"),  # gapless per validator and epoch, from 1: the record's identity
+        ("at_s", "I"),  # since 1970-01-01 UTC; its BCD form went into MAC1 and TAC
+        ("clk_q", "B"),  # 0 never synced, 1 RTC only, 2 synced within 24 h, 3 within 1 h
+        ("type", "B"),  # 06 purchase, 09 compound
+        ("industry", "B"),  # 02 bus, card.md section 7
+        ("card", "10s"),  # application serial number, EF 0x15
+        ("issuer", "8s"),  # issuer identifier, EF 0x15
+        ("city", "2s"),  # of the card, EF 0x17 or 0x15
+        ("card_kind", "B"),
+        ("counter", "H"),  # card's offline counter, before the debit
+        ("balance_fen", "i"),  # true balance before the debit, the overdraft limit taken off
+        ("limit_fen", "T"),
+        ("amount_fen", "I"),  # debited
+        ("list_fen", "T"),  # amount = list - discount
+        ("discount_fen", "T"),
+        ("terminal", "6s"),  # the SAM's number
+        ("terminal_seq", "I"),  # the SAM's counter; may repeat after a torn card
+        ("key_index", "B"),
+        ("key_version", "B"),
+        ("algorithm", "B"),
+        ("fare_id", "H"),
+        ("fare_version", "H"),
+        ("line", "H"),
+        ("stop_in", "H"),  # 0: none
+        ("stop_out", "H"),
+        ("driver", "I"),
+        ("vehicle", "I"),
+        ("reserved", "12s"),  # zero
+    ),
+)
+
+OUTCOME_V1 = Record(
+    "Outcome",
+    OUTCOME_BYTES,
+    (
+        ("code", "B"),  # SETTLED ..., below
+        ("mac2", "B"),  # MAC2_UNCHECKED ..., below
+        ("sw", "H"),  # what the card refused with, else 0
+        ("tac", "4s"),  # the card's proof for the issuer, zero where there is none
+    ),
+)
+
+OPEN = const(0)  # never written: the claim stands alone, the debit may or may not have happened
+SETTLED = const(1)  # the card answered DEBIT
+PROVED = const(2)  # the card answered GET TRANSACTION PROVE later
+VOID = const(3)  # the card refused, or proved that no debit happened
+DISPUTED = const(4)  # debited, and MAC2 does not match
+GREY = const(5)  # 灰记录: nobody will know here; clearing decides
+
+MAC2_UNCHECKED = const(0)
+MAC2_OK = const(1)
+MAC2_WRONG = const(2)
+
+EVENT_V1 = Record(
+    "Event",
+    BODY_BYTES,
+    (
+        ("kind", "B"),  # EVENT
+        ("version", "B"),
+        ("seq", "I"),
+        ("at_s", "I"),
+        ("clk_q", "B"),
+        ("code", "B"),  # BOOT ..., below
+        ("reason", "B"),  # of a refusal: tunion.wire.reason
+        ("card", "10s"),  # zero where no card is meant
+        ("value", "i"),  # what the code says: an sw, seconds, fen
+        ("reserved", "69s"),
+    ),
+)
+
+BOOT = const(1)  # value: claims found open
+REFUSED = const(2)  # value: status word where the card gave one
+CARD_BLOCKED = const(3)  # a denied card was blocked through the SAM
+READER_LOST = const(4)
+READER_BACK = const(5)
+CLOCK_STEP = const(6)  # value: seconds, new minus old
+SAM_LOST = const(7)
+SAM_BACK = const(8)
+
+AMEND_V1 = Record(
+    "Amend",
+    BODY_BYTES,
+    (
+        ("kind", "B"),  # AMEND: a later, better outcome of an earlier tap
+        ("version", "B"),
+        ("seq", "I"),
+        ("at_s", "I"),
+        ("clk_q", "B"),
+        ("of_seq", "I"),  # the tap's seq, same epoch
+        ("outcome", "8s"),  # OUTCOME_V1
+        ("reserved", "73s"),
+    ),
+)
+
+_BODIES = {TAP: TAP_V1, EVENT: EVENT_V1, AMEND: AMEND_V1}
+_OUTCOME_CODES = (SETTLED, PROVED, VOID, DISPUTED, GREY)
+
+
+def to_wire(body: "Bytes", outcome: "Bytes" = b"") -> bytes:
+    """The bytes that travel: body and outcome without trailing zeros."""
+    return (bytes(body) + bytes(outcome)).rstrip(b"\x00")
+
+
+def from_wire(entry: "Bytes") -> "tuple[Any, Any]":
+    """(body, outcome) as TAP_V1, EVENT_V1 or AMEND_V1, and OUTCOME_V1 or None for an event.
+
+    Raises BadInput for whatever no validator would have journaled: unknown kind or version, bytes too many,
+    digits that are none, sums that do not add up.
+    """
+    entry = bytes(entry)
+    if not entry or entry[0] not in _BODIES:
+        raise BadInput("no such kind of entry")
+    kind = entry[0]
+    size = BODY_BYTES + OUTCOME_BYTES if kind == TAP else BODY_BYTES
+    if len(entry) > size or entry[-1] == 0:
+        raise BadInput("an entry of kind %d has at most %d bytes and ends in no zero" % (kind, size))
+    whole = entry + bytes(size - len(entry))
+    body = _BODIES[kind].unpack(whole)
+    if body.version != VERSION or body.seq == 0:
+        raise BadInput("version 1 and a sequence from 1 were expected")
+    if body.reserved != bytes(len(body.reserved)):
+        raise BadInput("reserved bytes are not zero")
+    if body.clk_q > 3:
+        raise BadInput("clk_q is 0 to 3")
+    if kind == EVENT:
+        return body, None
+    outcome = OUTCOME_V1.unpack(whole, BODY_BYTES) if kind == TAP else OUTCOME_V1.unpack(body.outcome)
+    _check_outcome(outcome)
+    if kind == TAP:
+        _check_tap(body)
+    return body, outcome
+
+
+def _check_outcome(outcome: "Any") -> None:
+    if outcome.code not in _OUTCOME_CODES or outcome.mac2 > MAC2_WRONG:
+        raise BadInput("no such outcome")
+    if outcome.code in (VOID, GREY) and outcome.tac != bytes(4):
+        raise BadInput("a tap that is void or grey has no TAC")
+
+
+def _check_tap(tap: "Any") -> None:
+    for field in (tap.card, tap.terminal, tap.city, tap.issuer[:4]):
+        if not is_bcd(field):
+            raise BadInput("card, terminal, city and issuer are BCD")
+    if tap.amount_fen != tap.list_fen - tap.discount_fen:
+        raise BadInput("amount is not list fare less discount")
+    if tap.amount_fen > tap.balance_fen + tap.limit_fen:
+        raise BadInput("amount exceeds what the card could pay")

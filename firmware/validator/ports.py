@@ -1,0 +1,122 @@
+"""What a board must offer the validator. Nothing else of the outside world is reached for.
+
+Drivers raise the exceptions below or those of tunion.card.refusals, never OSError.
+"""
+
+from collections import namedtuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+
+class ReaderLost(Exception):
+    """The reader does not answer: unplugged, its daemon died, its line closed. Call `open` until it returns."""
+
+
+class SamLost(Exception):
+    """The SAM does not answer or is not ours. Refuse cards; call `open` until it returns."""
+
+
+class FlashFault(Exception):
+    """The flash refused: a bit that would have to be set, a page border crossed, a worn block, an I/O error."""
+
+
+class NetLost(Exception):
+    """No connection, or it broke off. Nothing is known about the request; send it again later."""
+
+
+# A card in the field. `uid` tells only "the same card within this tap": many cards show a random one.
+Target = namedtuple("Target", ("uid",))
+
+# One HTTP answer. `retry_after_s` is 0 where the server named none.
+Response = namedtuple("Response", ("status", "retry_after_s", "body"))
+
+# The card as read: what pricing, SAM and journal need of it.
+Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
+
+if TYPE_CHECKING:
+
+    class Reader(Protocol):
+        """The contactless reader."""
+
+        def open(self) -> None:
+            """Find and prepare the reader, again after ReaderLost. Raises ReaderLost."""
+
+        def poll(self, wait_ms: int) -> "Target | None":
+            """A card that came into the field and was activated; None: no card yet. Raises ReaderLost."""
+
+        def transceive(self, apdu: bytes, wait_ms: int) -> bytes:
+            """One APDU and its whole answer, status word included. Raises LinkLost or ReaderLost."""
+
+        def removed(self, wait_ms: int) -> bool:
+            """The card of the last poll has left the field; waits for it at most `wait_ms`. Raises ReaderLost."""
+
+    class Sam(Protocol):
+        """The terminal's half of the proof. `terminal` is its number, 6 bytes BCD; valid after `open`."""
+
+        terminal: bytes
+        key_index: int
+
+        def open(self) -> None:
+            """Reset it and read its number. Raises SamLost, naming what to do."""
+
+        def sign(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> "Any":
+            """INIT SAM FOR PURCHASE: (terminal_seq, mac1). Raises SamLost, CardRefused for a key it lacks."""
+
+        def check(self, mac2: bytes) -> None:
+            """CREDIT SAM FOR PURCHASE, for the last `sign` only. Raises Unproven where MAC2 is wrong."""
+
+        def block_mac(self, card: Identity, challenge: bytes, command: bytes) -> "bytes | None":
+            """The MAC of a secure command, or None where this SAM holds no maintenance key."""
+
+    class Flash(Protocol):
+        """Raw NOR flash. Erase sets a sector to FF, program clears bits and never crosses a page."""
+
+        sector_bytes: int
+        page_bytes: int
+        sectors: int
+
+        def read_into(self, address: int, buffer: "bytearray | memoryview") -> None:
+            """Fill `buffer` from `address`."""
+
+        def program(self, address: int, data: "bytes | bytearray | memoryview") -> None:
+            """Clear bits so that `data` stands at `address`; durable on return. Raises FlashFault."""
+
+        def erase(self, sector: int) -> None:
+            """Set sector number `sector` to FF; durable on return. Raises FlashFault."""
+
+    class Clock(Protocol):
+        """Wall clock and milliseconds. The back office sets it, the tap path only reads it."""
+
+        def now_s(self) -> int:
+            """Seconds since 1970-01-01 UTC."""
+
+        def quality(self) -> int:
+            """clk_q: 0 never synced, 1 RTC only, 2 synced within 24 h, 3 within 1 h."""
+
+        def set(self, now_s: int) -> int:
+            """Step to the server's time; returns seconds, new minus old."""
+
+        def ticks_ms(self) -> int:
+            """Milliseconds that only grow; compare with `since_ms`."""
+
+        def since_ms(self, then_ms: int) -> int:
+            """Milliseconds from an earlier `ticks_ms` to now, across its wrap."""
+
+    class Net(Protocol):
+        """One HTTPS connection to the back office, kept open. Never blocks: `step` does a little and returns."""
+
+        host: str
+
+        def start(self, path: str, body: bytes) -> None:
+            """Begin a POST; drops one that is under way."""
+
+        def step(self) -> "Response | None":
+            """Go on; the answer when it is whole, None before. Raises NetLost."""
+
+    class Panel(Protocol):
+        """What the passenger and the driver see and hear."""
+
+        def show(self, what: str, **details: "int | str") -> None:
+            """One message: "ready", "paid", "refused", "tap_again", "recovered", "fault", "back"."""
