@@ -1,0 +1,67 @@
+"""A network cable that can be pulled: a TCP relay between the validators and the back office."""
+
+import asyncio
+import threading
+
+CHUNK_BYTES = 65536
+
+
+class Cable:
+    """Relays 127.0.0.1:`port` to `target_port`. While pulled, what was connected breaks and nothing new connects."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._plugged = True
+        self._loop = asyncio.new_event_loop()
+        self._flows: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
+        self._thread.start()
+        self._server = self._call(asyncio.start_server(self._relay, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def pull(self) -> None:
+        """Cut every connection; refuse new ones."""
+        self._call(self._cut())
+
+    def plug(self) -> None:
+        """Let connections through again."""
+        self._plugged = True
+
+    def close(self) -> None:
+        """End the relay for good."""
+        self._server.close()
+        self.pull()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work):  # type: ignore[no-untyped-def]
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _cut(self) -> None:
+        self._plugged = False
+        for writer in self._flows:
+            writer.transport.abort()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._plugged:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:  # the back office is down: the validator sees what it would see without a relay
+            writer.transport.abort()
+            return
+        self._flows |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._flows -= {writer, far_writer}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await reader.read(CHUNK_BYTES):
+                writer.write(chunk)
+                await writer.drain()
+        except OSError:  # one side broke off: closing the other tells it
+            writer.transport.abort()
+        else:
+            writer.close()
