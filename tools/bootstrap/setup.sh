@@ -1,5 +1,6 @@
 #!/bin/sh
 # Sets this clone up: system packages, .venv, MicroPython and its WebAssembly build. Run it through `make setup`.
+# With the argument `settrace` also the MicroPython that `make soak` measures coverage with.
 #
 # Every step is skipped while its inputs are unchanged (build/stamps) and may be interrupted anywhere: a stamp is
 # written last, results are moved into place whole. A second run in the same clone waits for the first.
@@ -102,6 +103,9 @@ make_venv() {
     rm -f .venv/whole
     PIP_CONSTRAINT=requirements.lock .venv/bin/pip install --progress-bar off -r requirements.lock
     .venv/bin/pip install --progress-bar off --no-build-isolation --no-deps --editable .
+    # A second copy of the MicroPython stubs, apart from site-packages: the type checker takes it for typeshed.
+    rm -rf build/typings
+    .venv/bin/pip install --no-deps --target build/typings $(grep '^micropython-.*-stubs==' requirements.lock)
     touch .venv/whole
 }
 
@@ -131,6 +135,14 @@ make_wasm() {
 key=$(hash_of tools/wasm/package.json tools/wasm/package-lock.json)
 if ! unchanged wasm "$key" || ! [ -e build/wasm/node_modules ]; then
     step wasm "$key" "installing MicroPython's WebAssembly build, a second interpreter for the tests" make_wasm
+fi
+
+if [ "${1:-}" = settrace ]; then
+    key=$(hash_of $HERE/micropython.sh)
+    if ! unchanged settrace "$key" || ! [ -x build/settrace/micropython ]; then
+        step settrace "$key" "building MicroPython with sys.settrace for line coverage" \
+            sh $HERE/micropython.sh settrace build/settrace
+    fi
 fi
 
 echo "setup: ready (.venv/bin/ykt, build/bin/micropython)"
