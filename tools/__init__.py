@@ -1,0 +1,1 @@
+"""What builds, checks and drives the project from the command line."""

@@ -1,0 +1,107 @@
+"""`ykt firmware build|sizes`: every firmware module through mpy-cross, for each kind of processor.
+
+The result lies in build/firmware/ARCH/ and keeps the folders of firmware/, so it can be copied to a board as it is.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tools.paths import BUILD, FIRMWARE, MPY_CROSS, require
+
+ARCHES = {
+    "x64":        "unix on a PC",
+    "armv6m":     "Cortex-M0+: RP2040",
+    "armv7m":     "Cortex-M3: QEMU's mps2-an385",
+    "armv7emsp":  "Cortex-M4F/M33: STM32F4, RP2350",
+    "xtensawin":  "ESP32, ESP32-S3",
+}
+PORTABLE = ("tunion", "validator")
+BOARDS = {"x64": ("boards/unix",)}      # board code beside the portable folders
+BUDGET = FIRMWARE / "budget.toml"       # [bytes] ARCH = limit of all modules together
+
+
+class CompileFailed(Exception):
+    """mpy-cross refused at least one module. The message holds its words, one refusal per line."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="build|sizes", required=True)
+    for name, help_line in (("build", "compile every module"), ("sizes", "compile, then show bytes per module")):
+        action = actions.add_parser(name, help=help_line)
+        action.add_argument("--arch", choices=ARCHES, action="append", help="only this processor; may be repeated")
+        action.add_argument("--json", action="store_true", help="one object for a program to read")
+
+
+def run(args: argparse.Namespace) -> int:
+    arches = args.arch or list(ARCHES)
+    try:
+        sizes = {arch: build(arch) for arch in arches}
+    except CompileFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    totals = {arch: sum(modules.values()) for arch, modules in sizes.items()}
+    over = over_budget(totals)
+
+    if args.json:
+        print(json.dumps({"modules": sizes, "total": totals, "over_budget": over}))
+    elif args.action == "sizes":
+        print_sizes(sizes, totals)
+    else:
+        for arch in arches:
+            print(f"build/firmware/{arch}: {len(sizes[arch])} modules, {totals[arch]} bytes  ({ARCHES[arch]})")
+    for arch, limit in over.items():
+        print(f"{arch}: {totals[arch]} bytes, the budget in firmware/budget.toml is {limit}", file=sys.stderr)
+    return 1 if over else 0
+
+
+def build(arch: str) -> dict[str, int]:
+    """Compile the firmware for one processor afresh.
+
+    returns  module path without suffix -> bytes of its .mpy
+    raises   CompileFailed after trying every module; NotSetUp without mpy-cross
+    """
+    require(MPY_CROSS)
+    out = BUILD / "firmware" / arch
+    shutil.rmtree(out, ignore_errors=True)
+    modules = [
+        path.relative_to(FIRMWARE)
+        for folder in PORTABLE + BOARDS.get(arch, ())
+        for path in sorted((FIRMWARE / folder).rglob("*.py"))
+    ]
+    with ThreadPoolExecutor() as pool:
+        refusals = [words for words in pool.map(lambda module: cross_compile(module, arch, out), modules) if words]
+    if refusals:
+        raise CompileFailed("\n".join(refusals))
+    return {str(module.with_suffix("")): (out / module.with_suffix(".mpy")).stat().st_size for module in modules}
+
+
+def cross_compile(module: Path, arch: str, out: Path) -> str:
+    """Compile one module; returns mpy-cross's refusal, empty when it had none."""
+    target = out / module.with_suffix(".mpy")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [MPY_CROSS, f"-march={arch}", "-s", str(module), "-o", target, FIRMWARE / module],
+        capture_output=True, text=True,
+    )
+    return f"firmware/{module} ({arch}): {done.stderr.strip()}" if done.returncode else ""
+
+
+def over_budget(totals: dict[str, int]) -> dict[str, int]:
+    """Processors whose firmware exceeds firmware/budget.toml -> their limit in bytes."""
+    limits = tomllib.loads(BUDGET.read_text()).get("bytes", {}) if BUDGET.exists() else {}
+    return {arch: limits[arch] for arch, total in totals.items() if total > limits.get(arch, total)}
+
+
+def print_sizes(sizes: dict[str, dict[str, int]], totals: dict[str, int]) -> None:
+    names = sorted({name for modules in sizes.values() for name in modules})
+    width = max(map(len, names + ["total"]))
+    print(" " * width, *(f"{arch:>10}" for arch in sizes))
+    for name in names:
+        print(f"{name:<{width}}", *(f"{modules.get(name, ''):>10}" for modules in sizes.values()))
+    print(f"{'total':<{width}}", *(f"{total:>10}" for total in totals.values()))
