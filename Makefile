@@ -1,0 +1,37 @@
+# yikatong 一卡通. Logic lies in tools/; this file only names it. Start with `make` or `make help`.
+
+PYTHON_VENV = .venv/bin/python
+YKT = .venv/bin/ykt
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what is missing: system packages, .venv, MicroPython (as root on Debian 12)
+	@sh tools/bootstrap/setup.sh
+
+demo: setup ## the whole system on this machine: taps on real parts, cleared to the fen
+	@$(YKT) demo
+
+test: setup ## lint and every test, one verdict at the end
+	@$(PYTHON_VENV) -m tools.testrun
+
+lint: setup ## ruff, import and dialect guard, strict types, mpy-cross
+	@$(PYTHON_VENV) -m tools.lint
+
+bench: setup ## figures as ratios against a named reference
+	@$(YKT) bench
+
+soak: ## the long checks: line coverage of the firmware, measured in MicroPython
+	@sh tools/bootstrap/setup.sh settrace
+	@$(PYTHON_VENV) -m tools.coverage_mp
+
+build: setup ## compile the firmware for every processor into build/firmware
+	@$(YKT) firmware build
+
+lock: ## resolve pyproject.toml into requirements.lock
+	@sh tools/bootstrap/lock.sh
+
+clean: ## remove everything that make made in this folder
+	rm -rf build .venv
+
+.PHONY: help setup demo test lint bench soak build lock clean
