@@ -3,11 +3,12 @@
 Integers of 64 bits, byte and text strings, arrays, maps, true, false, null; definite lengths, shortest forms,
 map keys in bytewise order (core deterministic encoding, section 4.2.1). One value has one encoding, so a digest
 over bytes is a digest over the value. Whatever else arrives is refused by name: floats, tags, indefinite
-lengths, a longer form than needed, keys twice or out of order, nesting beyond DEPTH_MAX, bytes after the end.
+lengths, a longer form than needed, keys that are no int and no string, keys twice or out of order, nesting beyond
+DEPTH_MAX, bytes after the end.
 """
 
 from tunion.compat import const
-from tunion.record import BadInput
+from tunion.record import BadInput, is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _BYTES = const(2)
 _TEXT = const(3)
 _ARRAY = const(4)
 _MAP = const(5)
+_TAG = const(6)
 _SIMPLE = const(7)
 
 
@@ -63,6 +65,8 @@ def _encode(out: bytearray, value: "Any", depth: int) -> None:
         _head(out, _BYTES, len(value))
         out.extend(value)
     elif isinstance(value, str):
+        if _utf8_bytes(value) < 0:
+            raise BadInput("a text that has no UTF-8")
         raw = value.encode()
         _head(out, _TEXT, len(raw))
         out.extend(raw)
@@ -72,11 +76,18 @@ def _encode(out: bytearray, value: "Any", depth: int) -> None:
             _encode(out, item, depth + 1)
     elif isinstance(value, dict):
         _head(out, _MAP, len(value))
-        for key, item in sorted((encode(key), item) for key, item in value.items()):
+        for key, item in sorted((_key(key), item) for key, item in value.items()):
             out.extend(key)
             _encode(out, item, depth + 1)
     else:
         raise BadInput("CBOR here has no %s" % type(value).__name__)
+
+
+def _key(key: "Any") -> bytes:
+    # True, 1 and 1.0 are one key to a dict and would be three encodings.
+    if not is_int(key) and not isinstance(key, (bytes, str)):
+        raise BadInput("a map key is an int or a string")
+    return encode(key)
 
 
 def _head(out: bytearray, major: int, number: int) -> None:
@@ -109,6 +120,8 @@ def _decode(blob: memoryview, at: int, depth: int) -> "tuple[Any, int]":
         if info in (20, 21, 22):
             return (False, True, None)[info - 20], at + 1
         raise BadCbor("a float or a simple value of no use here")
+    if major == _TAG:
+        raise BadCbor("a tag")
     number, at = _number(blob, at + 1, info)
     if major == _INT:
         return number, at
@@ -127,9 +140,7 @@ def _decode(blob: memoryview, at: int, depth: int) -> "tuple[Any, int]":
             item, at = _decode(blob, at, depth + 1)
             items.append(item)
         return items, at
-    if major == _MAP:
-        return _map(blob, at, number, depth)
-    raise BadCbor("a tag")
+    return _map(blob, at, number, depth)
 
 
 def _map(blob: memoryview, at: int, number: int, depth: int) -> "tuple[dict[Any, Any], int]":
@@ -137,7 +148,7 @@ def _map(blob: memoryview, at: int, number: int, depth: int) -> "tuple[dict[Any,
     previous = b""
     for _ in range(number):
         start = at
-        if start < len(blob) and blob[start] >> 5 in (_ARRAY, _MAP):
+        if start < len(blob) and blob[start] >> 5 >= _ARRAY:
             raise BadCbor("a map key that is no int and no string")
         key, at = _decode(blob, at, depth + 1)
         raw = bytes(blob[start:at])
@@ -152,7 +163,7 @@ def _number(blob: memoryview, at: int, info: int) -> "tuple[int, int]":
     if info < 24:
         return info, at
     if info > 27:
-        raise BadCbor("an indefinite length")
+        raise BadCbor("an indefinite or reserved length")
     width = 1 << (info - 24)
     if width > len(blob) - at:
         raise BadCbor("ends early")
@@ -164,6 +175,23 @@ def _number(blob: memoryview, at: int, info: int) -> "tuple[int, int]":
 
 def _text(raw: bytes) -> str:
     try:
-        return raw.decode()
+        text = raw.decode()
     except UnicodeError:
         raise BadCbor("a text that is not UTF-8")
+    if _utf8_bytes(text) != len(raw):
+        raise BadCbor("a text that is not UTF-8")
+    return text
+
+
+def _utf8_bytes(text: str) -> int:
+    """How long `text` is in UTF-8, -1 where it has none by RFC 3629.
+
+    MicroPython also codes surrogates, numbers beyond 10FFFF, and decodes forms longer than needed.
+    """
+    size = 0
+    for character in text:
+        number = ord(character)
+        if 0xD800 <= number < 0xE000 or number > 0x10FFFF:
+            return -1
+        size += 1 if number < 0x80 else 2 if number < 0x800 else 3 if number < 0x10000 else 4
+    return size

