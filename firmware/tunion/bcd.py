@@ -17,7 +17,8 @@ _DAY_S = const(86400)
 
 def from_digits(digits: str) -> bytes:
     """"1234" is 12 34. An odd count or a stranger raises BadInput."""
-    if len(digits) % 2 or not digits.isdigit():
+    # Not isdigit: CPython's knows the digits of every script, MicroPython's only these ten.
+    if len(digits) % 2 or not all("0" <= digit <= "9" for digit in digits):
         raise BadInput("BCD takes an even number of digits")
     return bytes(16 * (ord(digits[i]) - 48) + ord(digits[i + 1]) - 48 for i in range(0, len(digits), 2))
 
@@ -38,8 +39,8 @@ def to_digits(raw: "Bytes") -> str:
 
 
 def to_int(raw: "Bytes") -> int:
-    """12 34 is 1234; raises BadInput where a half byte is no digit."""
-    return int(to_digits(raw))
+    """12 34 is 1234, no bytes are 0; raises BadInput where a half byte is no digit."""
+    return int("0" + to_digits(raw))
 
 
 def stamp(at_s: int) -> bytes:
