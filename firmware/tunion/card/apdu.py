@@ -50,9 +50,19 @@ class Command:
         self.refusals = refusals or {}
 
     def encode(
-        self, raw: bytes = b"", p1: "int | None" = None, p2: "int | None" = None, le: "int | None" = None, **values: "Any"
+        self,
+        raw: bytes = b"",
+        p1: "int | None" = None,
+        p2: "int | None" = None,
+        le: "int | None" = None,
+        **values: "Any",
     ) -> bytes:
-        """The APDU. Data come from `values` where the command declares a record, else from `raw`."""
+        """The APDU. Data come from `values` where the command declares a record, else from `raw`.
+
+        Raises BadInput for values that do not fit the record, and for what this command has no place for.
+        """
+        if raw if self.data else values:
+            raise BadInput("%s takes %s" % (self.name, "no raw data" if self.data else "raw data only"))
         head = self.head[:2] + bytes((self.head[2] if p1 is None else p1, self.head[3] if p2 is None else p2))
         body = self.data.pack(**values) if self.data else raw
         if len(body) > 255:

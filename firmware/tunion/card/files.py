@@ -82,7 +82,10 @@ READ_RECORD = Command("READ RECORD", head=b"\x00\xb2\x00\x00", le=0, refusals={0
 
 
 def public_file(fci: "Bytes") -> "Any":
-    """File 15h as PUBLIC from the answer to SELECT, tag 9F0C; None where the card left it out."""
+    """File 15h as PUBLIC from the answer to SELECT, tag 9F0C; None where the card left it out.
+
+    Raises BadInput where the answer is no TLV.
+    """
     found = tlv_find(fci, (0x6F, 0xA5, 0x9F0C))
     if found is None or len(found) < PUBLIC.size:
         return None
@@ -113,6 +116,8 @@ def tlv_find(blob: "Bytes", path: "tuple[int, ...]") -> "bytes | None":
             if length == 0x81 and at < len(value):
                 length = value[at]
                 at += 1
+            elif length > 0x7F:
+                raise BadInput("tag %X has a length no short APDU can hold" % tag)
             if length > len(value) - at:
                 raise BadInput("tag %X runs past the end" % tag)
             if tag == wanted:

@@ -13,6 +13,7 @@ _INITIALIZE_REFUSALS: "dict[int, Any]" = {
     0x9402: CounterSpent,
     0x9403: NoKey,
     0x6283: Blocked,
+    0x6284: Blocked,
     0x6A81: Blocked,
     0x9303: Blocked,
     0x6985: Blocked,
