@@ -20,7 +20,7 @@ def expand_key(key: bytes, schedule: bytearray) -> None:
             schedule[8 * turn + group] = six
 
 
-def crypt_block(source: bytes, target: bytearray, schedule: bytes, backward: int) -> None:
+def crypt_block(source: bytes, target: bytearray, schedule: bytearray, backward: int) -> None:
     """Encrypt (`backward` 0) or decrypt (1) the 8 bytes of `source` into `target`."""
     left = int.from_bytes(source[:4], "big")
     right = int.from_bytes(source[4:8], "big")

@@ -3,6 +3,7 @@
 Viper integers are as wide as the machine, 64 bits on unix and 32 on the boards, so every right shift works on a
 value that was masked to 32 bits, and the mask is built at run time (its literal is no small int on a board).
 """
+# ruff: noqa: F821 - ptr8, ptr32 and uint are viper's own names
 
 from array import array
 
@@ -16,7 +17,7 @@ _CHOSEN = bytearray(56)
 
 
 @micropython.viper
-def _expand(key: ptr8, schedule: ptr8, chosen: ptr8, pc1: ptr8, pc2: ptr8, turns: ptr8):  # noqa: F821
+def _expand(key: ptr8, schedule: ptr8, chosen: ptr8, pc1: ptr8, pc2: ptr8, turns: ptr8):
     i = 0
     while i < 56:
         bit = pc1[i]
@@ -45,18 +46,18 @@ def _expand(key: ptr8, schedule: ptr8, chosen: ptr8, pc1: ptr8, pc2: ptr8, turns
 
 
 @micropython.viper
-def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32):  # noqa: F821
-    low = uint(0xFFFF)  # noqa: F821
+def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32):
+    low = uint(0xFFFF)
     all32 = (low << 16) | low
-    left = uint((source[0] << 24) | (source[1] << 16) | (source[2] << 8) | source[3]) & all32  # noqa: F821
-    right = uint((source[4] << 24) | (source[5] << 16) | (source[6] << 8) | source[7]) & all32  # noqa: F821
-    m2 = uint(0x3333)  # noqa: F821
+    left = uint((source[0] << 24) | (source[1] << 16) | (source[2] << 8) | source[3]) & all32
+    right = uint((source[4] << 24) | (source[5] << 16) | (source[6] << 8) | source[7]) & all32
+    m2 = uint(0x3333)
     m2 = (m2 << 16) | m2
-    m1 = uint(0x5555)  # noqa: F821
+    m1 = uint(0x5555)
     m1 = (m1 << 16) | m1
-    m4 = uint(0x0F0F)  # noqa: F821
+    m4 = uint(0x0F0F)
     m4 = (m4 << 16) | m4
-    m8 = uint(0xFF)  # noqa: F821
+    m8 = uint(0xFF)
     m8 = (m8 << 16) | m8
     t = ((left >> 4) ^ right) & m4
     right ^= t
@@ -80,15 +81,14 @@ def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32)
         step = -8
     turn = 0
     while turn < 16:
-        k = at
-        mixed = uint(sp[int(((right & 1) << 5) | (right >> 27)) ^ schedule[k]])  # noqa: F821
-        mixed ^= uint(sp[64 + (int((right >> 23) & 63) ^ schedule[k + 1])])  # noqa: F821
-        mixed ^= uint(sp[128 + (int((right >> 19) & 63) ^ schedule[k + 2])])  # noqa: F821
-        mixed ^= uint(sp[192 + (int((right >> 15) & 63) ^ schedule[k + 3])])  # noqa: F821
-        mixed ^= uint(sp[256 + (int((right >> 11) & 63) ^ schedule[k + 4])])  # noqa: F821
-        mixed ^= uint(sp[320 + (int((right >> 7) & 63) ^ schedule[k + 5])])  # noqa: F821
-        mixed ^= uint(sp[384 + (int((right >> 3) & 63) ^ schedule[k + 6])])  # noqa: F821
-        mixed ^= uint(sp[448 + (int(((right & 31) << 1) | (right >> 31)) ^ schedule[k + 7])])  # noqa: F821
+        mixed = uint(sp[int(((right & 1) << 5) | (right >> 27)) ^ schedule[at]])
+        mixed ^= uint(sp[64 + (int((right >> 23) & 63) ^ schedule[at + 1])])
+        mixed ^= uint(sp[128 + (int((right >> 19) & 63) ^ schedule[at + 2])])
+        mixed ^= uint(sp[192 + (int((right >> 15) & 63) ^ schedule[at + 3])])
+        mixed ^= uint(sp[256 + (int((right >> 11) & 63) ^ schedule[at + 4])])
+        mixed ^= uint(sp[320 + (int((right >> 7) & 63) ^ schedule[at + 5])])
+        mixed ^= uint(sp[384 + (int((right >> 3) & 63) ^ schedule[at + 6])])
+        mixed ^= uint(sp[448 + (int(((right & 31) << 1) | (right >> 31)) ^ schedule[at + 7])])
         t = (left ^ mixed) & all32
         left = right
         right = t
@@ -114,8 +114,8 @@ def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32)
     left ^= t << 4
     i = 0
     while i < 4:
-        target[i] = int(left >> uint(24 - 8 * i)) & 255  # noqa: F821
-        target[4 + i] = int(right >> uint(24 - 8 * i)) & 255  # noqa: F821
+        target[i] = int(left >> uint(24 - 8 * i)) & 255
+        target[4 + i] = int(right >> uint(24 - 8 * i)) & 255
         i += 1
 
 
@@ -124,6 +124,6 @@ def expand_key(key: bytes, schedule: bytearray) -> None:
     _expand(key, schedule, _CHOSEN, PC1, PC2, TURNS)
 
 
-def crypt_block(source: bytes, target: bytearray, schedule: bytes, backward: int) -> None:
+def crypt_block(source: bytes, target: bytearray, schedule: bytearray, backward: int) -> None:
     """As des_plain.crypt_block."""
     _crypt(source, target, schedule, backward, _SP_WORDS)

@@ -14,6 +14,10 @@ PURCHASE = 0x06  # transaction types of the e-purse, log file 18h
 COMPOUND = 0x09
 LOAD = 0x02
 
+# What each session key is made of, before encryption under the card's key.
+PURCHASE_SESSION = Record("PurchaseSession", 8, (("random", "4s"), ("counter", "H"), ("terminal_low", "H")))
+LOAD_SESSION = Record("LoadSession", 8, (("random", "4s"), ("counter", "H"), ("constant", "H")))
+
 # What each proof covers. `at` is BCD YYYYMMDDhhmmss, China Standard Time, the bytes the terminal sent.
 PURCHASE_MAC1 = Record("PurchaseMac1", 18, (("amount_fen", "I"), ("type", "B"), ("terminal", "6s"), ("at", "7s")))
 PURCHASE_MAC2 = Record("PurchaseMac2", 4, (("amount_fen", "I"),))
@@ -54,6 +58,8 @@ class TripleDesSuite:
         """8 bytes: the halves xored; a key of 8 bytes is used as it is."""
         if len(card_key) == 8:
             return card_key
+        if len(card_key) != 16:
+            raise BadInput("a TAC key has 16 bytes, or 8")
         return bytes(card_key[i] ^ card_key[i + 8] for i in range(8))
 
     def mac(self, key: bytes, message: bytes) -> bytes:
@@ -119,14 +125,13 @@ def purchase_session(suite: "Suite", card_key: bytes, random: bytes, counter: in
     counter       the card's offline counter before the purchase, 0..0xFFFF
     terminal_seq  the SAM's transaction counter; its low 2 bytes count
     """
-    return suite.session_key(
-        card_key, random + counter.to_bytes(2, "big") + (terminal_seq & 0xFFFF).to_bytes(2, "big")
-    )
+    block = PURCHASE_SESSION.pack(random=random, counter=counter, terminal_low=terminal_seq & 0xFFFF)
+    return suite.session_key(card_key, block)
 
 
 def load_session(suite: "Suite", card_key: bytes, random: bytes, counter: int) -> bytes:
     """The session key of one load: online counter, and 8000 where a purchase has the terminal's."""
-    return suite.session_key(card_key, random + counter.to_bytes(2, "big") + b"\x80\x00")
+    return suite.session_key(card_key, LOAD_SESSION.pack(random=random, counter=counter, constant=0x8000))
 
 
 def _complement(block: bytes) -> bytes:

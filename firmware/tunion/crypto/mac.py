@@ -42,6 +42,8 @@ def retail_mac_block(key: bytes, blocks: bytes, start: bytes) -> bytes:
     blocks  already padded, a multiple of 8 bytes
     start   8 bytes, the challenge and zeros in secure messaging
     """
+    if len(key) not in (8, 16):
+        raise BadInput("a key of the retail MAC has 16 bytes, or 8")
     left = Des(key[:8])
     value = chain(left, blocks, start)
     if len(key) == 8:
@@ -50,7 +52,7 @@ def retail_mac_block(key: bytes, blocks: bytes, start: bytes) -> bytes:
 
 
 def maintenance_mac(key: bytes, challenge: bytes, command: bytes) -> bytes:
-    """4 bytes over a secure command, as APPLICATION BLOCK carries it. JT/T 978.2, `transactions` 6.4 of our notes.
+    """4 bytes over a secure command, as APPLICATION BLOCK carries it. JT/T 978.2.
 
     key        DAMK of the card, 16 bytes (8: the single-length variant)
     challenge  what GET CHALLENGE returned; its first 4 bytes count
