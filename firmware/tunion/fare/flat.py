@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 from tunion.money import after_discount_fen
-from tunion.record import BadInput
+from tunion.record import BadInput, is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ class FlatFare:
     """
 
     def __init__(self, fare_id: int, version: int, fare_fen: int, discounts: "dict[int, int]") -> None:
-        if not 0 < fare_fen <= 0xFFFFFF:
+        if not _within(fare_id, 0, 0xFFFF) or not _within(version, 0, 0xFFFF):
+            raise BadInput("a fare table's id and version are 0 to 65535")
+        if not _within(fare_fen, 1, 0xFFFFFF):
             raise BadInput("a flat fare is 1 to 16777215 fen")
         for kind, permille in discounts.items():
-            if not 0 <= permille < 1000 or after_discount_fen(fare_fen, permille) < 1:
+            if not _within(kind, 0, 0xFF) or not _within(permille, 0, 999):
+                raise BadInput("a discount is a card kind, 0 to 255, and its permille, 0 to 999")
+            if after_discount_fen(fare_fen, permille) < 1:
                 raise BadInput("the discount of card kind %d leaves less than 1 fen" % kind)
         self.fare_id = fare_id
         self.version = version
@@ -51,7 +55,15 @@ class FlatFare:
 def from_map(table: "dict[str, Any]") -> FlatFare:
     """The inverse of to_map; raises BadInput for a table of another shape."""
     try:
-        discounts = {kind: permille for kind, permille in table["discounts"]}
-        return FlatFare(table["fare_id"], table["version"], table["fare_fen"], discounts)
-    except (KeyError, TypeError) as problem:
+        pairs = [(kind, permille) for kind, permille in table["discounts"]]
+        discounts = dict(pairs)
+        fare_id, version, fare_fen = table["fare_id"], table["version"], table["fare_fen"]
+    except (KeyError, TypeError, ValueError) as problem:
         raise BadInput("not a flat fare table: %r" % problem)
+    if len(discounts) != len(pairs):
+        raise BadInput("a card kind has two discounts")
+    return FlatFare(fare_id, version, fare_fen, discounts)
+
+
+def _within(value: "Any", low: int, high: int) -> bool:
+    return is_int(value) and low <= value <= high
