@@ -13,7 +13,7 @@ from collections import namedtuple
 
 from tunion import cbor
 from tunion.compat import const
-from tunion.record import BadInput
+from tunion.record import BadInput, is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ PROTO = const(1)
 PATH = "/d/v1/up"
 RECORDS_MAX = const(64)  # in one upload
 UPLOAD_BYTES_MAX = const(16384)  # one envelope; the server refuses a longer body unread
+_NUMBER_MAX = 0xFFFFFFFF  # of every number in a message: ids, sequences and seconds have 32 bits
 
 STALE = "stale"  # codes of a refusal: this msg_seq or an older one was stored; go on after msg_seq_stored
 EPOCH = "epoch"  # the device is known, this journal is not: it must be enrolled again
@@ -89,7 +90,7 @@ def encode(message: "Upload | Reply | Refusal") -> bytes:
 
 def open_upload(payload: bytes) -> Upload:
     """An Upload whose shape is checked; its entries are still bytes. Raises BadInput."""
-    upload = Upload(*_fields(payload, _UPLOAD_TYPES))
+    upload = Upload(*_checked(cbor.decode(payload), _UPLOAD_TYPES))
     if len(upload.records) + len(upload.events) > RECORDS_MAX:
         raise BadInput("an upload carries at most %d entries" % RECORDS_MAX)
     for entry in upload.records + upload.events:
@@ -102,14 +103,17 @@ def open_answer(payload: bytes) -> "Reply | Refusal":
     """A Reply or a Refusal; raises BadInput for anything else."""
     fields = cbor.decode(payload)
     if isinstance(fields, list) and len(fields) == len(_REFUSAL_TYPES):
-        return Refusal(*_fields(payload, _REFUSAL_TYPES))
-    reply = Reply(*_fields(payload, _REPLY_TYPES))
+        return Refusal(*_checked(fields, _REFUSAL_TYPES))
+    reply = Reply(*_checked(fields, _REPLY_TYPES))
     for pair in reply.ack + reply.reject:
-        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], int):
+        if not isinstance(pair, list) or len(pair) != 2 or not _is_number(pair[0]):
             raise BadInput("ack and reject hold pairs")
-    for _, last in reply.ack:
-        if not isinstance(last, int):
-            raise BadInput("an ack range is two sequence numbers")
+    for first, last in reply.ack:
+        if not _is_number(last) or last < first:
+            raise BadInput("an ack range is two sequence numbers, the first of them no larger")
+    for _, code in reply.reject:
+        if not isinstance(code, str):
+            raise BadInput("a reject names its code")
     return reply
 
 
@@ -124,15 +128,19 @@ def ranges(seqs: "list[int]") -> "list[list[int]]":
     return out
 
 
-def _fields(payload: bytes, types: "tuple[type, ...]") -> "list[Any]":
-    fields = cbor.decode(payload)
+def _checked(fields: "Any", types: "tuple[type, ...]") -> "list[Any]":
     if not isinstance(fields, list) or len(fields) != len(types):
         raise BadInput("not a sync message")
     for i in range(len(types)):
-        if not isinstance(fields[i], types[i]) or fields[i] is True or fields[i] is False:
+        if types[i] is int:
+            if not _is_number(fields[i]):
+                raise BadInput("field %d of a sync message is no number of 32 bits" % i)
+        elif not isinstance(fields[i], types[i]):
             raise BadInput("field %d of a sync message has another type" % i)
-        if types[i] is int and fields[i] < 0:
-            raise BadInput("field %d of a sync message is negative" % i)
     if fields[0] != PROTO:
         raise BadInput("sync protocol %d is spoken here" % PROTO)
     return fields
+
+
+def _is_number(value: "Any") -> bool:
+    return is_int(value) and 0 <= value <= _NUMBER_MAX

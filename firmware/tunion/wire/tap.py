@@ -35,7 +35,7 @@ TAP_V1 = Record(
         ("at_s", "I"),  # since 1970-01-01 UTC; its BCD form went into MAC1 and TAC
         ("clk_q", "B"),  # 0 never synced, 1 RTC only, 2 synced within 24 h, 3 within 1 h
         ("type", "B"),  # 06 purchase, 09 compound
-        ("industry", "B"),  # 02 bus, card.md section 7
+        ("industry", "B"),  # 02 bus: industry of trip history, EF 0x1E
         ("card", "10s"),  # application serial number, EF 0x15
         ("issuer", "8s"),  # issuer identifier, EF 0x15
         ("city", "2s"),  # of the card, EF 0x17 or 0x15
@@ -126,6 +126,7 @@ AMEND_V1 = Record(
 )
 
 _BODIES = {TAP: TAP_V1, EVENT: EVENT_V1, AMEND: AMEND_V1}
+_TYPES = (0x06, 0x09)  # purchase, compound
 _OUTCOME_CODES = (SETTLED, PROVED, VOID, DISPUTED, GREY)
 
 
@@ -161,6 +162,8 @@ def from_wire(entry: "Bytes") -> "tuple[Any, Any]":
     _check_outcome(outcome)
     if kind == TAP:
         _check_tap(body)
+    elif not 0 < body.of_seq < body.seq:
+        raise BadInput("an amendment names an earlier tap")
     return body, outcome
 
 
@@ -175,6 +178,8 @@ def _check_tap(tap: "Any") -> None:
     for field in (tap.card, tap.terminal, tap.city, tap.issuer[:4]):
         if not is_bcd(field):
             raise BadInput("card, terminal, city and issuer are BCD")
+    if tap.type not in _TYPES or (tap.type == _TYPES[0] and tap.amount_fen == 0):
+        raise BadInput("a tap is a purchase of at least 1 fen or a compound purchase")
     if tap.amount_fen != tap.list_fen - tap.discount_fen:
         raise BadInput("amount is not list fare less discount")
     if tap.amount_fen > tap.balance_fen + tap.limit_fen:
