@@ -33,13 +33,14 @@ def hmac_sha256(key: "Bytes", message: "Bytes") -> bytes:
     inner.update(message)
     outer = sha256(bytes(byte ^ 0x5C for byte in padded))
     outer.update(inner.digest())
-    return outer.digest()
+    mac: bytes = outer.digest()
+    return mac
 
 
 def same(left: "Bytes", right: "Bytes") -> bool:
     """Equality in a time that does not tell where two MACs differ."""
     different = len(left) ^ len(right)
-    for a, b in zip(left, right):  # noqa: B905 - MicroPython's zip has no strict; lengths are compared above
+    for a, b in zip(left, right):  # lengths are compared above
         different |= a ^ b
     return different == 0
 

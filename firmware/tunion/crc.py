@@ -9,4 +9,5 @@ if TYPE_CHECKING:
 
 def crc32(data: "Bytes") -> int:
     """0..0xFFFFFFFF over `data`. Source: ISO/IEC 8802-3, reflected, initial and final 0xFFFFFFFF."""
-    return _crc32(data) & 0xFFFFFFFF
+    crc: int = _crc32(data)
+    return crc & 0xFFFFFFFF
