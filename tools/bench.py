@@ -1,0 +1,74 @@
+"""`ykt bench [NAME ...]`: figures as ratios against a named reference, measured in the same run.
+
+A benchmark is a function without arguments that returns `Figure`s. With --json each is one object a line:
+name, value, unit, reference, reference_value, ratio, goal, met.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+
+# name -> (module in tools, function). Only the one asked for is imported.
+BENCHMARKS = {
+    "tap.flat": ("tools.benches.tap", "flat"),
+    "firmware.size": ("tools.benches.size", "firmware_size"),
+    "firmware.heap": ("tools.benches.heap", "firmware_heap"),
+    "tac.verify": ("tools.benches.tac", "tac_verify"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured value beside its reference. `goal` bounds the ratio from above; None: nobody has set one."""
+
+    name: str
+    value: float
+    unit: str
+    reference: str
+    reference_value: float
+    goal: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """value / reference_value."""
+        return self.value / self.reference_value
+
+    @property
+    def met(self) -> bool | None:
+        """The ratio is within the goal; None without one."""
+        return None if self.goal is None else self.ratio <= self.goal
+
+    def as_object(self) -> dict[str, object]:
+        """What --json prints."""
+        return {**dataclasses.asdict(self), "ratio": round(self.ratio, 4), "met": self.met}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `ykt bench`."""
+    parser.add_argument("name", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--json", action="store_true", help="one object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print; 1 when a goal is missed."""
+    figures = []
+    for name in args.name or BENCHMARKS:
+        module, function = BENCHMARKS[name]
+        print(f"{name} …", file=sys.stderr, flush=True)
+        for figure in getattr(importlib.import_module(module), function)():
+            figures.append(figure)
+            print(json.dumps(figure.as_object()) if args.json else _words(figure), flush=True)
+    missed = [figure.name for figure in figures if figure.met is False]
+    if missed:
+        print(f"ykt bench: goal missed: {', '.join(missed)}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _words(figure: Figure) -> str:
+    goal = "" if figure.goal is None else f"  goal <= {figure.goal:g}: {'met' if figure.met else 'MISSED'}"
+    return (
+        f"{figure.name:<24} {figure.value:>12.3f} {figure.unit:<6} {figure.ratio:>9.4f} x "
+        f"{figure.reference} ({figure.reference_value:.3f} {figure.unit}){goal}"
+    )
