@@ -40,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
 
     args = parser.parse_args(argv)
     try:
-        return modules[args.command].run(args)
+        code = modules[args.command].run(args)
+        sys.stdout.flush()
+        return code
     except NotSetUp as missing:
         print(f"ykt {args.command}: {missing}", file=sys.stderr)
         return 1
