@@ -6,7 +6,6 @@ compiler sees (a match statement, [*a, b]) is left to mpy-cross unless its own w
 
 import ast
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,8 @@ from typing import NamedTuple
 from tools.paths import ROOT
 
 OURS = {"tunion", "validator", "boards", "simulator", "backoffice", "hil_tests", "tools"}
+
+FOLDERS = ("firmware", "simulator", "backoffice", "hil_tests", "tools")
 
 # Folder -> packages of ours it may import. The longest matching folder counts.
 MAY_IMPORT = {
@@ -175,13 +176,9 @@ def _below(path: PurePosixPath, folders: tuple[str, ...]) -> bool:
 
 
 def check_repository(root: Path = ROOT) -> list[Finding]:
-    """Findings in every Python file git knows or would add."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "*.py"],
-        cwd=root, check=True, capture_output=True, text=True,
-    ).stdout
-    paths = sorted(PurePosixPath(name) for name in listed.split("\0") if name)
-    return [finding for path in paths if (root / path).exists() for finding in check(path, (root / path).read_text())]
+    """Findings in every Python file of our folders."""
+    paths = sorted(path for folder in FOLDERS for path in (root / folder).rglob("*.py"))
+    return [finding for path in paths for finding in check(PurePosixPath(path.relative_to(root)), path.read_text())]
 
 
 def main() -> int:
