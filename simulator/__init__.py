@@ -1,0 +1,1 @@
+"""Cards, SAMs and readers in software, which refuse what real ones refuse."""
