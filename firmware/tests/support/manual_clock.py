@@ -1,0 +1,31 @@
+"""A clock that stands still until the test moves it."""
+
+
+class ManualClock:
+    """The Clock port. `sleep_ms` is the test's own hand on it."""
+
+    def __init__(self, now_s=1748740200, quality=3):
+        self._now_s = now_s
+        self._ticks_ms = 0
+        self.clk_q = quality
+
+    def now_s(self):
+        return self._now_s + self._ticks_ms // 1000
+
+    def quality(self):
+        return self.clk_q
+
+    def set(self, now_s):
+        step_s = now_s - self.now_s()
+        self._now_s += step_s
+        self.clk_q = 3
+        return step_s
+
+    def ticks_ms(self):
+        return self._ticks_ms
+
+    def since_ms(self, then_ms):
+        return self._ticks_ms - then_ms
+
+    def sleep_ms(self, wait_ms):
+        self._ticks_ms += wait_ms

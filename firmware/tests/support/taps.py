@@ -1,0 +1,35 @@
+"""Taps as the tap path claims them, for tests that are not about cards. The card numbers are invented."""
+
+from tunion.bcd import from_digits
+
+
+def fields(number=0, amount_fen=200, counter=18, terminal_seq=100):
+    """The fields of Journal.claim for invented card `number`."""
+    return dict(
+        at_s=1748740200,
+        clk_q=3,
+        type=6,
+        industry=2,
+        card=from_digits("0310499900%010d" % number),
+        issuer=b"\x04\x02\x61\x10\xff\xff\xff\xff",
+        city=b"\x61\x10",
+        card_kind=1,
+        counter=counter,
+        balance_fen=5000,
+        limit_fen=0,
+        amount_fen=amount_fen,
+        list_fen=amount_fen,
+        discount_fen=0,
+        terminal=b"\x61\x10\x00\x00\x00\x42",
+        terminal_seq=terminal_seq,
+        key_index=1,
+        key_version=1,
+        algorithm=0,
+        fare_id=1,
+        fare_version=1,
+        line=11,
+        stop_in=0,
+        stop_out=0,
+        driver=7,
+        vehicle=9,
+    )
