@@ -1,0 +1,82 @@
+"""Riders with cards: who is out today, with what on the card. Made-up people, made-up keys, from a seed."""
+
+import random
+from dataclasses import dataclass, field
+
+from simulator.card import SimCard
+from simulator.image import CardImage
+from simulator.personalise import TEST_MASTERS, card_image
+from tunion.bcd import from_digits
+from tunion.card.files import ORDINARY, SENIOR, STUDENT
+
+KIND_WORDS = {ORDINARY: ("普通", "ordinary"), STUDENT: ("学生", "student"), SENIOR: ("老人", "senior")}
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """A city card company as its cards name it."""
+
+    org: str                # code in the back office's registry
+    identifier: bytes       # 8 bytes, file 15h
+    prefix: str             # first 8 digits of its card numbers
+    city: bytes
+    province: bytes = b"\x61\x00"
+
+
+# Codes of two real cities; the companies behind them are samples.
+ISSUERS = (
+    Issuer("SAMPLE-NN", bytes.fromhex("04026110FFFFFFFF"), "31048400", b"\x61\x10"),
+    Issuer("SAMPLE-LZ", bytes.fromhex("04036140FFFFFFFF"), "31048401", b"\x61\x40"),
+)
+
+
+@dataclass
+class Rider:
+    """One rider. `card` lives through the whole scenario; what left it is `spent_fen`."""
+
+    number: int
+    issuer: Issuer
+    kind: int
+    card: SimCard
+    started_fen: int
+    taps: list[str] = field(default_factory=list)       # what the panel said, in order
+
+    @property
+    def serial(self) -> bytes:
+        """Application serial number, 10 bytes BCD."""
+        return self.card.image.serial
+
+    @property
+    def spent_fen(self) -> int:
+        """What left the card since the morning: the truth that clearing is held against."""
+        return self.started_fen - self.card.image.balance_fen
+
+
+def riders(count: int, seed: int, *, poor: int, expired: int) -> list[Rider]:
+    """`count` riders: of each six, four ordinary, a student, a senior; issuers in turn.
+
+    poor     the number of the one with too little money
+    expired  the number of the one whose card is out of date
+    """
+    chance = random.Random(seed)
+    return [_rider(number, chance, number == poor, number == expired) for number in range(count)]
+
+
+def _rider(number: int, chance: random.Random, poor: bool, expired: bool) -> Rider:
+    balance_fen = 50 if poor else 100 * chance.randrange(10, 91)
+    issuer = ISSUERS[number % len(ISSUERS)]
+    kind = {4: STUDENT, 5: SENIOR}.get(number % 6, ORDINARY)
+    image: CardImage = card_image(
+        TEST_MASTERS,
+        issuer.identifier,
+        from_digits(f"0{issuer.prefix}{number + 1:011d}"),
+        city=issuer.city,
+        province=issuer.province,
+        start=from_digits("20240101"),
+        expiry=from_digits("20241231" if expired else "20351231"),
+        kind=kind,
+        balance_fen=balance_fen,
+        uid=chance.randbytes(4) if number % 2 else None,
+    )
+    image.offline_counter = chance.randrange(0, 500)
+    return Rider(number, issuer, kind, SimCard(image), balance_fen)
