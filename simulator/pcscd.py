@@ -1,0 +1,235 @@
+"""A real pcscd with the virtual reader driver, of our own: on free ports and, where allowed, in a mount namespace.
+
+The daemon's socket path is compiled in. With a mount namespace each of us has its own /run/pcscd, so that two
+clones side by side do not meet; clients are started through `command`. Without (no privilege) the machine's
+/run/pcscd is used, one at a time under a lock.
+
+    with Pcscd() as pcscd:
+        slot = VpcdSlot(pcscd.port)
+        subprocess.run(pcscd.command(["opensc-tool", "-l"]), timeout=20)
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+DAEMON = "/usr/sbin/pcscd"          # by its absolute path, or it refuses to start
+DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
+RUN = Path("/run/pcscd")
+READERS = ("Virtual PCD 00 00", "Virtual PCD 00 01")        # card slot, PSAM slot: `port` and `port + 1`
+
+START_S = 20        # a loaded machine; usually 0.2
+STOP_S = 5          # from SIGTERM to SIGKILL; usually 0.3
+LOCK_S = 120        # another run of ours that shares /run/pcscd ends within this
+PROBE_S = 0.02      # between looks at what has no event to wait for
+PORT_TRIES = 50     # pairs of neighbouring free ports are found at the first or second try
+
+_CONFIG = """\
+FRIENDLYNAME "Virtual PCD"
+DEVICENAME   /dev/null:0x{port:04X}
+LIBPATH      {driver}
+CHANNELID    0x{port:04X}
+"""
+
+
+class PcscdFailed(Exception):
+    """The daemon did not start, or died. The message says why and what to do."""
+
+
+class Pcscd:
+    """One pcscd. `port` is the card slot's, `port + 1` the PSAM slot's; `shared` tells that it has no namespace.
+
+    start, stop, kill may alternate: the namespace and the ports stay, and so do clients.
+    """
+
+    def __init__(self) -> None:
+        for need, package in ((Path(DAEMON), "pcscd"), (DRIVER, "vsmartcard-vpcd")):
+            if not need.exists():
+                raise PcscdFailed(f"{need} is missing: install the package {package}, or run `make setup`")
+        self.port = free_port_pair()
+        self.shared = False
+        self._folder = Path(tempfile.mkdtemp(prefix="pcscd-"))
+        self._config = self._folder / "reader.conf"
+        self._config.write_text(_CONFIG.format(port=self.port, driver=DRIVER))
+        self._log = (self._folder / "pcscd.log").open("wb")
+        self._lock: IO[bytes] | None = None
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        try:
+            self._keeper = _namespace()
+            if self._keeper is None:
+                self.shared = True
+                self._lock = _machine_lock()
+                _make_run()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def note(self) -> str:
+        """One line for people: where this daemon lives."""
+        place = f"{RUN} of this machine, under a lock: mount namespaces are not allowed here"
+        return f"pcscd on ports {self.port}, {self.port + 1}; {place if self.shared else 'in a mount namespace of its own'}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._daemon.pid if self._daemon else None
+
+    def command(self, argv: list[str]) -> list[str]:
+        """`argv` so that it meets this daemon. Working directory, environment and process id are kept."""
+        if self._keeper is None:
+            return list(argv)
+        return ["nsenter", f"--target={self._keeper.pid}", "--mount", f"--wd={os.getcwd()}", "--", *argv]
+
+    def start(self) -> "Pcscd":
+        """Run the daemon; returns when clients and cards can connect. Raises PcscdFailed."""
+        self._daemon = subprocess.Popen(
+            self.command([DAEMON, "--foreground", "--config", str(self._config)]),
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+        deadline = time.monotonic() + START_S
+        while not (self._answers() and all(listening(port) for port in (self.port, self.port + 1))):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._daemon.wait(PROBE_S)
+                raise PcscdFailed(f"pcscd ended at once with code {code}: {self._last_words()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise PcscdFailed(f"pcscd was not ready after {START_S} s: {self._last_words()}")
+        return self
+
+    def stop(self) -> None:
+        """End the daemon. Clients see it gone; `start` brings it back."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Let it die without a word, as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop, and give the namespace, the lock and the folder back."""
+        self.stop()
+        if self._keeper:
+            assert self._keeper.stdin
+            self._keeper.stdin.close()
+            self._keeper.wait()
+        if self._lock:
+            self._lock.close()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> "Pcscd":
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._daemon is None:
+            return
+        self._daemon.send_signal(how)
+        try:
+            self._daemon.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+            self._daemon.wait()
+        self._daemon = None
+        # A killed daemon leaves these behind, and the next one refuses to start beside them.
+        for name in ("pcscd.comm", "pcscd.pid"):
+            self._inside(RUN / name).unlink(missing_ok=True)
+
+    def _answers(self) -> bool:
+        """The daemon accepts clients."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._inside(RUN / "pcscd.comm"))) == 0
+
+    def _inside(self, path: Path) -> Path:
+        """A path of the namespace as seen from here."""
+        return Path(f"/proc/{self._keeper.pid}/root{path}") if self._keeper else path
+
+    def _last_words(self) -> str:
+        lines = (self._folder / "pcscd.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def listening(port: int) -> bool:
+    """Somebody listens on this TCP port. Read from the kernel's table: to connect would insert a card."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError):        # no IPv6 here
+            for line in Path(table).read_text().splitlines()[1:]:
+                _, local, _, state = line.split()[:4]
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    return True
+    return False
+
+
+def free_port_pair() -> int:
+    """A port that is free and whose next is free, too. Raises PcscdFailed."""
+    for _ in range(PORT_TRIES):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("", 0))
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("", port + 1))
+                return int(port)
+    raise PcscdFailed("no two neighbouring TCP ports are free")
+
+
+def _namespace() -> "subprocess.Popen[bytes] | None":
+    """A process that holds a mount namespace with an empty /run/pcscd and ends with us; None where not allowed.
+
+    It waits at the end of a pipe from us, so the kernel ends it even if we are killed.
+    """
+    try:
+        _make_run()
+        keeper = subprocess.Popen(
+            ["unshare", "--mount", "--propagation=private", "--", "sh", "-c",
+             f"mount -t tmpfs -o mode=755 tmpfs {RUN} && echo ready && exec cat > /dev/null"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, PcscdFailed):      # no unshare here, or no right to make the folder
+        return None
+    assert keeper.stdout and keeper.stdin
+    ready = keeper.stdout.readline()
+    keeper.stdout.close()
+    if ready == b"ready\n":
+        return keeper
+    keeper.stdin.close()
+    keeper.wait()
+    return None
+
+
+def _make_run() -> None:
+    try:
+        RUN.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PcscdFailed(f"cannot make {RUN} ({error.strerror}): run as root, or let root make it for you") from error
+
+
+def _machine_lock() -> "IO[bytes]":
+    """The lock of those who share /run/pcscd. Raises PcscdFailed when nobody gives it back in time."""
+    lock = (Path(tempfile.gettempdir()) / "yikatong-pcscd.lock").open("wb")
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.close()
+                raise PcscdFailed(f"another run holds {RUN} for over {LOCK_S} s: end it first") from None
+            time.sleep(PROBE_S)
