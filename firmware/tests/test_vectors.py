@@ -6,12 +6,12 @@ invented. The simulator replays the same exchanges; here each is made by the fun
 
 import unittest
 
+from support.vector_file import Section, load
 from tunion import bcd
 from tunion.card import files, psam, purse
 from tunion.crypto import keys, mac
 from tunion.crypto.des import Des, TripleDes
 from tunion.crypto.sm4 import Sm4
-from vector_file import Section, load
 
 PORTABLE = True
 
@@ -19,12 +19,15 @@ FILE = load("card_vectors.json")
 DES = keys.suite(0x00)
 SM4 = keys.suite(0x04)
 
-# section, command, type, amount_fen, at, SAM's counter, (P1, P2) of each cached record
+RAIL = ((1, 0xD0), (0, 0xF0))  # P1, P2 of each cached record: open trip by industry, then trip history
+BUS = ((2, 0xD0), (0, 0xF0))
+
+# section, command, type, amount_fen, at, SAM's counter, cached records
 PURCHASES = (
     ("plain_purchase", purse.INITIALIZE_FOR_PURCHASE, keys.PURCHASE, 200, "20250601071000", 100, ()),
-    ("capp_metro_entry", purse.INITIALIZE_FOR_COMPOUND, keys.COMPOUND, 0, "20250601081530", 101, ((1, 0xD0), (0, 0xF0))),
-    ("capp_metro_exit", purse.INITIALIZE_FOR_COMPOUND, keys.COMPOUND, 300, "20250601084210", 102, ((1, 0xD0), (0, 0xF0))),
-    ("capp_bus_on", purse.INITIALIZE_FOR_COMPOUND, keys.COMPOUND, 0, "20250601183005", 103, ((2, 0xD0), (0, 0xF0))),
+    ("capp_metro_entry", purse.INITIALIZE_FOR_COMPOUND, keys.COMPOUND, 0, "20250601081530", 101, RAIL),
+    ("capp_metro_exit", purse.INITIALIZE_FOR_COMPOUND, keys.COMPOUND, 300, "20250601084210", 102, RAIL),
+    ("capp_bus_on", purse.INITIALIZE_FOR_COMPOUND, keys.COMPOUND, 0, "20250601183005", 103, BUS),
 )
 
 

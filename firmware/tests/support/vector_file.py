@@ -2,12 +2,12 @@
 
 import json
 
-FOLDER = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
+VECTORS = __file__.rsplit("/", 2)[0] + "/vectors/"
 
 
 def load(name):
     """One JSON file of tests/vectors."""
-    with open(FOLDER + "/vectors/" + name) as file:
+    with open(VECTORS + name) as file:
         return json.load(file)
 
 
