@@ -49,7 +49,7 @@ def parse_tear(text: str) -> Tear:
     if not colon or moment not in (BEFORE, AFTER) or not count.isdigit() or int(count) < 1:
         raise ValueError(f"{text!r} is no tear: write debit:after, update/2:before or 3:before (the third exchange)")
     if name and name not in NAMES.values():
-        raise ValueError(f"{text!r}: no exchange is called {name!r}; there are {', '.join(sorted(set(NAMES.values())))}")
+        raise ValueError(f"{text!r}: no exchange has that name; there are {', '.join(sorted(set(NAMES.values())))}")
     return Tear(name or None, int(count), moment)
 
 

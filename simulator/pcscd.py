@@ -77,8 +77,10 @@ class Pcscd:
     @property
     def note(self) -> str:
         """One line for people: where this daemon lives."""
-        place = f"{RUN} of this machine, under a lock: mount namespaces are not allowed here"
-        return f"pcscd on ports {self.port}, {self.port + 1}; {place if self.shared else 'in a mount namespace of its own'}"
+        place = "in a mount namespace of its own"
+        if self.shared:
+            place = f"in {RUN} of this machine, under a lock: mount namespaces are not allowed here"
+        return f"pcscd on ports {self.port} and {self.port + 1}, {place}"
 
     @property
     def pid(self) -> int | None:
