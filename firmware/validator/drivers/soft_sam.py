@@ -1,0 +1,130 @@
+"""The Sam port in software, for boards without a SAM slot. Weaker than a SAM, and limited for that reason.
+
+It holds purchase keys of a few issuers, not of a scheme; has one terminal number, which marks its records in
+clearing; expires; and is withdrawn by a blob of a higher generation. It never holds a maintenance key.
+Layout and reasons: firmware/docs/soft_sam.md.
+"""
+
+from collections import namedtuple
+
+from tunion import bcd
+from tunion.card.refusals import NoKey, Unproven
+from tunion.compat import const
+from tunion.cose import same
+from tunion.crypto import keys
+from tunion.record import BadInput
+from tunion.wire.soft_sam import FLAG_TEST, open_blob
+from validator.ports import SamLost
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tunion.wire.soft_sam import Cipher
+    from validator.ports import Clock, Identity
+
+_NO_KEY = const(0x9403)  # what a real SAM answers
+_CLOCK_UNKNOWN = const(0)  # Clock.quality
+
+Signed = namedtuple("Signed", ("terminal_seq", "mac1"))
+
+
+class SoftSam:
+    """A SAM in software. `terminal` (6 bytes BCD), `key_index` and `test` are valid after `open`.
+
+    next_seq        the terminal counter to begin with: one more than the highest that was ever used
+    generation_min  blobs of a lower generation are revoked; 0 where none is known to be
+    """
+
+    soft = True
+
+    def __init__(
+        self,
+        blob: bytes,
+        storage_key: bytes,
+        aes_cbc_decrypt: "Cipher",
+        clock: "Clock",
+        next_seq: int,
+        generation_min: int = 0,
+    ) -> None:
+        self._blob = blob
+        self._storage_key = storage_key
+        self._decrypt = aes_cbc_decrypt
+        self._clock = clock
+        self._seq = next_seq
+        self._generation_min = generation_min
+        self._head: Any = None
+        self._keys: dict[bytes, bytes] = {}
+        self._card_of_key = bytes(10)  # whose card key is at hand: a torn card comes back at once
+        self._card_key = b""
+        self._purchase: tuple[Any, bytes, int] | None = None
+        self.terminal = bytes(6)
+        self.key_index = 0
+        self.test = True
+
+    def open(self) -> None:
+        """Check and unwrap the blob. Raises SamLost, naming what to do."""
+        self._purchase = None
+        self._head = None
+        self._card_key = b""
+        try:
+            head, self._keys = open_blob(self._blob, self._storage_key, self._decrypt)
+        except BadInput as error:
+            raise SamLost("%s: provision this device again" % error)
+        if head.generation < self._generation_min or not self._keys:
+            self._keys = {}
+            raise SamLost("the soft SAM was withdrawn: fetch a new one from the back office")
+        self._head = head
+        self.terminal = head.terminal
+        self.key_index = head.key_index
+        self.test = head.flags & FLAG_TEST != 0
+        if self._clock.quality() != _CLOCK_UNKNOWN:
+            self._check_dates(bcd.stamp(self._clock.now_s()))
+
+    def sign(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> Signed:
+        """(terminal_seq, mac1), as INIT SAM FOR PURCHASE answers.
+
+        offer  the card's INITIALIZE answer
+        at     7 bytes BCD YYYYMMDDhhmmss, local, the bytes that DEBIT will carry
+        raises SamLost; NoKey for an issuer, version or algorithm that is not in the blob
+        """
+        self._purchase = None
+        if self._head is None:
+            raise SamLost("the soft SAM is not open")
+        self._check_dates(at)
+        head = self._head
+        if card.issuer not in self._keys or (offer.key_version, offer.algorithm) != (head.key_version, head.algorithm):
+            raise NoKey(_NO_KEY, "the soft SAM")
+        suite = keys.suite(head.algorithm)
+        if self._card_of_key != card.serial or not self._card_key:
+            self._card_key = suite.diversify(self._keys[card.issuer], keys.card_factor(card.serial))
+            self._card_of_key = card.serial
+        session = keys.purchase_session(suite, self._card_key, offer.random, offer.counter, self._seq)
+        message = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=type, terminal=self.terminal, at=at)
+        self._purchase = (suite, session, amount_fen)
+        return Signed(self._seq, suite.mac(session, message))
+
+    def check(self, mac2: bytes) -> None:
+        """Ends the purchase of the last `sign`; the counter moves on where MAC2 is right, as a SAM's does.
+
+        raises  Unproven where MAC2 is wrong; BadInput without a `sign` right before: our bug
+        """
+        if self._purchase is None:
+            raise BadInput("a MAC2 is checked once, right after its own sign")
+        suite, session, amount_fen = self._purchase
+        self._purchase = None
+        if not same(suite.mac(session, keys.PURCHASE_MAC2.pack(amount_fen=amount_fen)), mac2):
+            raise Unproven("the soft SAM finds MAC2 wrong")
+        self._seq += 1
+
+    def block_mac(self, card: "Identity", challenge: bytes, command: bytes) -> None:
+        """None: a soft SAM holds no maintenance key, so it cannot block a card."""
+        return None
+
+    def _check_dates(self, at: bytes) -> None:
+        """The dates count in, BCD sorts."""
+        if not self._head.start <= at[:4] <= self._head.expiry:
+            raise SamLost(
+                "the soft SAM is valid from %s to %s, today is %s: fetch a new one, or set the clock"
+                % (self._head.start.hex(), self._head.expiry.hex(), at[:4].hex())
+            )
