@@ -36,15 +36,15 @@ def parse(raw: bytes) -> Apdu:
     """Take a command apart; raises Refused 6700 where its lengths contradict each other."""
     if len(raw) < 4:
         raise Refused(sw.WRONG_LENGTH)
-    head, body = raw[:4], raw[4:]
-    if not body:
-        return Apdu(*head, data=b"", le=None)
-    if len(body) == 1:
-        return Apdu(*head, data=b"", le=body[0])
+    cla, ins, p1, p2 = raw[:4]
+    body = raw[4:]
+    if len(body) < 2:
+        return Apdu(cla, ins, p1, p2, b"", body[0] if body else None)
     length = body[0]
     if length == 0 or len(body) not in (1 + length, 2 + length):
         raise Refused(sw.WRONG_LENGTH)
-    return Apdu(*head, data=body[1 : 1 + length], le=body[1 + length] if len(body) == 2 + length else None)
+    le = body[1 + length] if len(body) == 2 + length else None
+    return Apdu(cla, ins, p1, p2, body[1 : 1 + length], le)
 
 
 def name_of(raw: bytes) -> str:

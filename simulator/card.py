@@ -44,6 +44,7 @@ class SimCard:
         self._random = random or system
         self._persist = persist
         self._powered = False
+        self._challenge: bytes | None = None
         self._forget()
         self._handlers: dict[bytes, Callable[[Apdu], bytes]] = {
             files.SELECT.head[:2]: self._select,
@@ -98,19 +99,19 @@ class SimCard:
         """One command, one answer with its status word. Raises NotPowered, RandomSpent."""
         if not self._powered:
             raise NotPowered("the card is not in a field: call power_on first")
-        self._challenge, self._challenge_before = None, self._challenge     # good for the next command only
+        self._challenge_before, self._challenge = self._challenge, None     # good for the next command only
         try:
             command = parse(apdu)
-            return self._dispatch(command) + status(self._select_sw if command.ins == 0xA4 else sw.OK)
+            answer = self._dispatch(command)
         except Refused as refused:
             return status(refused.word)
+        return answer + status(self._select_sw if command.ins == files.SELECT.head[1] else sw.OK)
 
     def _forget(self) -> None:
         self._selected: str | None = None
         self._file: int | None = None               # SFI selected within the application
         self._pending: Transaction | None = None
-        self._challenge: bytes | None = None
-        self._challenge_before: bytes | None = None
+        self._challenge = self._challenge_before = None
         self._select_sw = sw.OK
 
     def _dispatch(self, apdu: Apdu) -> bytes:
@@ -246,8 +247,9 @@ class SimCard:
     def _get_challenge(self, apdu: Apdu) -> bytes:
         need((apdu.p1, apdu.p2) == (0, 0), sw.WRONG_P1P2)
         need(not apdu.data and apdu.le in (None, 0, 4, 8), sw.WRONG_LENGTH)
-        self._challenge = self._random(8 if apdu.le == 8 else 4)
-        return self._challenge
+        challenge = self._random(8 if apdu.le == 8 else 4)
+        self._challenge = challenge
+        return challenge
 
     def _mac_is_right(self, apdu: Apdu) -> bool:
         """The MAC of a secure command without data of its own; raises Refused where it cannot be judged."""

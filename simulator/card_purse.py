@@ -4,6 +4,7 @@ Functions of an image. DEBIT and CREDIT return a changed copy; the card stores i
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from simulator import sw
 from simulator.apdu import Apdu, Refused, need
@@ -61,12 +62,12 @@ def initialize(image: CardImage, apdu: Apdu, random: Random) -> tuple[Transactio
         "random": pending.random,
     }
     if not load:
-        return pending, command.reply.pack(counter=image.offline_counter, limit_fen=image.limit_fen, **offer)
+        return pending, _reply(command, counter=image.offline_counter, limit_fen=image.limit_fen, **offer)
     covered = keys.LOAD_MAC1.pack(
         balance_fen=spendable_fen(image), amount_fen=pending.amount_fen, type=type, terminal=pending.terminal
     )
     mac1 = keys.suite(key.algorithm).mac(_load_session(image, pending), covered)
-    return pending, command.reply.pack(counter=image.online_counter, mac1=mac1, **offer)
+    return pending, _reply(command, counter=image.online_counter, mac1=mac1, **offer)
 
 
 def debit(image: CardImage, pending: Transaction, apdu: Apdu) -> tuple[CardImage, bytes]:
@@ -97,7 +98,7 @@ def debit(image: CardImage, pending: Transaction, apdu: Apdu) -> tuple[CardImage
     _log(after, pending, image.offline_counter, asked.at)
     for update in pending.updates:
         apply_update(after, update)
-    return after, command.reply.pack(tac=tac, mac2=mac2)
+    return after, _reply(command, tac=tac, mac2=mac2)
 
 
 def credit(image: CardImage, pending: Transaction, apdu: Apdu) -> tuple[CardImage, bytes]:
@@ -120,7 +121,7 @@ def credit(image: CardImage, pending: Transaction, apdu: Apdu) -> tuple[CardImag
     ))  # fmt: skip
     after.last_proof = Proof(pending.type, after.online_counter, asked.mac2, tac)
     _log(after, pending, image.online_counter, asked.at)
-    return after, command.reply.pack(tac=tac)
+    return after, _reply(command, tac=tac)
 
 
 def prove(image: CardImage, apdu: Apdu) -> bytes:
@@ -131,7 +132,7 @@ def prove(image: CardImage, apdu: Apdu) -> bytes:
     proof = image.last_proof
     if proof is None or (proof.type, proof.counter) != (apdu.p2, asked.counter):
         raise Refused(sw.NO_PROOF)
-    return command.reply.pack(mac2=proof.mac2, tac=proof.tac)
+    return _reply(command, mac2=proof.mac2, tac=proof.tac)
 
 
 def balance(image: CardImage, apdu: Apdu) -> bytes:
@@ -143,21 +144,26 @@ def balance(image: CardImage, apdu: Apdu) -> bytes:
         max(-image.balance_fen, 0),
         max(image.balance_fen, 0),
     )
-    return purse.GET_BALANCE.reply.pack(balance_fen=figures_fen[apdu.p1])
+    return _reply(purse.GET_BALANCE, balance_fen=figures_fen[apdu.p1])
 
 
 def reply_bytes(apdu: Apdu) -> int | None:
     """The length of the answer to a purse command, None where it has none or is no purse command."""
-    if (apdu.cla, apdu.ins) == (0x80, 0x50):
-        return _INITIALIZE[apdu.p1][0].reply.size if apdu.p1 in _INITIALIZE else None
-    return _REPLY_BYTES.get((apdu.cla, apdu.ins))
+    head = bytes((apdu.cla, apdu.ins))
+    if head == purse.INITIALIZE_FOR_PURCHASE.head[:2]:
+        head += bytes((apdu.p1,))       # which of the three
+    command = _ANSWERING.get(head)
+    return command.reply.size if command and command.reply else None
 
 
-_REPLY_BYTES: dict[tuple[int, int], int] = {
-    (command.head[0], command.head[1]): command.reply.size
-    for command in (
-        purse.DEBIT_FOR_PURCHASE, purse.CREDIT_FOR_LOAD, purse.GET_TRANSACTION_PROVE, purse.GET_BALANCE,
-    )
+_ANSWERING: dict[bytes, Command] = {
+    **{command.head[:3]: command for command, _ in _INITIALIZE.values()},
+    **{
+        command.head[:2]: command
+        for command in (
+            purse.DEBIT_FOR_PURCHASE, purse.CREDIT_FOR_LOAD, purse.GET_TRANSACTION_PROVE, purse.GET_BALANCE,
+        )
+    },
 }  # fmt: skip
 
 
@@ -166,7 +172,13 @@ def spendable_fen(image: CardImage) -> int:
     return image.balance_fen + image.limit_fen
 
 
-def _unpack(command: Command, data: bytes):
+def _reply(command: Command, **values: Any) -> bytes:
+    assert command.reply, command.name
+    return command.reply.pack(**values)
+
+
+def _unpack(command: Command, data: bytes) -> Any:
+    assert command.data, command.name
     need(len(data) == command.data.size, sw.WRONG_LENGTH)
     return command.data.unpack(data)
 

@@ -18,8 +18,8 @@ BEFORE, AFTER = "before", "after"
 class Card(Protocol):
     """What a reader needs of a card or SAM."""
 
-    uid: bytes
-
+    @property
+    def uid(self) -> bytes: ...
     @property
     def atr(self) -> bytes: ...
     def power_on(self) -> bytes: ...
@@ -32,10 +32,10 @@ class Torn(Exception):
 
 
 class Tear(NamedTuple):
-    """One tear. `name` is None where any exchange counts."""
+    """One tear, at the nth exchange of this name; `name` is None where all exchanges count."""
 
     name: str | None
-    count: int
+    nth: int
     moment: str
 
 
@@ -43,14 +43,14 @@ def parse_tear(text: str) -> Tear:
     """Read the spelling above; raises ValueError that shows it."""
     what, colon, moment = text.partition(":")
     name, slash, occurrence = what.partition("/")
-    count = occurrence if slash else "1"
-    if what.isdigit():
-        name, count = "", what
-    if not colon or moment not in (BEFORE, AFTER) or not count.isdigit() or int(count) < 1:
+    nth = occurrence if slash else "1"
+    if what.isdecimal():
+        name, nth = "", what
+    if not colon or moment not in (BEFORE, AFTER) or not nth.isdecimal() or int(nth) < 1:
         raise ValueError(f"{text!r} is no tear: write debit:after, update/2:before or 3:before (the third exchange)")
     if name and name not in NAMES.values():
         raise ValueError(f"{text!r}: no exchange has that name; there are {', '.join(sorted(set(NAMES.values())))}")
-    return Tear(name or None, int(count), moment)
+    return Tear(name or None, int(nth), moment)
 
 
 class Faults:

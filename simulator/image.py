@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from simulator.jsonfield import Fields, ImageError
 from tunion.card.files import HOLDER_BYTES, LOG_ENTRY, MANAGEMENT_BYTES, PUBLIC, tlv_find
+from tunion.record import BadInput
 
 CARD_FORMAT = "yikatong-card/1"
 PSAM_FORMAT = "yikatong-psam/1"
@@ -165,7 +166,11 @@ class CardImage(_Image):
         )
         for fields in (purse, failures, top):
             fields.no_more()
-        if tlv_find(image.fci, (0x6F, 0xA5, 0x9F0C)) not in (None, image.files[0x15]):
+        try:
+            copied = tlv_find(image.fci, (0x6F, 0xA5, 0x9F0C))
+        except BadInput as error:
+            raise ImageError(f"{where}: fci is no whole TLV: {error}") from error
+        if copied not in (None, image.files[0x15]):
             raise ImageError(f"{where}: fci: tag 9F0C must repeat files.15 byte for byte")
         return image
 
@@ -301,7 +306,7 @@ def _records(records: Fields) -> dict[int, list[bytes]]:
 
 
 def _keys(keys: Fields, purposes: tuple[str, ...]) -> dict[str, list[Key]]:
-    found = {}
+    found: dict[str, list[Key]] = {}
     for purpose in purposes:
         found[purpose] = []
         for entry in keys.inners(purpose):

@@ -1,6 +1,6 @@
 """Fields of a JSON object, each checked as it is taken, so that a slip is named by its place and not by a traceback."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 _REQUIRED: Any = object()
@@ -44,14 +44,14 @@ class Fields:
             raise self._wrong(name, " or ".join(f'"{choice}"' for choice in choices))
         return value
 
-    def octets(self, name: str, sizes: Container[int], default: Any = _REQUIRED) -> Any:
+    def octets(self, name: str, sizes: Collection[int], default: Any = _REQUIRED) -> Any:
         """Bytes from hex digits; `sizes` are the byte counts allowed. A default of None allows null."""
         value = self._take(name, default)
         if value is default:
             return value
         return self._bytes(name, value, sizes)
 
-    def octet_list(self, name: str, count_max: int, sizes: Container[int]) -> list[bytes]:
+    def octet_list(self, name: str, count_max: int, sizes: Collection[int]) -> list[bytes]:
         """A list of hex texts, at most `count_max`; an absent one is empty."""
         value = self._take(name, [])
         if not isinstance(value, list) or len(value) > count_max:
@@ -83,7 +83,7 @@ class Fields:
             return default
         return self._value[name]
 
-    def _bytes(self, name: str, value: Any, sizes: Container[int]) -> bytes:
+    def _bytes(self, name: str, value: Any, sizes: Collection[int]) -> bytes:
         try:
             raw = bytes.fromhex(value)
         except (TypeError, ValueError):

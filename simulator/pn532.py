@@ -6,8 +6,8 @@
 
 from collections.abc import Callable
 
-from simulator.card import NotPowered, SimCard
-from simulator.field import Faults, Torn
+from simulator.card import NotPowered
+from simulator.field import Card, Faults, Torn
 from simulator.randomness import RandomSpent
 
 FIRMWARE = b"\x32\x01\x06\x07"      # PN532, version 1.6, ISO 14443 A and B, ISO 18092
@@ -39,7 +39,7 @@ class Pn532:
     """
 
     def __init__(self, data_bytes_max: int = 262) -> None:
-        self.card: SimCard | None = None
+        self.card: Card | None = None
         self.faults = Faults()
         self.torn = False
         self.error: Exception | None = None
@@ -98,7 +98,7 @@ class Pn532:
         """InListPassiveTarget when the tries are over: no card."""
         return b"\x4b\x00"
 
-    def insert(self, card: SimCard, faults: Faults) -> None:
+    def insert(self, card: Card, faults: Faults) -> None:
         self.card, self.faults = card, faults
         self.torn, self.error = False, None
 

@@ -11,8 +11,7 @@ import time
 import tty
 from collections.abc import Callable
 
-from simulator.card import SimCard
-from simulator.field import Faults
+from simulator.field import Card, Faults
 from simulator.pn532 import Pn532, SyntaxFault
 from simulator.pn532_frame import ACK, SYNTAX_ERROR, Decoder, Frame, encode
 
@@ -29,6 +28,8 @@ class Pn532Chip:
     data_bytes_max  see Pn532
     pause           waits that many seconds
 
+    on_left         called when a card was torn away, by the chip's thread
+
     left   set while no card is in the field, also after a tear
     """
 
@@ -38,7 +39,9 @@ class Pn532Chip:
         line_bits_per_s: int | None = None,
         data_bytes_max: int = 262,
         pause: Callable[[float], object] = time.sleep,
+        on_left: Callable[[], object] = lambda: None,
     ) -> None:
+        self._on_left = on_left
         self.left = threading.Event()
         self.left.set()
         self._chip = Pn532(data_bytes_max)
@@ -77,7 +80,7 @@ class Pn532Chip:
         """A client has activated the card."""
         return self._chip.active
 
-    def insert(self, card: SimCard, faults: Faults | None = None) -> None:
+    def insert(self, card: Card, faults: Faults | None = None) -> None:
         """Lay the card on the antenna."""
         with self._lock:
             if self._chip.card is not None:
@@ -139,8 +142,9 @@ class Pn532Chip:
         except SyntaxFault:
             self._send(SYNTAX_ERROR)
             return
-        if self._chip.card is None:             # torn
+        if self._chip.card is None and not self.left.is_set():      # torn by this command
             self.left.set()
+            self._on_left()
         if answer is not None:
             self._answer(answer)
             return

@@ -44,7 +44,7 @@ class Decoder:
     def feed(self, received: bytes) -> list[Frame]:
         """The frames that are whole now. Broken checksums are dropped without a word, as the chip does."""
         self._pending += received
-        frames = []
+        frames: list[Frame] = []
         while True:
             at = self._pending.find(START)
             if at < 0:

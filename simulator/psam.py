@@ -24,9 +24,11 @@ GET_RESPONSE_HEAD = b"\x00\xc0\x00\x00"
 
 USE_MAINTENANCE = 5         # key use in P1 of INIT FOR DESCRYPT
 FACTOR_BYTES = 8
+MAC_BYTES = 4
 
-# DESCRYPT modes, P1: bit 1 MAC, bit 2 more blocks follow, bit 3 the data begin with the initial value.
-MODE_MAC, MODE_MORE, MODE_START = 1, 2, 4
+# DESCRYPT, P1: bit 1 MAC, bit 2 more blocks follow, bit 3 the data begin with the initial value.
+MODE_ENCRYPT, MODES_MAC = 0, (1, 3, 5, 7)
+MODE_MORE, MODE_START = 2, 4
 
 # The fixed part of INIT SAM FOR PURCHASE; one factor of 8 bytes a level follows, from the card upwards.
 _INIT = Record("InitSamHead", 20, (
@@ -177,7 +179,9 @@ class SimPsam:
         if self.image.settings.counter_advances_at == "8070":
             self._advance()
         self._purchase = _Purchase(key.algorithm, session, asked.amount_fen)
-        return psam.INIT_SAM_FOR_PURCHASE.reply.pack(terminal_seq=counter, mac1=ciphers.mac(session, covered))
+        reply = psam.INIT_SAM_FOR_PURCHASE.reply
+        assert reply
+        return reply.pack(terminal_seq=counter, mac1=ciphers.mac(session, covered))
 
     def _credit(self, apdu: Apdu) -> bytes:
         """CREDIT SAM FOR PURCHASE: the card's proof. Right or wrong, the purchase is over."""
@@ -185,7 +189,7 @@ class SimPsam:
         if purchase is None:
             raise Refused(sw.WRONG_STATE)
         need((apdu.p1, apdu.p2) == (0, 0), sw.WRONG_P1P2)
-        need(len(apdu.data) == psam.CREDIT_SAM_FOR_PURCHASE.data.size, sw.WRONG_LENGTH)
+        need(len(apdu.data) == MAC_BYTES, sw.WRONG_LENGTH)
         self._purchase = None
         covered = keys.PURCHASE_MAC2.pack(amount_fen=purchase.amount_fen)
         if keys.suite(purchase.algorithm).mac(purchase.session, covered) != apdu.data:
@@ -207,7 +211,7 @@ class SimPsam:
     def _valid_on(self, date4: bytes) -> bool:
         """A PSAM has no clock: it judges by the date it is asked to sign. BCD dates compare as bytes."""
         own = psam.APPLICATION.unpack(self.image.files[psam.APPLICATION_SFI])
-        return own.start <= date4 <= own.expiry
+        return bool(own.start <= date4 <= own.expiry)
 
     # --- maintenance
 
@@ -224,8 +228,8 @@ class SimPsam:
         """Encrypt, or one part of a MAC: 00 encrypt; 05 whole MAC, 07 first part, 03 next, 01 last."""
         if self._work_key is None:
             raise Refused(sw.WRONG_STATE)
-        need(apdu.p2 == 0 and apdu.p1 in (0, 1, 3, 5, 7), sw.WRONG_P1P2)
-        if apdu.p1 == 0:
+        need(apdu.p2 == 0 and apdu.p1 in (MODE_ENCRYPT, *MODES_MAC), sw.WRONG_P1P2)
+        if apdu.p1 == MODE_ENCRYPT:
             need(bool(apdu.data) and len(apdu.data) % 8 == 0, sw.WRONG_LENGTH)
             cipher = TripleDes(self._work_key)
             return b"".join(cipher.encrypt(apdu.data[at : at + 8]) for at in range(0, len(apdu.data), 8))

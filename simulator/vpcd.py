@@ -7,6 +7,7 @@ closing removes it. The protocol is vsmartcard's; the delays it is known for are
 import socket
 import struct
 import threading
+from collections.abc import Callable
 
 from simulator.apdu import status
 from simulator.card import NotPowered
@@ -32,10 +33,12 @@ class VpcdSlot:
     left     set while no card is in the slot, also after a tear or when the reader went away
     torn     the last card left by a tear
     error    why the last card stopped otherwise than by leaving: its given random numbers were spent
+    on_left  called, by the slot's thread, when `left` is set
     """
 
-    def __init__(self, port: int = PORT) -> None:
+    def __init__(self, port: int = PORT, on_left: Callable[[], object] = lambda: None) -> None:
         self.port = port
+        self._on_left = on_left
         self.powered = threading.Event()
         self.left = threading.Event()
         self.left.set()
@@ -96,6 +99,7 @@ class VpcdSlot:
             card.power_off()
             self.powered.clear()
             self.left.set()
+            self._on_left()
 
     def _answer(self, message: bytes, card: Card, faults: Faults) -> bytes | None:
         if len(message) != 1:

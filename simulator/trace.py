@@ -1,0 +1,67 @@
+"""A card or SAM whose exchanges are written down, with card numbers masked. Keys are on no such line."""
+
+from collections.abc import Callable
+
+from simulator.field import Card
+
+_SHOWN_BYTES = 2            # at both ends of an application serial number
+_PUBLIC_FILE = 0x15
+_SERIAL_AT = 10             # in file 15h
+_SERIAL_BYTES = 10
+_FACTOR_AT = {0x70: 25, 0x1A: 5}    # where SAM commands carry the last 8 bytes of a serial number
+
+
+class Traced:
+    """`card` with a line a command and a line an answer to `write`. A SAM has no serial number: None."""
+
+    def __init__(self, card: Card, label: str, write: Callable[[str], object], serial: bytes | None = None) -> None:
+        self._card = card
+        self._label = label
+        self._write = write
+        self._serial = serial
+
+    @property
+    def uid(self) -> bytes:
+        return self._card.uid
+
+    @property
+    def atr(self) -> bytes:
+        return self._card.atr
+
+    def power_on(self) -> bytes:
+        self._write(f"{self._label} on")
+        return self._card.power_on()
+
+    def power_off(self) -> None:
+        self._card.power_off()
+
+    def transceive(self, apdu: bytes) -> bytes:
+        self._write(f"{self._label} > {masked(apdu, self._in_command(apdu))}")
+        answer = self._card.transceive(apdu)
+        self._write(f"{self._label} < {masked(answer, self._in_answer(apdu, answer))}")
+        return answer
+
+    def _in_command(self, apdu: bytes) -> range:
+        at = _FACTOR_AT.get(apdu[1], len(apdu)) if len(apdu) > 4 else len(apdu)
+        return range(at, at + _SERIAL_BYTES - 2 * _SHOWN_BYTES)
+
+    def _in_answer(self, apdu: bytes, answer: bytes) -> range:
+        """The middle of the serial number, wherever the answer holds it or a part of it."""
+        if self._serial is None:
+            return range(0)
+        at = answer.find(self._serial)
+        if len(apdu) >= 4 and apdu[1] == 0xB0 and apdu[2] & 0x1F in (_PUBLIC_FILE, 0):
+            at = _SERIAL_AT - apdu[3]       # a read may begin or end within it
+        elif at < 0:
+            return range(0)
+        return range(at + _SHOWN_BYTES, at + _SERIAL_BYTES - _SHOWN_BYTES)
+
+
+def masked(raw: bytes, hidden: range) -> str:
+    """Hex, with `**` for the hidden bytes."""
+    return "".join("**" if at in hidden else f"{byte:02X}" for at, byte in enumerate(raw))
+
+
+def masked_number(serial: bytes) -> str:
+    """An application serial number fit for a screen: both ends of the card number."""
+    return masked(serial, range(_SHOWN_BYTES, _SERIAL_BYTES - _SHOWN_BYTES))[1:]
