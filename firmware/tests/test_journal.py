@@ -3,7 +3,7 @@
 import unittest
 
 from support.manual_clock import ManualClock
-from support.nor import NorFlash, PowerCut
+from support.nor import BACKWARD, FORWARD, MARKS_FIRST, NorFlash, PowerCut
 from support.taps import fields
 
 from tunion.card.refusals import LinkLost, NotEnoughMoney, Unproven
@@ -278,6 +278,33 @@ class TheRing(unittest.TestCase):
         journal._flash.cells[2 * 128 + 40] ^= 0x10
         self.assertEqual(settled(journal_on(journal._flash.rebooted())), 3)
 
+    def test_one_rotted_bit_costs_nothing(self):
+        for name, at in (
+            ("the newest header's format", 1024 + 3),
+            ("the newest header's use", 1024 + 17),
+            ("its second copy", 1024 + 37),
+            ("an ack mark that is not set", 1024 + 128 + 112),
+            ("the drained mark of the oldest", 56),
+        ):
+            with self.subTest(name=name):
+                journal = fresh()
+                for number in range(9):
+                    settled(journal, number)
+                journal._flash.cells[at] &= 0xFF ^ (journal._flash.cells[at] & -journal._flash.cells[at])
+                self.assertEqual(state(journal_on(journal._flash.rebooted())), state(journal))
+
+    def test_a_torn_claim_whose_cells_settle_later_stays_forgotten(self):
+        journal = fresh()
+        flash = journal._flash.rebooted(cut_after=99)
+        with self.assertRaises(PowerCut):
+            journal_on(flash).claim(**fields(1))
+        again = journal_on(flash.rebooted())
+        again.event(wire.BOOT)
+        journal.claim(**fields(1))
+        again._flash.cells[128:228] = journal._flash.cells[128:228]
+        last = journal_on(again._flash.rebooted())
+        self.assertEqual((pending(last), last.open_claims()), ({1: (wire.EVENT, None)}, []))
+
 
 class FirstBoot(unittest.TestCase):
     def test_a_blank_flash_gets_a_journal_and_keeps_its_epoch(self):
@@ -335,18 +362,27 @@ class FirstBoot(unittest.TestCase):
         with self.assertRaises(ForeignFlash):
             journal_on(NorFlash(cells=cells))
 
+    def test_sectors_out_of_order_are_refused(self):
+        journal = fresh()
+        for number in range(15):
+            settled(journal, number)
+            journal.idle()
+        cells = journal._flash.cells
+        with self.assertRaises(ForeignFlash):
+            journal_on(NorFlash(cells=cells[1024:2048] + cells[:1024] + cells[2048:]))
+
 
 class PowerCuts(unittest.TestCase):
     """Each operation is cut at every byte. After the reboot the journal is as before the operation or as after it."""
 
-    def sweep(self, before, operate, between=None, erase_backward=False):
+    def sweep(self, before, operate, between=None, erase_order=FORWARD):
         """before, operate: functions of a journal. between(state) allows states that are neither."""
         ready = fresh()
         before(ready)
         start = bytes(ready._flash.cells)
 
         def at_start(cut=None):
-            return NorFlash(cells=bytearray(start), cut_after=cut, erase_backward=erase_backward)
+            return NorFlash(cells=bytearray(start), cut_after=cut, erase_order=erase_order)
 
         was = state(journal_on(at_start()))
         whole = journal_on(at_start())
@@ -469,9 +505,9 @@ class PowerCuts(unittest.TestCase):
             journal_on(copy).idle()
             self.assertEqual(copy.erases, 1)
 
-        for backward in (False, True):
-            with self.subTest(backward=backward):
-                self.sweep(before, lambda journal: journal.idle(), erase_backward=backward)
+        for order in (FORWARD, BACKWARD, MARKS_FIRST):
+            with self.subTest(order=order):
+                self.sweep(before, lambda journal: journal.idle(), erase_order=order)
 
     def test_a_cut_while_recovering_from_a_cut(self):
         journal = fresh()

@@ -1,10 +1,15 @@
 """NOR flash in memory that refuses to set bits, and loses power after a chosen amount of work.
 
-Work is counted in bits to clear while programming and in bytes while erasing, so that a sweep over `cut_after`
+Work is counted in bytes while programming and in parts of the sector while erasing, so that a sweep over `cut_after`
 visits every torn byte. A cut raises PowerCut; the flash then refuses everything until `rebooted()`.
 """
 
 from validator.ports import FlashFault
+
+# The parts of a sector in which an erase proceeds, in 1/1024: cut short it leaves any mixture of old and blank.
+FORWARD = tuple((at, at + 64) for at in range(0, 1024, 64))
+BACKWARD = tuple(reversed(FORWARD))
+MARKS_FIRST = ((56, 64),) + tuple((slot + 100, slot + 128) for slot in range(128, 1024, 128)) + FORWARD
 
 
 class PowerCut(Exception):
@@ -14,12 +19,12 @@ class PowerCut(Exception):
 class NorFlash:
     """`cut_after`: how many bytes of programming still succeed, None for no cut. A torn byte has half its bits."""
 
-    def __init__(self, sectors=8, sector_bytes=1024, page_bytes=256, cut_after=None, cells=None, erase_backward=False):
+    def __init__(self, sectors=8, sector_bytes=1024, page_bytes=256, cut_after=None, cells=None, erase_order=FORWARD):
         self.sectors = sectors
         self.sector_bytes = sector_bytes
         self.page_bytes = page_bytes
         self.cut_after = cut_after
-        self.erase_backward = erase_backward
+        self.erase_order = erase_order
         self.cells = cells or bytearray(b"\xff" * (sectors * sector_bytes))
         self.programmed_bytes = 0
         self.erases = 0
@@ -28,7 +33,7 @@ class NorFlash:
     def rebooted(self, cut_after=None):
         """The same cells under new power."""
         return NorFlash(
-            self.sectors, self.sector_bytes, self.page_bytes, cut_after, self.cells, self.erase_backward
+            self.sectors, self.sector_bytes, self.page_bytes, cut_after, self.cells, self.erase_order
         )
 
     def read_into(self, address, buffer):
@@ -56,14 +61,10 @@ class NorFlash:
         if not 0 <= sector < self.sectors:
             raise FlashFault("no such sector")
         start = sector * self.sector_bytes
-        # One unit of work for an eighth of the sector: an erase cut short leaves any mixture of old and blank.
-        step = self.sector_bytes // 8
-        parts = [start + step * part for part in range(8)]
-        if self.erase_backward:
-            parts.reverse()
-        for at in parts:
+        for first, last in self.erase_order:
             self._work(None, 0)
-            self.cells[at : at + step] = b"\xff" * step
+            first, last = first * self.sector_bytes // 1024, last * self.sector_bytes // 1024
+            self.cells[start + first : start + last] = b"\xff" * (last - first)
         self.erases += 1
 
     def _work(self, address, value):
