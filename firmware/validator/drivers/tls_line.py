@@ -1,0 +1,200 @@
+"""One TLS connection to one server that is known by its public key, in small steps that never wait.
+
+The pin is the SHA-256 of the server's SubjectPublicKeyInfo (RFC 7469), compared after the handshake, in which the
+server proved that it holds the key, and before the first byte of ours goes out. No authority is asked and no date
+looked at: a validator with a lost clock must still reach the server that sets it, and a renewed certificate with
+the same key stays good. Measured on MicroPython 1.25 and mbedtls 3.6: `getpeercert(True)` works with CERT_NONE, and
+answers None until the handshake is over.
+
+Only the name lookup waits: give an address, or a name that is answered on the board.
+"""
+
+import errno
+import select
+import socket
+from hashlib import sha256
+
+from tunion.compat import const
+from validator.ports import NetLost
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tunion.record import Bytes
+
+    Socket = Any  # plain or TLS, of either interpreter
+    import tls
+
+    _WOULD_BLOCK: "tuple[type[Exception], ...]" = ()
+else:
+    try:
+        import tls
+
+        _WOULD_BLOCK = ()  # MicroPython answers None instead
+    except ImportError:
+        import ssl as tls
+
+        _WOULD_BLOCK = (tls.SSLWantReadError, tls.SSLWantWriteError)
+
+_IPPROTO_TCP = const(6)  # MicroPython's socket does not name them
+_TCP_NODELAY = const(1)
+_READ_AHEAD_BYTES = const(1)  # before the pin is checked nothing may come; one byte is enough to notice
+
+_CLOSED = const(0)
+_CONNECTING = const(1)
+_HANDSHAKE = const(2)
+_PROVEN = const(3)
+
+
+class TlsLine:
+    """A connection to `host` and `port`. `pins`: accepted key hashes, 32 bytes each; two while a key is replaced."""
+
+    def __init__(self, host: str, port: int, pins: "tuple[bytes, ...]") -> None:
+        self._host = host
+        self._port = port
+        self._pins = pins
+        self._context: Any = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        if hasattr(self._context, "check_hostname"):  # CPython's
+            self._context.check_hostname = False
+        self._context.verify_mode = tls.CERT_NONE  # the pin is checked instead, in _prove
+        self._state = _CLOSED
+        self._socket: Socket = None
+        self._poll: Any = None
+        self._ahead = memoryview(bytearray(_READ_AHEAD_BYTES))
+
+    def proven(self) -> bool:
+        """The connection stands and the server is ours."""
+        return self._state == _PROVEN
+
+    def step(self) -> bool:
+        """Go on towards a proven connection, from none at all; True when it stands. Raises NetLost."""
+        try:
+            if self._state == _CLOSED:
+                self._connect()
+            elif self._state == _CONNECTING:
+                self._connected()
+            elif self._state == _HANDSHAKE:
+                self._prove()
+        except OSError as error:
+            self._lost("cannot be reached", error)
+        return self._state == _PROVEN
+
+    def send(self, data: "Bytes") -> int:
+        """How many bytes the connection took; 0: none just now. Raises NetLost."""
+        try:
+            return self._socket.send(data) or 0
+        except _WOULD_BLOCK:
+            return 0
+        except OSError as error:
+            self._lost("broke off", error)
+        return 0
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """How many bytes came; 0: none just now. Raises NetLost, also when the server closed."""
+        try:
+            count = self._socket.recv_into(buffer)
+        except _WOULD_BLOCK:
+            return 0
+        except OSError as error:
+            self._lost("broke off", error)
+        if count == 0:
+            self.close()
+            raise NetLost("%s closed the connection" % self._host)
+        return count or 0
+
+    def close(self) -> None:
+        """Drop the connection; the next `step` makes a new one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._state = _CLOSED
+
+    def _connect(self) -> None:
+        family, kind, protocol, _, address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
+        self._socket = socket.socket(family, kind, protocol)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        try:
+            self._socket.connect(address)
+        except OSError as error:
+            if error.args[0] != errno.EINPROGRESS:
+                raise
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLOUT)
+        self._state = _CONNECTING
+
+    def _connected(self) -> None:
+        for _, event in self._poll.poll(0):
+            if event & (select.POLLERR | select.POLLHUP):
+                self.close()
+                raise NetLost("%s does not accept connections on port %d" % (self._host, self._port))
+            self._socket = self._context.wrap_socket(
+                self._socket, server_hostname=self._host, do_handshake_on_connect=False
+            )
+            self._state = _HANDSHAKE
+
+    def _prove(self) -> None:
+        """Drive the handshake by reading; compare the pin as soon as it is over."""
+        try:
+            if self._socket.recv_into(self._ahead) is not None:
+                self.close()
+                raise NetLost("%s closed the connection, or spoke first: no server of ours" % self._host)
+        except _WOULD_BLOCK:
+            pass  # as MicroPython's None: the handshake waits for the server, or is over
+        certificate = _peer_certificate(self._socket)
+        if certificate is None:
+            return
+        if sha256(public_key_info(certificate)).digest() not in self._pins:
+            self.close()
+            raise NetLost(
+                "%s shows another key than the pinned one: not our server, or its key was replaced" % self._host
+            )
+        self._state = _PROVEN
+
+    def _lost(self, what: str, error: OSError) -> None:
+        self.close()
+        raise NetLost("%s %s (%s)" % (self._host, what, " ".join([str(arg) for arg in error.args])))
+
+
+def _peer_certificate(connection: "Socket") -> "bytes | None":
+    """DER, or None while the handshake goes on."""
+    try:
+        certificate: bytes | None = connection.getpeercert(True)
+    except ValueError:  # CPython's way to say "not yet"
+        return None
+    return certificate
+
+
+def public_key_info(certificate: "Bytes") -> bytes:
+    """The SubjectPublicKeyInfo of a DER certificate, tag and length included.
+
+    raises  NetLost for what is no certificate
+    source  RFC 5280 section 4.1: tbsCertificate is [version], serial, algorithm, issuer, validity, subject, key
+    """
+    start, _ = _content(certificate, 0)  # Certificate
+    at, _ = _content(certificate, start)  # tbsCertificate
+    if bytes(certificate[at : at + 1]) == b"\xa0":
+        at = _end(certificate, at)  # version
+    for _ in range(5):
+        at = _end(certificate, at)
+    return bytes(certificate[at : _end(certificate, at)])
+
+
+def _end(der: "Bytes", at: int) -> int:
+    start, length = _content(der, at)
+    return start + length
+
+
+def _content(der: "Bytes", at: int) -> "tuple[int, int]":
+    """Where the content of the element at `at` starts, and its length."""
+    if at + 2 > len(der):
+        raise NetLost("the server's certificate is cut short")
+    length = der[at + 1]
+    start = at + 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(bytes(der[at + 2 : start]), "big")
+    if start + length > len(der):
+        raise NetLost("the server's certificate is cut short")
+    return start, length
