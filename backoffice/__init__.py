@@ -1,0 +1,1 @@
+"""The back office: what validators send is authenticated, stored once, verified and cleared to the fen."""

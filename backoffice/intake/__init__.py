@@ -1,0 +1,1 @@
+"""Device sync: from an HTTPS body to durably stored, de-duplicated entries. backoffice/docs/intake.md."""

@@ -1,0 +1,1 @@
+"""Where records live. Everything that speaks SQL is in this folder."""

@@ -1,0 +1,314 @@
+"""The tables, as numbered migrations. A name once released never changes; a new need is a new number.
+
+Each migration and the note that it was applied share one transaction, so a process killed midway leaves the
+database at the version before. Layout and reasons: backoffice/docs/store.md.
+
+Money is integer fen, times are UTC seconds, days are clearing days 'YYYY-MM-DD'.
+"""
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("backoffice")
+
+_REGISTRY = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+CREATE TABLE org (
+    org TEXT PRIMARY KEY,
+    name_zh TEXT NOT NULL,
+    name_en TEXT NOT NULL,
+    city TEXT NOT NULL,
+    province TEXT NOT NULL
+) STRICT;
+
+-- the whitelist: issuer identifier of file 15h -> issuing company, at trade time
+CREATE TABLE bin_range (
+    issuer_id TEXT NOT NULL,
+    org TEXT NOT NULL REFERENCES org,
+    from_s INTEGER NOT NULL,
+    to_s INTEGER NOT NULL,
+    PRIMARY KEY (issuer_id, from_s)
+) STRICT;
+
+CREATE TABLE device (
+    device_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    operator TEXT NOT NULL REFERENCES org,
+    acquirer TEXT NOT NULL REFERENCES org,
+    epoch INTEGER,              -- of its journal; NULL until its first upload, and again when it is re-enrolled
+    msg_seq INTEGER NOT NULL,   -- highest message stored
+    msg_digest BLOB,            -- SHA-256 of that message's payload
+    response BLOB               -- the bytes it was answered with
+) STRICT;
+
+-- journals that a re-enrolment ended: their old messages are refused for ever
+CREATE TABLE retired_epoch (
+    device_id INTEGER NOT NULL REFERENCES device,
+    epoch INTEGER NOT NULL,
+    retired_at_s INTEGER NOT NULL,
+    PRIMARY KEY (device_id, epoch)
+) STRICT;
+
+-- by the SAM's number, 12 digits; device_id NULL where any device of the operator may hold it
+CREATE TABLE terminal (
+    terminal TEXT NOT NULL,
+    operator TEXT NOT NULL REFERENCES org,
+    acquirer TEXT NOT NULL REFERENCES org,
+    device_id INTEGER REFERENCES device,
+    from_s INTEGER NOT NULL,
+    to_s INTEGER NOT NULL,
+    PRIMARY KEY (terminal, from_s)
+) STRICT;
+
+-- rates in parts per 100 000; NULL means any
+CREATE TABLE fee_rule (
+    rule_id TEXT PRIMARY KEY,
+    level TEXT NOT NULL,
+    business INTEGER,
+    service INTEGER,
+    acquirer TEXT REFERENCES org,
+    issuer TEXT REFERENCES org,
+    charge_rate INTEGER NOT NULL,
+    issuer_rate INTEGER NOT NULL,
+    acquirer_rate INTEGER NOT NULL,
+    from_s INTEGER NOT NULL,
+    to_s INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE fare_table (
+    fare_id INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    from_s INTEGER NOT NULL,
+    scheme TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (fare_id, version)
+) STRICT;
+"""
+
+_RECORDS = """
+-- one journal entry as it arrived. copy 0 is the first under its number; higher ones said something else
+CREATE TABLE entry (
+    id INTEGER PRIMARY KEY,
+    device_id INTEGER NOT NULL REFERENCES device,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    copy INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    content_hash BLOB NOT NULL,
+    raw BLOB NOT NULL,
+    received_at_s INTEGER NOT NULL,
+    UNIQUE (device_id, epoch, seq, copy)
+) STRICT;
+
+CREATE TABLE txn (
+    id INTEGER PRIMARY KEY REFERENCES entry,
+    device_id INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    copy INTEGER NOT NULL,
+    accept_day TEXT NOT NULL,
+    at_s INTEGER NOT NULL,
+    clk_q INTEGER NOT NULL,
+    type INTEGER NOT NULL,
+    industry INTEGER NOT NULL,
+    card TEXT NOT NULL,
+    issuer_id TEXT NOT NULL,
+    city TEXT NOT NULL,
+    card_kind INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    balance_fen INTEGER NOT NULL,
+    limit_fen INTEGER NOT NULL,
+    amount_fen INTEGER NOT NULL CHECK (amount_fen >= 0),
+    list_fen INTEGER NOT NULL,
+    discount_fen INTEGER NOT NULL,
+    terminal TEXT NOT NULL,
+    terminal_seq INTEGER NOT NULL,
+    key_index INTEGER NOT NULL,
+    key_version INTEGER NOT NULL,
+    algorithm INTEGER NOT NULL,
+    fare_id INTEGER NOT NULL,
+    fare_version INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    stop_in INTEGER NOT NULL,
+    stop_out INTEGER NOT NULL,
+    driver INTEGER NOT NULL,
+    vehicle INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    mac2 INTEGER NOT NULL,
+    sw INTEGER NOT NULL,
+    tac BLOB NOT NULL,
+    -- what may change, by backoffice/store/states.py only
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,                       -- anomaly code of SUSPECT, HELD and REJECTED, else how it got here
+    proof TEXT NOT NULL DEFAULT 'none',         -- none, tac, or chain: the card's next purchase
+    amend_id INTEGER REFERENCES amend,          -- the later outcome that replaced the one above
+    rival_id INTEGER REFERENCES txn             -- of a HELD record: the first that came under the same key
+) STRICT;
+CREATE INDEX txn_state ON txn (state);
+CREATE INDEX txn_card ON txn (card, counter);
+
+CREATE TABLE txn_event (
+    id INTEGER PRIMARY KEY,
+    txn_id INTEGER NOT NULL REFERENCES txn,
+    at_s INTEGER NOT NULL,
+    from_state TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL
+) STRICT;
+CREATE INDEX txn_event_txn ON txn_event (txn_id);
+
+-- who spent a card's counter: one confirmed purchase, and no second
+CREATE TABLE card_key (
+    card TEXT NOT NULL,
+    counter INTEGER NOT NULL,
+    txn_id INTEGER NOT NULL REFERENCES txn,
+    PRIMARY KEY (card, counter)
+) STRICT;
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY REFERENCES entry,
+    at_s INTEGER NOT NULL,
+    clk_q INTEGER NOT NULL,
+    code INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    card TEXT NOT NULL,
+    value INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE amend (
+    id INTEGER PRIMARY KEY REFERENCES entry,
+    at_s INTEGER NOT NULL,
+    of_seq INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    mac2 INTEGER NOT NULL,
+    tac BLOB NOT NULL
+) STRICT;
+
+-- counted where entries arrive, so that a close can compare it with what the records add up to
+CREATE TABLE intake_total (
+    day TEXT NOT NULL,
+    device_id INTEGER NOT NULL REFERENCES device,
+    taps INTEGER NOT NULL,
+    taps_fen INTEGER NOT NULL,
+    replays INTEGER NOT NULL,
+    rejects INTEGER NOT NULL,
+    PRIMARY KEY (day, device_id)
+) STRICT;
+
+CREATE TABLE anomaly (
+    id INTEGER PRIMARY KEY,
+    code TEXT NOT NULL,
+    ref TEXT NOT NULL,              -- 'txn 17', 'entry 4', 'run 2'
+    amount_fen INTEGER NOT NULL,
+    owner TEXT NOT NULL,            -- organisation that answers for it, '' for the back office
+    opened_at_s INTEGER NOT NULL,
+    closed_at_s INTEGER,
+    resolution TEXT NOT NULL DEFAULT '',
+    UNIQUE (code, ref)
+) STRICT;
+"""
+
+_RUNS = """
+CREATE TABLE clearing_run (
+    run_id INTEGER PRIMARY KEY,
+    day TEXT NOT NULL,
+    at_s INTEGER NOT NULL,
+    status TEXT NOT NULL,           -- EFFECTIVE, SUPERSEDED, FAILED
+    code_version TEXT NOT NULL,
+    rules_version TEXT NOT NULL,
+    rules BLOB NOT NULL,            -- the rules themselves, so that the run can be proved again
+    input_digest TEXT NOT NULL,
+    output_digest TEXT NOT NULL,
+    output BLOB NOT NULL,
+    problem TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX clearing_run_effective ON clearing_run (day) WHERE status = 'EFFECTIVE';
+
+CREATE TABLE settle_line (
+    run_id INTEGER NOT NULL REFERENCES clearing_run,
+    line_no INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    payer TEXT NOT NULL REFERENCES org,
+    payee TEXT NOT NULL REFERENCES org,
+    business INTEGER NOT NULL,
+    service INTEGER NOT NULL,
+    test INTEGER NOT NULL,
+    rule_id TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    amount_fen INTEGER NOT NULL,
+    fee_fen INTEGER NOT NULL,
+    issuer_fen INTEGER NOT NULL,
+    acquirer_fen INTEGER NOT NULL,
+    centre_fen INTEGER NOT NULL,
+    fee_carry_in INTEGER NOT NULL,
+    issuer_carry_in INTEGER NOT NULL,
+    acquirer_carry_in INTEGER NOT NULL,
+    fee_carry_out INTEGER NOT NULL,
+    issuer_carry_out INTEGER NOT NULL,
+    acquirer_carry_out INTEGER NOT NULL,
+    PRIMARY KEY (run_id, line_no)
+) STRICT;
+
+-- a line's receipt, told apart by operator
+CREATE TABLE operator_share (
+    run_id INTEGER NOT NULL,
+    line_no INTEGER NOT NULL,
+    operator TEXT NOT NULL REFERENCES org,
+    count INTEGER NOT NULL,
+    amount_fen INTEGER NOT NULL,
+    fee_fen INTEGER NOT NULL,
+    PRIMARY KEY (run_id, line_no, operator),
+    FOREIGN KEY (run_id, line_no) REFERENCES settle_line
+) STRICT;
+
+CREATE TABLE cleared (
+    run_id INTEGER NOT NULL,
+    txn_id INTEGER NOT NULL REFERENCES txn,
+    line_no INTEGER NOT NULL,
+    operator TEXT NOT NULL,
+    PRIMARY KEY (run_id, txn_id),
+    FOREIGN KEY (run_id, line_no) REFERENCES settle_line
+) STRICT;
+CREATE INDEX cleared_txn ON cleared (txn_id);
+"""
+
+_MUTABLE_OF_TXN = ("state", "reason", "proof", "amend_id", "rival_id")
+_APPEND_ONLY = ("entry", "txn_event", "event", "amend", "settle_line", "operator_share", "cleared")
+_NEVER_DELETED = ("txn", "clearing_run", "anomaly", "retired_epoch")
+
+
+@MIGRATIONS(name="001_first_line")
+def first_line(db: Database) -> None:
+    for script in (_REGISTRY, _RECORDS, _RUNS):
+        for statement in _statements(script):
+            db.conn.execute(statement)
+    for statement in _guards(db):
+        db.conn.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    """One by one: sqlite3's executescript would commit the migration's transaction first."""
+    bare = "\n".join(line.split("--")[0] for line in script.splitlines())
+    return [statement for statement in bare.split(";") if statement.strip()]
+
+
+def _guards(db: Database) -> list[str]:
+    """Triggers that refuse what no code of ours does: to change or delete a money fact."""
+    facts = [column.name for column in db["txn"].columns if column.name not in _MUTABLE_OF_TXN]
+    guards = [_refuse("txn", "UPDATE OF " + ", ".join(facts)), _refuse("clearing_run", "UPDATE OF " + _RUN_FACTS)]
+    guards += [_refuse(table, "UPDATE") for table in _APPEND_ONLY]
+    guards += [_refuse(table, "DELETE") for table in _APPEND_ONLY + _NEVER_DELETED]
+    return guards
+
+
+_RUN_FACTS = "run_id, day, at_s, code_version, rules_version, rules, input_digest, output_digest, output, problem"
+
+
+def _refuse(table: str, action: str) -> str:
+    name = f"{table}_keeps_{action.split()[0].lower()}"
+    return (
+        f"CREATE TRIGGER {name} BEFORE {action} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: correct it by a new dated entry'); END"
+    )

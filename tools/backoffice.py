@@ -1,0 +1,300 @@
+"""`ykt backoffice`: make a back office, serve devices, clear a day, look into it.
+
+Exit codes: 0 done, 1 refused or found wrong, 2 wrong usage.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from backoffice import export, report, setup
+from backoffice.clearing import close, fees, grey
+from backoffice.intake import https
+from backoffice.keys import load as key_file
+from backoffice.keys import soft, vault
+from backoffice.store import engine, registry
+from backoffice.store.days import clearing_day, is_day
+from tools.backoffice_text import print_closing, print_summary
+
+PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
+
+_REFUSALS = (
+    engine.WrongStore,
+    engine.Busy,
+    registry.RegistryConflict,
+    vault.VaultError,
+    fees.AmbiguousRule,
+    close.DayRefused,
+    https.CannotListen,
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    init = _command(commands, "init", _init, "新建后台 | make a database, a TLS key and a certificate")
+    init.add_argument("--audience", default="localhost", help="host name that devices sign their uploads for")
+    init.add_argument("--production", action="store_true", help="refuse test keys and test cards")
+    init.add_argument("--org", type=Path, action="append", default=[], metavar="FILE", help="registry file (JSON)")
+
+    load = _command(commands, "load", _load, "登记机构、终端、费率 | add rows to the registry")
+    load.add_argument("--org", type=Path, required=True, metavar="FILE", help="registry file (JSON)")
+
+    _command(commands, "migrate", _migrate, "升级数据库 | bring a database to this version")
+
+    _configure_vault(commands)
+    _configure_device(commands)
+
+    serve = _command(commands, "serve", _serve, "接收终端数据 | answer devices over HTTPS")
+    _wants_vault(serve)
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=0, help="0: a free one (default)")
+    serve.add_argument("--ready-file", type=Path, metavar="FILE", help="written when connections are accepted")
+
+    clear = _command(commands, "clear", _clear, "验证并清分 | verify, resolve and clear a day")
+    _wants_vault(clear)
+    clear.add_argument("--day", type=_day, help="clearing day YYYY-MM-DD (default: the present one)")
+    clear.add_argument("--json", action="store_true")
+
+    void = _command(commands, "void-grey", _void_grey, "灰记录到期作废 | void old grey records for the passenger")
+    void.add_argument("--days", type=int, default=grey.EXPIRE_AFTER_S // 86400, help="age (default 30)")
+
+    out = _command(commands, "export", _export, "导出 | tables as CSV or JSON, card numbers masked")
+    out.add_argument("--what", choices=export.WHATS, default="lines")
+    out.add_argument("--format", choices=export.FORMATS, default="csv")
+    out.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+
+    status = _command(commands, "status", _status, "概况 | what the database holds")
+    status.add_argument("--json", action="store_true")
+
+
+def _configure_vault(commands: Any) -> None:
+    help_line = "密钥库 | the software vault"
+    parser = commands.add_parser("vault", help=help_line, description=help_line)
+    actions = parser.add_subparsers(dest="vault_action", metavar="ACTION", required=True)
+    new = _command(actions, "new", _vault_new, "新建 | make an empty vault", database=False)
+    new.add_argument("--test", action="store_true", help="for test keys; a production database refuses it")
+    add = _command(actions, "add", _vault_add, "导入测试密钥 | take test keys from a file", database=False)
+    add.add_argument("--keys", type=Path, required=True, metavar="FILE", help='JSON marked "test": true')
+    listing = _command(actions, "list", _vault_list, "列出 | key names and check values", database=False)
+    for action in (new, add, listing):
+        _wants_vault(action)
+
+
+def _configure_device(commands: Any) -> None:
+    help_line = "终端 | devices"
+    parser = commands.add_parser("device", help=help_line, description=help_line)
+    actions = parser.add_subparsers(dest="device_action", metavar="ACTION", required=True)
+    add = _command(actions, "add", _device_add, "登记 | register a device")
+    add.add_argument("--id", type=int, required=True)
+    add.add_argument("--name", required=True)
+    add.add_argument("--operator", required=True, help="organisation code")
+    add.add_argument("--acquirer", required=True, help="organisation code")
+    again = _command(actions, "re-enrol", _device_re_enrol, "重新入网 | accept a new journal of a device")
+    again.add_argument("--id", type=int, required=True)
+    _command(actions, "list", _device_list, "列出 | list the devices")
+
+
+def _command(commands: Any, name: str, action: Any, help_line: str, database: bool = True) -> Any:
+    parser = commands.add_parser(name, help=help_line, description=help_line)
+    parser.set_defaults(act=action)
+    if database:
+        parser.add_argument("--db", type=Path, required=True, metavar="FILE")
+    return parser
+
+
+def _wants_vault(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vault", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--passphrase-file", type=Path, metavar="FILE", help=f"its first line (default: ${PASSPHRASE_VARIABLE})"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        code: int = args.act(args)
+        return code
+    except _REFUSALS as refusal:
+        print(f"ykt backoffice: {refusal}", file=sys.stderr)
+        return 1
+
+
+def _init(args: argparse.Namespace) -> int:
+    facts = setup.init(args.db, args.audience, args.production, args.org)
+    print(f"{args.db}: 已建立 | made; audience {facts['audience']}, pin {facts['pin']}")
+    return 0
+
+
+def _load(args: argparse.Namespace) -> int:
+    rows = setup.read(args.org)
+    store = engine.Store(args.db)
+    try:
+        with store.transaction() as db:
+            added = setup.load(db, rows)
+    finally:
+        store.close()
+    print(f"登记 {added} 行 | {added} rows added, {len(rows) - added} known already")
+    return 0
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    if not args.db.is_file():
+        raise engine.WrongStore(f"{args.db} does not exist")
+    engine.migrate(args.db)
+    engine.Store(args.db).close()
+    return 0
+
+
+def _vault_new(args: argparse.Namespace) -> int:
+    vault.create(args.vault, _passphrase(args), args.test)
+    return 0
+
+
+def _vault_add(args: argparse.Namespace) -> int:
+    opened = vault.open_vault(args.vault, _passphrase(args))
+    _print_keys(key_file.add_test_keys(opened, args.keys))
+    return 0
+
+
+def _vault_list(args: argparse.Namespace) -> int:
+    _print_keys(vault.open_vault(args.vault, _passphrase(args)).infos())
+    return 0
+
+
+def _print_keys(infos: list[vault.KeyInfo]) -> None:
+    for info in infos:
+        print(f"{info.key_id}  {info.purpose} {info.algorithm} {info.level} {info.subject or '-'}  KCV {info.kcv}")
+
+
+def _device_add(args: argparse.Namespace) -> int:
+    row = {"device_id": args.id, "name": args.name, "operator": args.operator, "acquirer": args.acquirer}
+    store = engine.Store(args.db)
+    try:
+        with store.transaction() as db:
+            added = registry.add(db, "device", row)
+    finally:
+        store.close()
+    zh, en = ("已登记", "added") if added else ("早已登记", "known already")
+    print(f"终端 {args.id} {zh} | device {args.id} {en}")
+    return 0
+
+
+def _device_re_enrol(args: argparse.Namespace) -> int:
+    store = engine.Store(args.db)
+    try:
+        with store.transaction() as db:
+            registry.re_enrol(db, args.id, int(time.time()))
+    finally:
+        store.close()
+    print(f"终端 {args.id} 等待新日志 | device {args.id}: its next upload may begin a new journal")
+    return 0
+
+
+def _device_list(args: argparse.Namespace) -> int:
+    store = engine.Store(args.db)
+    try:
+        with store.reading() as db:
+            devices = registry.devices(db)
+    finally:
+        store.close()
+    for device in devices:
+        epoch = "-" if device.epoch is None else f"{device.epoch:08X}"
+        print(f"{device.device_id}  {device.name}  {device.operator} {device.acquirer}  {epoch} {device.msg_seq}")
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+
+    def ready(facts: dict[str, Any]) -> None:
+        print(f"{facts['url']}  pin {facts['pin']}", flush=True)
+        if args.ready_file:
+            https.write_ready_file(args.ready_file, facts)
+
+    store = engine.Store(args.db)
+    try:
+        https.serve(store, _keys(args, store), args.host, args.port, ready)
+    finally:
+        store.close()
+    return 0
+
+
+def _clear(args: argparse.Namespace) -> int:
+    now_s = int(time.time())
+    store = engine.Store(args.db)
+    try:
+        closing = close.clear_day(store, _keys(args, store), args.day or clearing_day(now_s), now_s)
+        with store.reading() as db:
+            figures = report.figures(db)
+    finally:
+        store.close()
+    if args.json:
+        print(json.dumps({**closing._asdict(), **figures}, ensure_ascii=False))
+    else:
+        print_closing(closing, figures)
+    return 1 if closing.problems else 0
+
+
+def _void_grey(args: argparse.Namespace) -> int:
+    store = engine.Store(args.db)
+    try:
+        with store.transaction() as db:
+            voided = grey.expire(db, int(time.time()), args.days * 86400)
+    finally:
+        store.close()
+    print(f"灰记录作废 {voided} 笔 | {voided} grey records void")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    store = engine.Store(args.db)
+    try:
+        with store.reading() as db:
+            table = list(export.rows(db, args.what))
+    finally:
+        store.close()
+    if args.out is None:
+        export.write(table, args.format, sys.stdout)
+        return 0
+    with args.out.open("w", encoding="utf-8", newline="") as file:
+        export.write(table, args.format, file)
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    figures = report.summary(args.db)
+    if args.json:
+        print(json.dumps(figures, ensure_ascii=False))
+    else:
+        print_summary(figures)
+    return 0
+
+
+def _keys(args: argparse.Namespace, store: engine.Store) -> soft.SoftKeys:
+    with store.reading() as db:
+        production = registry.is_production(db)
+    return soft.open_keys(args.vault, _passphrase(args), production)
+
+
+def _passphrase(args: argparse.Namespace) -> bytes:
+    if args.passphrase_file is not None:
+        try:
+            return bytes(args.passphrase_file.read_bytes().split(b"\n")[0].rstrip(b"\r"))
+        except OSError as error:
+            raise vault.VaultError(f"{args.passphrase_file}: {error.strerror}") from error
+    if PASSPHRASE_VARIABLE not in os.environ:
+        raise vault.VaultError(f"no passphrase: give --passphrase-file or set {PASSPHRASE_VARIABLE}")
+    return os.environ[PASSPHRASE_VARIABLE].encode()
+
+
+def _day(text: str) -> str:
+    if not is_day(text):
+        raise argparse.ArgumentTypeError("a day is YYYY-MM-DD")
+    return text
