@@ -118,7 +118,8 @@ class Answers(unittest.TestCase):
         self.assertEqual(sent(files.SELECT, "00a404000101" "00 > 9000", raw=b"\x01"), b"")
 
     def test_waiting_bytes_are_fetched(self):
-        self.assertEqual(sent(purse.GET_CHALLENGE, "0084000004 > 6104", "00c0000004 > 010203049000").random, b"\1\2\3\4")
+        reply = sent(purse.GET_CHALLENGE, "0084000004 > 6104", "00c0000004 > 010203049000")
+        self.assertEqual(reply.random, b"\x01\x02\x03\x04")
 
     def test_a_wrong_length_is_asked_again_with_the_right_one(self):
         for values, exchanges in (
