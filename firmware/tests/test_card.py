@@ -260,6 +260,11 @@ class Fci(unittest.TestCase):
             with self.subTest(text=text), self.assertRaises(BadInput):
                 files.tlv_find(bytes.fromhex(text), (0x6F, 0x9F0C) if text.startswith("6F") else (0x50,))
 
+    def test_a_length_no_short_apdu_can_hold_is_refused_though_the_bytes_are_there(self):
+        for length in (0x80, 0x82, 0x85):
+            with self.assertRaises(BadInput):
+                files.tlv_find(bytes((0x84, length)) + bytes(0x200), (0x84,))
+
     def test_no_truncation_gives_another_file_15(self):
         whole = files.public_file(WALLET_FCI)
         for length in range(len(WALLET_FCI)):
