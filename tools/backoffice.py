@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=0, help="0: a free one (default)")
     serve.add_argument("--ready-file", type=Path, metavar="FILE", help="written when connections are accepted")
+    serve.add_argument("--json", action="store_true", help="say the address as JSON: url, pin, pid")
 
     clear = _command(commands, "clear", _clear, "验证并清分 | verify, resolve and clear a day")
     _wants_vault(clear)
@@ -214,7 +215,7 @@ def _serve(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
 
     def ready(facts: dict[str, Any]) -> None:
-        print(f"{facts['url']}  pin {facts['pin']}", flush=True)
+        print(json.dumps(facts) if args.json else f"{facts['url']}  pin {facts['pin']}", flush=True)
         if args.ready_file:
             https.write_ready_file(args.ready_file, facts)
 
