@@ -1,0 +1,93 @@
+"""The back office as its clerks run it: the `ykt backoffice` command, a database file and a vault file."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from simulator.personalise import TEST_MASTERS
+from simulator.rig.program import Program, RigFault
+from simulator.rig.provision import AUDIENCE, Bus, write_registry
+
+START_WAIT_S = 30.0
+CLERK_WAIT_S = 120.0
+PASSPHRASE = "demo"         # of a vault that holds test keys only
+_PASSPHRASE_ENV = {"YKT_VAULT_PASSPHRASE": PASSPHRASE}
+
+
+class Centre:
+    """One back office in `folder`. `prepare`, `open`, then `clear`; `close` ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.db = folder / "clearing.sqlite"
+        self.vault = folder / "vault.bin"
+        self.facts: dict[str, Any] = {}
+        self._server: Program | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.facts["url"].rpartition(":")[2])
+
+    @property
+    def pin(self) -> bytes:
+        """SHA-256 of its public key, which devices are provisioned with."""
+        return bytes.fromhex(self.facts["pin"])
+
+    def prepare(self, fleet: tuple[Bus, ...]) -> None:
+        """Database, certificate, registry and vault."""
+        self.folder.mkdir(parents=True)
+        registry = self.folder / "registry.json"
+        write_registry(registry, fleet)
+        keys = self.folder / "test-keys.json"
+        keys.write_text(json.dumps(_test_keys(fleet), indent=2), encoding="utf-8")
+        self._clerk("init", "--db", self.db, "--audience", AUDIENCE, "--org", registry)
+        self._clerk("vault", "new", "--vault", self.vault, "--test")
+        self._clerk("vault", "add", "--vault", self.vault, "--keys", keys)
+
+    def open(self) -> None:
+        """Start the server; returns when it accepts connections."""
+        argv = ("serve", "--db", self.db, "--vault", self.vault, "--json")
+        self._server = Program("back office", _ykt(*argv), self.folder / "serve.log", _PASSPHRASE_ENV)
+        self.facts = self._server.expect(lambda line: "url" in line, 0, START_WAIT_S, "its address")
+
+    def close(self) -> None:
+        """Stop the server."""
+        if self._server is not None:
+            self._server.stop()
+
+    def clear(self) -> dict[str, Any]:
+        """Verify, resolve and clear the present day; what `ykt backoffice clear --json` says."""
+        figures: dict[str, Any] = json.loads(
+            self._clerk("clear", "--db", self.db, "--vault", self.vault, "--json")
+        )
+        return figures
+
+    def _clerk(self, *argv: object) -> str:
+        done = subprocess.run(
+            _ykt(*argv), capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **_PASSPHRASE_ENV}
+        )
+        if done.returncode:
+            raise RigFault(f"ykt backoffice {argv[0]} refused: {done.stderr.strip()}")
+        return done.stdout
+
+
+def _ykt(*argv: object) -> list[str]:
+    return [sys.executable, "-m", "tools.cli", "backoffice", *map(str, argv)]
+
+
+def _test_keys(fleet: tuple[Bus, ...]) -> dict[str, Any]:
+    """What the vault takes in: the TAC root of the test cards, and a key for each device."""
+    keys = [("tac-root", "tac", "3DES", "root", "", TEST_MASTERS.tac)]
+    keys += [
+        (f"device-{bus.device_id}", "device", "HMAC", "device", str(bus.device_id), bus.key) for bus in fleet
+    ]
+    names = ("key_id", "purpose", "algorithm", "level", "subject")
+    return {
+        "test": True,
+        "about": "invented for the demo",
+        "keys": [{**dict(zip(names, row[:-1], strict=True)), "value": row[-1].hex()} for row in keys],
+    }

@@ -1,0 +1,111 @@
+"""One shift of two buses: riders tap, parts break, and it must add up in the evening.
+
+Each step waits for what a validator's panel says. Three things go wrong on purpose: a card is torn away between
+DEBIT and its answer, the network is cut, a validator is killed in the middle of a debit.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from simulator.field import Card, Faults
+from simulator.rig.program import Program, RigFault
+from simulator.rig.provision import Bus
+from simulator.rig.riders import Rider
+
+TAP_WAIT_S = 20.0       # a tap takes 0.1 s here; pcscd sees a card after 0.4 s; a loaded machine needs more
+SYNC_WAIT_S = 60.0      # back-off of some seconds, then one upload
+SHOWN = ("paid", "refused", "recovered", "tap_again")
+
+
+class Door(Protocol):
+    """Where a rider holds the card: a slot of the virtual PC/SC reader, or the PN532's field."""
+
+    def insert(self, card: Card, faults: Faults | None = None) -> None: ...
+    def remove(self) -> None: ...
+
+
+@dataclass
+class Post:
+    """A bus with its reader and, while it runs, its validator."""
+
+    bus: Bus
+    door: Door
+    start: Callable[[Bus], Program]
+    validator: Program = field(init=False)
+    killed: int = 0
+
+    def power_on(self) -> None:
+        """Start the validator and wait until it takes cards."""
+        self.validator = self.start(self.bus)
+        self.validator.expect(_says("ready"), 0, TAP_WAIT_S, "ready")
+
+    def power_cut(self) -> None:
+        """SIGKILL, and the same flash image again."""
+        self.validator.kill()
+        self.killed += 1
+
+    def tap(self, rider: Rider, faults: Faults | None = None) -> dict[str, Any]:
+        """Hold the card to the reader until the panel says how it went, then take it away."""
+        since = self.validator.mark()
+        self.door.insert(rider.card, faults)
+        try:
+            shown = self.validator.expect(_says(*SHOWN), since, TAP_WAIT_S, f"the tap of rider {rider.number}")
+        finally:
+            self.door.remove()
+        rider.taps.append(shown["what"])
+        self.validator.expect(_says("ready"), since, TAP_WAIT_S, "ready for the next rider")
+        return shown
+
+    def tap_under_power_cut(self, rider: Rider) -> None:
+        """The validator dies while the card works on the debit; the card stays, is taken away, and comes back."""
+        gone = threading.Event()
+
+        def on_exchange(name: str, number: int) -> None:
+            if name == "debit":
+                self.power_cut()
+                gone.set()
+
+        self.door.insert(rider.card, Faults(on_exchange=on_exchange))
+        if not gone.wait(TAP_WAIT_S):
+            raise RigFault(f"{self.bus.name}: no debit came for rider {rider.number}; see {self.validator.log}")
+        self.door.remove()
+        self.power_on()
+        self.tap(rider)
+
+    def figures(self) -> dict[str, Any]:
+        """What the validator says of itself: its `stats` line."""
+        since = self.validator.mark()
+        self.validator.say("stats")
+        return self.validator.expect(_says("stats"), since, TAP_WAIT_S, "stats")
+
+    def end_shift(self) -> None:
+        """Give up on cards that have not come back, and wait until the back office has everything."""
+        self.validator.say("grey")
+        self.drain()
+
+    def drain(self) -> None:
+        """Wait until the back office has acknowledged every finished entry."""
+        since = self.validator.mark()
+        self.validator.say("drain")
+        self.validator.expect(_says("drained"), since, SYNC_WAIT_S, "drained")
+
+
+def in_parallel(*works: Callable[[], None]) -> None:
+    """Each work in a thread of its own; the first fault is raised when all have ended."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
+
+
+def tap_all(post: Post, riders: Iterable[Rider], tick: Callable[[], None]) -> None:
+    """One rider after the other; `tick` after each."""
+    for rider in riders:
+        post.tap(rider)
+        tick()
+
+
+def _says(*what: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda line: line.get("what") in what
