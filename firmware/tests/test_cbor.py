@@ -178,7 +178,7 @@ class Refusals(unittest.TestCase):
 
     def test_what_has_no_encoding_here_is_not_encoded(self):
         for value in (1.5, {1.5: 0}, object(), {1, 2}, 1 << 64, -(1 << 64) - 1, {True: 1}, {None: 1}, {(1,): 1},
-                      [1, [2.5]], "\ud800"):
+                      [1, [2.5]], chr(0xD800)):
             with self.subTest(value=repr(value)), self.assertRaises(BadInput):
                 cbor.encode(value)
 
