@@ -47,7 +47,7 @@ class SerialLine:
     def write(self, data: "Bytes") -> None:
         """All of `data` into the line. Raises ReaderLost."""
         if self._file is None:
-            raise ReaderLost("%s is not open" % self._path)
+            raise ReaderLost("%s is closed: open it" % self._path)
         try:
             written = self._file.write(data)
         except OSError as error:
@@ -61,7 +61,7 @@ class SerialLine:
         Raises ReaderLost when the line is closed at the other end.
         """
         if self._file is None:
-            raise ReaderLost("%s is not open" % self._path)
+            raise ReaderLost("%s is closed: open it" % self._path)
         try:
             for _, event in self._poll.poll(wait_ms):
                 if event & select.POLLIN:

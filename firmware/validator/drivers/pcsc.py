@@ -174,7 +174,7 @@ class PcscSlot:
 
     def _opened(self) -> int:
         if self._context is None:
-            raise ReaderLost("PC/SC reader %s is not open" % self._name)
+            raise ReaderLost("PC/SC reader %s is closed: open it" % self._name)
         return self._context
 
     def _drop_card(self) -> None:

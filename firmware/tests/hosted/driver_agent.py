@@ -1,0 +1,101 @@
+"""Serves one driver to a test on the host, as JSON lines: micropython driver_agent.py KIND ARGUMENT...
+
+    <- ["poll", [500]]               method and arguments; {"hex": "80CA"} stands for bytes
+    -> {"value": {"hex": "08..."}}   or {"error": "LinkLost", "words": "..."}
+
+The first line it writes is {"value": null}: the driver is made, and not yet open.
+"""
+
+import json
+import sys
+import time
+
+from boards.unix.clock import UnixClock
+from tunion.card.refusals import CardRefused, LinkLost, Unproven
+from tunion.record import BadInput
+from validator.ports import Identity, NetLost, ReaderLost, SamLost
+
+
+def pcsc_reader(name):
+    from validator.drivers.pcsc import PcscReader
+
+    return PcscReader(_pcsc(), name)
+
+
+def pn532(path):
+    from boards.unix.serial import SerialLine
+    from validator.drivers.pn532 import Pn532
+
+    return Pn532(SerialLine(path), UnixClock(time))
+
+
+def sam_slot(name):
+    from validator.drivers.pcsc import PcscSlot
+    from validator.drivers.sam_slot import SamSlot
+
+    return SamSlot(PcscSlot(_pcsc(), name), UnixClock(time))
+
+
+def https(host, port, pin):
+    from validator.drivers.https import Https
+    from validator.drivers.tls_line import TlsLine
+
+    return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, UnixClock(time)))
+
+
+class Post:
+    """A whole POST as one call, and how long its longest step took."""
+
+    def __init__(self, net):
+        self._net = net
+
+    def post(self, path, body):
+        self._net.start(path, body)
+        longest_us = steps = 0
+        response = None
+        while response is None:
+            started_us = time.ticks_us()
+            response = self._net.step()
+            longest_us = max(longest_us, time.ticks_diff(time.ticks_us(), started_us))
+            steps += 1
+        return [response.status, response.retry_after_s, response.body, longest_us, steps]
+
+
+def _pcsc():
+    import ffi
+    import uctypes
+
+    from validator.drivers.pcsc import Pcsc
+
+    return Pcsc(ffi.open("libpcsclite.so.1"), uctypes.addressof)
+
+
+def to_wire(value):
+    if isinstance(value, (bytes, bytearray)):
+        return {"hex": bytes(value).hex()}
+    if isinstance(value, (list, tuple)):
+        return [to_wire(item) for item in value]
+    return value
+
+
+def from_wire(value):
+    if isinstance(value, dict):
+        return bytes.fromhex(value["hex"]) if "hex" in value else Identity(*from_wire(value["identity"]))
+    return [from_wire(item) for item in value] if isinstance(value, list) else value
+
+
+def serve(driver):
+    print(json.dumps({"value": None}))
+    for line in sys.stdin:
+        method, arguments = json.loads(line)
+        try:
+            found = getattr(driver, method)
+            answer = {"value": to_wire(found(*from_wire(arguments)) if arguments is not None else found)}
+        except (ReaderLost, SamLost, NetLost, LinkLost, CardRefused, Unproven, BadInput) as error:
+            answer = {"error": type(error).__name__, "words": str(error), "sw": getattr(error, "sw", 0)}
+        print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    kinds = {"pcsc": pcsc_reader, "pn532": pn532, "sam": sam_slot, "https": https}
+    serve(kinds[sys.argv[1]](*sys.argv[2:]))
