@@ -57,7 +57,7 @@ def prepare(store: Store, keys: KeyService, now_s: int) -> None:
         verify(store, keys, now_s)
         with store.transaction() as db:
             resolved = grey.resolve(db, now_s)
-            won = len(records.in_states(db, [states.UNIQUE]))
+            won = records.ids_in_states(db, [states.UNIQUE])
         if not resolved and not won:
             return
 
@@ -99,7 +99,7 @@ def _publish(
     """Store a run, check the stored rows, keep it or leave only the note that it failed."""
     rides = dict(new)
     if before is not None:
-        rides |= _rides(db, runs.records_of(db, before["run_id"]), now_s)
+        rides |= {txn_id: ride for txn_id, ride in _cleared(db, before)}
     rules = fees.stored_rules(db)
     carries = _opening(db, day)
     version = fees.version(rules)
@@ -120,7 +120,7 @@ def _publish(
     runs.supersede(db, day)
     run_id = runs.insert(db, row)
     _store_lines(db, run_id, result, rides, fees.RuleBook(rules))
-    problems = ledger.problems(db, run_id, result)
+    problems = ledger.problems(db, run_id)
     if problems:
         db.execute("ROLLBACK TO run")
         run_id = runs.insert(db, {**row, "status": runs.FAILED, "problem": "; ".join(problems)})
@@ -131,11 +131,11 @@ def _publish(
     return Closing(day, run_id, result.output_digest, len(new), [])
 
 
-def _rides(db: sqlite3.Connection, txns: Iterable[sqlite3.Row], now_s: int) -> dict[int, Ride]:
-    """Record id -> ride. A record whose table entry is gone waits again."""
+def _rides(db: sqlite3.Connection, txns: list[sqlite3.Row], now_s: int) -> dict[int, Ride]:
+    """Record id -> ride. A record that the registry no longer explains waits again."""
     tables = Tables(db)
     rides = {}
-    for txn in list(txns):
+    for txn in txns:
         try:
             rides[txn["id"]] = tables.ride(txn)
         except Problem as problem:
@@ -170,11 +170,16 @@ def _opening(db: sqlite3.Connection, day: str) -> dict[LineKey, Carry]:
 
 def _proved(db: sqlite3.Connection, run: sqlite3.Row, compute: Compute) -> str:
     """The digest of a stored run, computed again from its records, its rules and its opening carries."""
-    lines = runs.lines(db, run["run_id"])
-    carries = {_key(row): _carry(row, "in") for row in lines}
-    rides = [_ride_of(row, _key(lines[row["line_no"]])) for row in runs.records_of(db, run["run_id"])]
+    carries = {_key(row): _carry(row, "in") for row in runs.lines(db, run["run_id"])}
+    rides = [ride for _, ride in _cleared(db, run)]
     result = compute(run["day"], rides, fees.from_bytes(run["rules"]), carries, run["rules_version"])
     return result.output_digest
+
+
+def _cleared(db: sqlite3.Connection, run: sqlite3.Row) -> list[tuple[int, Ride]]:
+    """(record id, ride) of a stored run, as it was classified then."""
+    keys = {row["line_no"]: _key(row) for row in runs.lines(db, run["run_id"])}
+    return [(row["id"], _ride_of(row, keys[row["line_no"]])) for row in runs.records_of(db, run["run_id"])]
 
 
 def _ride_of(row: sqlite3.Row, key: LineKey) -> Ride:

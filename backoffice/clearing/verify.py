@@ -44,7 +44,7 @@ def _in_batches(
 ) -> None:
     """`act(db, record, verdict)` for each record in a state; each batch is one transaction."""
     with store.reading() as db:
-        waiting = [txn["id"] for txn in records.in_states(db, wanted, reasons)]
+        waiting = records.ids_in_states(db, wanted, reasons)
     for start in range(0, len(waiting), BATCH_MAX):
         ids = waiting[start : start + BATCH_MAX]
         with store.reading() as db:

@@ -35,6 +35,3 @@ class KeyService(Protocol):
 
     def device_mac(self, device_id: int, message: bytes) -> bytes:
         """HMAC-SHA-256 under the device's key, 32 bytes. Raises NoKey."""
-
-    def is_test(self) -> bool:
-        """The keys are test keys; test and production never meet."""

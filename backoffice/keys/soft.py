@@ -22,9 +22,6 @@ class SoftKeys:
         self._ids = {(info.purpose, info.algorithm, info.level, info.subject): info.key_id for info in vault.infos()}
         self._issuer_key = lru_cache(maxsize=ISSUERS_CACHED)(self._derive_issuer_key)
 
-    def is_test(self) -> bool:
-        return self._vault.test
-
     def tac_verify_batch(self, requests: Sequence[TacRequest]) -> list[str]:
         if len(requests) > BATCH_MAX:
             raise ValueError(f"a batch holds at most {BATCH_MAX} requests")

@@ -78,7 +78,9 @@ class Store:
             yield self._db
             self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise _translated(error) from error
+            if _passing(error):
+                raise Busy(_passing(error)) from error
+            raise
         finally:
             try:
                 if self._db.in_transaction:
@@ -116,9 +118,9 @@ def _connect(path: Path, factory: type[sqlite3.Connection]) -> sqlite3.Connectio
         db.row_factory = sqlite3.Row
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             db.execute("PRAGMA " + pragma)
-    except sqlite3.OperationalError as error:
-        raise _translated(error) from error
     except sqlite3.DatabaseError as error:
+        if _passing(error):
+            raise Busy(_passing(error)) from error
         raise WrongStore(f"{path.name} is not a database of the back office") from error
     return db
 
@@ -136,6 +138,6 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
         raise WrongStore(f"{path.name} is older than this program: run `ykt backoffice migrate --db {path.name}`")
 
 
-def _translated(error: sqlite3.OperationalError) -> Exception:
-    code = error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None
-    return Busy(_PASSING[code]) if code in _PASSING else error
+def _passing(error: sqlite3.DatabaseError) -> str:
+    """What hinders us for now, or '' for an error that will not pass."""
+    return _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")

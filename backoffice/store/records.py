@@ -95,6 +95,11 @@ def _insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
     db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))
 
 
+def ids_in_states(db: sqlite3.Connection, states: Sequence[str], reasons: Sequence[str] = ()) -> list[int]:
+    """As in_states, the numbers only: a day may have millions."""
+    return [row["id"] for row in _select(db, "id", states, reasons)]
+
+
 def card_key_holder(db: sqlite3.Connection, card: str, counter: int) -> sqlite3.Row | None:
     """The confirmed tap that spent this counter of the card, with its content hash."""
     row = db.execute(
@@ -116,7 +121,11 @@ def take_card_key(db: sqlite3.Connection, card: str, counter: int, txn_id: int) 
 
 def in_states(db: sqlite3.Connection, states: Sequence[str], reasons: Sequence[str] = ()) -> list[sqlite3.Row]:
     """Taps in one of the states and, where reasons are given, for one of them; by id."""
-    query = f"SELECT * FROM txn WHERE state IN ({', '.join('?' * len(states))})"
+    return _select(db, "*", states, reasons)
+
+
+def _select(db: sqlite3.Connection, columns: str, states: Sequence[str], reasons: Sequence[str]) -> list[sqlite3.Row]:
+    query = f"SELECT {columns} FROM txn WHERE state IN ({', '.join('?' * len(states))})"
     if reasons:
         query += f" AND reason IN ({', '.join('?' * len(reasons))})"
     return db.execute(query + " ORDER BY id", [*states, *reasons]).fetchall()

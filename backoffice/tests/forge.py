@@ -1,12 +1,17 @@
 """A small city for the tests: a back office, and validators that sign and number their uploads as real ones do."""
 
+import asyncio
 import json
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from backoffice import setup
 from backoffice.intake.receive import Answer, Intake
+from backoffice.intake.server import app
 from backoffice.keys import load, vault
 from backoffice.keys.soft import SoftKeys, open_keys
 from backoffice.store.engine import Store
@@ -112,6 +117,17 @@ class Validator:
     def tap(self, seq: int, **changed: Any) -> bytes:
         """A tap of this validator; see `tap_entry`."""
         return tap_entry(seq, **{"terminal": self.terminal, "terminal_seq": 1000 + seq, **changed})
+
+
+def post(city: City, body: bytes | AsyncIterator[bytes]) -> httpx.Response:
+    """One POST through the real application, without a socket."""
+
+    async def exchange() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app(city.intake, city.store))
+        async with httpx.AsyncClient(transport=transport, base_url="https://" + AUDIENCE) as client:
+            return await client.post(sync.PATH, content=body)
+
+    return asyncio.run(exchange())
 
 
 def tap_entry(seq: int, *, outcome: int = tap.SETTLED, issuer: str = "alder", number: int = 1, **changed: Any) -> bytes:
