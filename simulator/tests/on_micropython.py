@@ -5,15 +5,18 @@ import os
 import select
 import subprocess
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tools.paths import FIRMWARE, FIRMWARE_TESTS, MICROPYTHON, require
 from tunion.card import refusals
 from tunion.record import BadInput
 from validator import ports
 
-AGENT = FIRMWARE_TESTS / "hosted" / "driver_agent.py"
+ROOT = Path(__file__).parents[2]
+FIRMWARE = ROOT / "firmware"
+AGENT = FIRMWARE / "tests" / "hosted" / "driver_agent.py"
+MICROPYTHON = ROOT / "build" / "bin" / "micropython"        # from `make setup`
 HEAP = "512k"
 ANSWER_S = 30       # the longest wait a test asks of a driver is 5 s; the rest is a loaded machine
 ERRORS: dict[str, type[Exception]] = {
@@ -30,7 +33,7 @@ class Driver:
     """
 
     def __init__(self, argv: list[str], wrap: Any = list) -> None:
-        command = [str(require(MICROPYTHON)), "-X", f"heapsize={HEAP}", str(AGENT), *argv]
+        command = [str(MICROPYTHON), "-X", f"heapsize={HEAP}", str(AGENT), *argv]
         self._process = subprocess.Popen(
             wrap(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
             env={**os.environ, "MICROPYPATH": str(FIRMWARE)},
@@ -50,11 +53,9 @@ class Driver:
 
     def call(self, method: str, *arguments: Any) -> Any:
         """`driver.method(*arguments)` there; bytes and Identity travel."""
-        return self._ask([method, _to_wire(arguments)])
-
-    def read(self, attribute: str) -> Any:
-        """`driver.attribute` there."""
-        return self._ask([attribute, None])
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps([method, _to_wire(arguments)]) + "\n")
+        return self._answer()
 
     # The Reader port
     def open(self) -> None:
@@ -71,11 +72,6 @@ class Driver:
 
     def removed(self, wait_ms: int) -> bool:
         return bool(self.call("removed", wait_ms))
-
-    def _ask(self, request: list[Any]) -> Any:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(request) + "\n")
-        return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout

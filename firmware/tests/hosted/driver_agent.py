@@ -11,15 +11,17 @@ import sys
 import time
 
 from boards.unix.clock import UnixClock
+from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
 from validator.ports import Identity, NetLost, ReaderLost, SamLost
 
 
 def pcsc_reader(name):
+    from boards.unix.pcsc import open_pcsc
     from validator.drivers.pcsc import PcscReader
 
-    return PcscReader(_pcsc(), name)
+    return PcscReader(open_pcsc(), name)
 
 
 def pn532(path):
@@ -30,10 +32,10 @@ def pn532(path):
 
 
 def sam_slot(name):
+    from boards.unix.pcsc import open_pcsc
     from validator.drivers.pcsc import PcscSlot
-    from validator.drivers.sam_slot import SamSlot
 
-    return SamSlot(PcscSlot(_pcsc(), name), UnixClock(time))
+    return Signer(PcscSlot(open_pcsc(), name))
 
 
 def https(host, port, pin):
@@ -41,6 +43,25 @@ def https(host, port, pin):
     from validator.drivers.tls_line import TlsLine
 
     return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, UnixClock(time)))
+
+
+class Signer:
+    """A SamSlot whose `sign` takes the card's INITIALIZE answer as it came."""
+
+    def __init__(self, slot):
+        from validator.drivers.sam_slot import SamSlot
+
+        self._sam = SamSlot(slot, UnixClock(time))
+        self.open = self._sam.open
+        self.check = self._sam.check
+        self.block_mac = self._sam.block_mac
+        self.close = slot.close
+
+    def terminal(self):
+        return self._sam.terminal
+
+    def sign_offer(self, offer, card, amount_fen, type, at):
+        return self._sam.sign(INITIALIZE_FOR_PURCHASE.decode(offer), card, amount_fen, type, at)
 
 
 class Post:
@@ -59,15 +80,6 @@ class Post:
             longest_us = max(longest_us, time.ticks_diff(time.ticks_us(), started_us))
             steps += 1
         return [response.status, response.retry_after_s, response.body, longest_us, steps]
-
-
-def _pcsc():
-    import ffi
-    import uctypes
-
-    from validator.drivers.pcsc import Pcsc
-
-    return Pcsc(ffi.open("libpcsclite.so.1"), uctypes.addressof)
 
 
 def to_wire(value):
@@ -89,8 +101,7 @@ def serve(driver):
     for line in sys.stdin:
         method, arguments = json.loads(line)
         try:
-            found = getattr(driver, method)
-            answer = {"value": to_wire(found(*from_wire(arguments)) if arguments is not None else found)}
+            answer = {"value": to_wire(getattr(driver, method)(*from_wire(arguments)))}
         except (ReaderLost, SamLost, NetLost, LinkLost, CardRefused, Unproven, BadInput) as error:
             answer = {"error": type(error).__name__, "words": str(error), "sw": getattr(error, "sw", 0)}
         print(json.dumps(answer))

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _INSERT_WAIT_MS = const(2000)  # a slot tells within a second of its start whether it holds a SAM
 _ANSWER_WAIT_MS = const(3000)  # INIT SAM FOR PURCHASE derives twice; slow SAMs take 600 ms
-_READ_TERMINAL = const(0x80 | psam.TERMINAL_SFI)  # P1 of READ BINARY by SFI
-_READ_IDENTITY = const(0x80 | psam.IDENTITY_SFI)
-_READ_APPLICATION = const(0x80 | psam.APPLICATION_SFI)
+_READ_TERMINAL = 0x80 | psam.TERMINAL_SFI  # P1 of READ BINARY by SFI
+_READ_IDENTITY = 0x80 | psam.IDENTITY_SFI
+_READ_APPLICATION = 0x80 | psam.APPLICATION_SFI
 _MAC2_TRIES_LEFT = const(0x63C)  # 63Cx: wrong, x tries left; a SAM's other way to say 9302
 _CLOCK_UNKNOWN = const(0)  # Clock.quality
 
