@@ -2,6 +2,7 @@
 
 Viper integers are as wide as the machine, 64 bits on unix and 32 on the boards, so every right shift works on a
 value that was masked to 32 bits, and the mask is built at run time (its literal is no small int on a board).
+The first three arguments live in registers, so they are the ones the loops use most.
 """
 # ruff: noqa: F821 - ptr8, ptr32 and uint are viper's own names
 
@@ -13,40 +14,36 @@ from tunion.crypto.des_tables import PC1, PC2, SP, TURNS
 
 # Words in the machine's own byte order, 2 KB: viper reads them with one load.
 _SP_WORDS = array("I", (int.from_bytes(SP[i : i + 4], "big") for i in range(0, len(SP), 4)))
-_CHOSEN = bytearray(56)
+# Scratch for the chosen key bits, one a byte. Each half stands there twice, so that no turn has to wrap round.
+_BITS = bytearray(112)
 
 
 @micropython.viper
-def _expand(key: ptr8, schedule: ptr8, chosen: ptr8, pc1: ptr8, pc2: ptr8, turns: ptr8):
+def _expand(bits: ptr8, pc2: ptr8, schedule: ptr8, key: ptr8, pc1: ptr8, turns: ptr8):
     i = 0
     while i < 56:
         bit = pc1[i]
-        chosen[i] = (key[bit >> 3] >> (7 - (bit & 7))) & 1
+        at = i if i < 28 else i + 28
+        bits[at] = bits[at + 28] = (key[bit >> 3] >> (7 - (bit & 7))) & 1
         i += 1
     turn = 0
+    at = 0
     while turn < 16:
-        turned = turns[turn]
-        group = 0
+        half = turns[turn]
         i = 0
-        while group < 8:
-            six = 0
-            end = i + 6
-            while i < end:
-                bit = pc2[i] + turned
-                if i < 24:
-                    if bit >= 28:
-                        bit -= 28
-                elif bit >= 56:
-                    bit -= 28
-                six = (six << 1) | chosen[bit]
-                i += 1
-            schedule[8 * turn + group] = six
-            group += 1
+        while i < 48:
+            if i == 24:
+                half += 28
+            six = (bits[half + pc2[i]] << 5) | (bits[half + pc2[i + 1]] << 4) | (bits[half + pc2[i + 2]] << 3)
+            six |= (bits[half + pc2[i + 3]] << 2) | (bits[half + pc2[i + 4]] << 1) | bits[half + pc2[i + 5]]
+            schedule[at] = six
+            at += 1
+            i += 6
         turn += 1
 
 
 @micropython.viper
-def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32):
+def _crypt(sp: ptr32, schedule: ptr8, at: int, source: ptr8, target: ptr8):
     low = uint(0xFFFF)
     all32 = (low << 16) | low
     left = uint((source[0] << 24) | (source[1] << 16) | (source[2] << 8) | source[3]) & all32
@@ -74,11 +71,7 @@ def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32)
     t = ((left >> 1) ^ right) & m1
     right ^= t
     left ^= t << 1
-    at = 0
-    step = 8
-    if backward:
-        at = 120
-        step = -8
+    step = -8 if at else 8
     turn = 0
     while turn < 16:
         mixed = uint(sp[int(((right & 1) << 5) | (right >> 27)) ^ schedule[at]])
@@ -121,9 +114,9 @@ def _crypt(source: ptr8, target: ptr8, schedule: ptr8, backward: int, sp: ptr32)
 
 def expand_key(key: bytes, schedule: bytearray) -> None:
     """As des_plain.expand_key."""
-    _expand(key, schedule, _CHOSEN, PC1, PC2, TURNS)
+    _expand(_BITS, PC2, schedule, key, PC1, TURNS)
 
 
 def crypt_block(source: bytes, target: bytearray, schedule: bytearray, backward: int) -> None:
     """As des_plain.crypt_block."""
-    _crypt(source, target, schedule, backward, _SP_WORDS)
+    _crypt(_SP_WORDS, schedule, 120 if backward else 0, source, target)
