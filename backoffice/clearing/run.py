@@ -109,11 +109,11 @@ class Sums:
         """Count a ride once, however often it is handed in; returns its line. Raises NoRule, Contradiction."""
         rule = self._rules.select(ride.level, ride.business, ride.service, ride.acquirer, ride.issuer, ride.at_s)
         key = line_key(ride, rule)
-        earlier = self._seen.setdefault(ride.key, ride)
-        if earlier is not ride:
-            if earlier != ride:
+        if ride.key in self._seen:
+            if self._seen[ride.key] != ride:
                 raise Contradiction(f"two rides under the identity {ride.key}")
             return key
+        self._seen[ride.key] = ride
         operator = self.lines.setdefault(key, {}).setdefault(ride.operator, [0, 0])
         operator[0] += 1
         operator[1] = in_range(operator[1] + ride.amount_fen)

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -245,17 +246,9 @@ def test_two_servers_on_one_file_store_each_entry_once(city: City, bus: Validato
     ]
     answers: list[set[bytes]] = []
     for messages in rounds:
-        got: list[bytes] = []
-        threads = [
-            threading.Thread(target=lambda c=server, m=message: got.append(c.intake.receive(m).body))
-            for server in (city, other)
-            for message in messages
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        answers.append(set(got))
+        with ThreadPoolExecutor(4) as pool:
+            got = [pool.submit(server.intake.receive, message) for server in (city, other) for message in messages]
+        answers.append({future.result().body for future in got})
 
     assert all(len(both) == 2 for both in answers)  # one answer for each message, from either server
     assert len(city.rows("SELECT * FROM entry")) == 16

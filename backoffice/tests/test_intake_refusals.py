@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
+
 from backoffice.store import registry
 from backoffice.tests.forge import City, Validator, amend_entry, event_entry, post, tap_entry
 from tunion import cbor, cose
@@ -84,7 +86,7 @@ def test_a_body_of_no_declared_length_is_read_no_further_than_an_upload_may_be_l
     assert city.dump() == before
 
 
-SIGNED: dict[str, tuple[dict[str, object], int, str]] = {
+SIGNED: dict[str, tuple[dict[str, Any], int, str]] = {
     "an older message": ({"msg_seq": 1}, 409, sync.STALE),
     "the last number with another content": ({"msg_seq": 2}, 409, sync.STALE),
     "message 0": ({"msg_seq": 0}, 409, sync.STALE),
@@ -105,7 +107,7 @@ def test_a_known_device_is_told_why_under_a_mac_and_nothing_changes(name: str, c
     bus.send([bus.tap(2)])
     before = city.dump()
 
-    answer = city.intake.receive(bus.upload([bus.tap(9)], **changed))
+    answer = city.intake.receive(bus.upload(**{"entries": [bus.tap(9)], **changed}))
 
     assert answer.status == status
     refusal = bus.opened(answer)
