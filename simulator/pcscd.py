@@ -68,8 +68,8 @@ class Pcscd:
             self._keeper = _namespace()
             if self._keeper is None:
                 self.shared = True
-                self._lock = _machine_lock()
                 _make_run()
+                self._lock = _machine_lock()
         except BaseException:
             self.close()
             raise
@@ -99,7 +99,7 @@ class Pcscd:
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
         deadline = time.monotonic() + START_S
-        while not (self._answers() and all(listening(port) for port in (self.port, self.port + 1))):
+        while not (self._answers() and self._has_slots()):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._daemon.wait(PROBE_S)
                 raise PcscdFailed(f"pcscd ended at once with code {code}: {self._last_words()}")
@@ -159,6 +159,18 @@ class Pcscd:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._inside(RUN / "pcscd.comm"))) == 0
 
+    def _has_slots(self) -> bool:
+        """The driver listens on both ports. Raises PcscdFailed where somebody else does."""
+        own = _sockets(self._daemon.pid) if self._daemon else set()
+        for port in (self.port, self.port + 1):
+            listeners = listening(port)
+            if listeners and not listeners & own:
+                self.stop()
+                raise PcscdFailed(f"TCP port {port} was taken by another program in between: try again")
+            if not listeners:
+                return False
+        return True
+
     def _inside(self, path: Path) -> Path:
         """A path of the namespace as seen from here."""
         return Path(f"/proc/{self._keeper.pid}/root{path}") if self._keeper else path
@@ -168,15 +180,26 @@ class Pcscd:
         return lines[-1] if lines else "it said nothing"
 
 
-def listening(port: int) -> bool:
-    """Somebody listens on this TCP port. Read from the kernel's table: to connect would insert a card."""
+def listening(port: int) -> set[str]:
+    """Inodes of the sockets that listen on a TCP port. From the kernel's table: to connect would insert a card."""
+    inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError):        # no IPv6 here
             for line in Path(table).read_text().splitlines()[1:]:
-                _, local, _, state = line.split()[:4]
+                columns = line.split()
+                local, state, inode = columns[1], columns[3], columns[9]
                 if state == "0A" and int(local.rpartition(":")[2], 16) == port:
-                    return True
-    return False
+                    inodes.add(inode)
+    return inodes
+
+
+def _sockets(pid: int) -> set[str]:
+    """Inodes of a process's sockets; none of one that has just ended."""
+    links = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            links.append(os.readlink(entry.path))
+    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
 
 
 def free_port_pair() -> int:
@@ -224,7 +247,10 @@ def _make_run() -> None:
 
 def _machine_lock() -> "IO[bytes]":
     """The lock of those who share /run/pcscd. Raises PcscdFailed when nobody gives it back in time."""
-    lock = (Path(tempfile.gettempdir()) / "yikatong-pcscd.lock").open("wb")
+    try:
+        lock = (RUN / "yikatong.lock").open("wb")
+    except OSError as error:
+        raise PcscdFailed(f"cannot write to {RUN} ({error.strerror}): run as root, or own that folder") from error
     deadline = time.monotonic() + LOCK_S
     while True:
         try:
