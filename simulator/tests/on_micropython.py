@@ -51,6 +51,12 @@ class Driver:
         self._process.wait(ANSWER_S)
         self._process.stdout.close()
 
+    def kill(self, how: int) -> None:
+        """End the process by a signal; returns when it is gone."""
+        self._process.send_signal(how)
+        self._process.wait(ANSWER_S)
+        self.__exit__(None, None, None)
+
     def call(self, method: str, *arguments: Any) -> Any:
         """`driver.method(*arguments)` there; bytes and Identity travel."""
         assert self._process.stdin

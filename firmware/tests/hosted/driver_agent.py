@@ -45,6 +45,12 @@ def https(host, port, pin):
     return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, UnixClock(time)))
 
 
+def nor_file(path):
+    from validator.drivers.nor_file import NorFile
+
+    return NorFile(path, sectors=16)
+
+
 class Signer:
     """A SamSlot whose `sign` takes the card's INITIALIZE answer as it came."""
 
@@ -108,5 +114,5 @@ def serve(driver):
 
 
 if __name__ == "__main__":
-    kinds = {"pcsc": pcsc_reader, "pn532": pn532, "sam": sam_slot, "https": https}
+    kinds = {"pcsc": pcsc_reader, "pn532": pn532, "sam": sam_slot, "https": https, "nor": nor_file}
     serve(kinds[sys.argv[1]](*sys.argv[2:]))
