@@ -1,0 +1,32 @@
+"""SIGTERM and SIGINT as something to poll: a signal that strikes in the middle of a debit must not end it there.
+
+MicroPython has no signal module. Linux hands signals out through a file (signalfd, its manual page), so no code of
+ours ever runs inside a handler.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SIGINT = 2
+_SIGTERM = 15
+_SIG_BLOCK = 0
+_SFD_NONBLOCK = 0o4000
+_SIGSET_BYTES = 128  # sigset_t of glibc and musl
+
+
+class TerminationSignals:
+    """From now on both signals wait in `file`, which becomes readable."""
+
+    def __init__(self, libc: "Any") -> None:
+        """libc: ffi's opened C library. Raises OSError."""
+        signals = bytearray(_SIGSET_BYTES)
+        libc.func("i", "sigemptyset", "P")(signals)
+        add = libc.func("i", "sigaddset", "Pi")
+        add(signals, _SIGTERM)
+        add(signals, _SIGINT)
+        libc.func("i", "sigprocmask", "iPP")(_SIG_BLOCK, signals, None)
+        fd = libc.func("i", "signalfd", "iPi")(-1, signals, _SFD_NONBLOCK)
+        if fd < 0:
+            raise OSError("no signalfd")
+        self.file = open(fd, "rb", buffering=0)

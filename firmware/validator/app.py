@@ -1,0 +1,184 @@
+"""The whole validator over its ports: `build(ports, settings)`, then `step()` for ever.
+
+One turn: parts that were lost, a card if there is one, claims that grew old, a little of sync, a sector erased ahead.
+"""
+
+from collections import namedtuple
+
+from tunion.compat import const
+from tunion.wire import tap as wire
+from validator.journal import Journal
+from validator.ports import FlashFault, ReaderLost, SamLost
+from validator.ring import JournalFull
+from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
+from validator.supervisor import note, reader_part, sam_part
+from validator.sync import Sync
+from validator.tap import TapPath
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from validator.ports import Sam
+    from validator.settings import Settings
+
+VERSION = "0.1.0"
+POLL_WAIT_MS = const(50)  # for a card, where nothing else is to be done
+BUSY_WAIT_MS = const(5)  # for a card, while an upload is under way
+FLASH_WAIT_MS = const(2000)  # between two tries to read a flash that failed
+
+_CLOCK_UNKNOWN = const(0)
+
+# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
+# number from 0 to n-1, from the system's source; `heap_free()` is in bytes; `meter` measures taps, None does not.
+Ports = namedtuple("Ports", ("reader", "sam", "flash", "clock", "net", "panel", "below", "heap_free", "meter"))
+
+
+def build(ports: "Any", settings: "Settings") -> "Validator":
+    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault."""
+    return Validator(ports, settings)
+
+
+class Validator:
+    """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot."""
+
+    def __init__(self, ports: "Any", settings: "Settings") -> None:
+        meter = ports.meter
+        flash = MeteredFlash(ports.flash, meter) if meter else ports.flash
+        self._clock = ports.clock
+        self._panel = ports.panel
+        self._settings = settings
+        self._meter = meter
+        self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
+        self._bare_sam: Sam = ports.sam(self.journal.last_terminal_seq() + 1)
+        self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
+        self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
+        self.tap = TapPath(
+            self._reader, self._sam, self.journal, ports.clock, ports.panel, settings.deny, settings.fare, settings
+        )
+        versions: dict[str, int | str] = {
+            "deny": settings.deny.version,
+            "fare": settings.fare.version,
+            "firmware": VERSION,
+        }
+        self.sync = Sync(
+            ports.net, self.journal, ports.clock, ports.panel, settings, versions, ports.below, ports.heap_free
+        )
+        self._parts = (
+            reader_part(self._reader.open, self.journal, ports.clock, ports.panel),
+            sam_part(self._open_sam, self.journal, ports.clock, ports.panel),
+        )
+        self._card_present = False
+        self._ready = False
+        self._flash_failed_ms: int | None = None
+        self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
+        self.taps = 0
+        note(self.journal, wire.BOOT, len(self.journal.open_claims()))
+
+    def step(self) -> int:
+        """One turn. Returns milliseconds that the caller may wait for something else: no card is polled for."""
+        if self._flash_failed_ms is not None and not self._flash_is_back(self._flash_failed_ms):
+            return POLL_WAIT_MS
+        try:
+            return self._turn()
+        except FlashFault as fault:
+            self._flash_failed_ms = self._clock.ticks_ms()
+            self._ready = False
+            self._panel.show("fault", part="flash", detail=str(fault))
+            return 0
+
+    def give_up_open_claims(self) -> int:
+        """End of the shift: cards that have not come back will not. Returns how many claims became grey."""
+        claims = self.journal.open_claims()
+        for claim in claims:
+            claim.give_up()
+        return len(claims)
+
+    def _turn(self) -> int:
+        wait_ms = 0
+        reader, sam = self._parts
+        reader.revive()
+        sam.revive()
+        if reader.up and sam.up:
+            self._announce()
+            self._attend()
+        else:
+            self._ready = False
+            self._card_present = False
+            wait_ms = POLL_WAIT_MS
+        self._age_claims()
+        self.sync.step(self._card_present)
+        if not self._card_present:
+            self.journal.idle()
+        return BUSY_WAIT_MS if wait_ms and self.sync.busy else wait_ms
+
+    def _announce(self) -> None:
+        """Say once that cards are taken."""
+        if self._ready or self._card_present:
+            return
+        if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
+            return
+        self._ready = True
+        self._panel.show("ready")
+
+    def _attend(self) -> None:
+        """Serve the card that came, once, and wait until it has gone."""
+        reader, sam = self._parts
+        wait_ms = BUSY_WAIT_MS if self.sync.busy else POLL_WAIT_MS
+        try:
+            if self._card_present:
+                self._card_present = not self._reader.removed(wait_ms)
+            elif self._reader.poll(wait_ms) is not None:
+                self._card_present = True
+                self._ready = False
+                self._serve()
+        except ReaderLost as fault:
+            reader.fail(fault)
+        except SamLost as fault:
+            sam.fail(fault)
+
+    def _serve(self) -> None:
+        self.taps += 1
+        if self._meter is None:
+            self.tap.serve()
+            return
+        self._meter.in_tap = True
+        started_us = self._meter.start()
+        try:
+            self.tap.serve()
+        finally:
+            self._meter.stop("tap", started_us)
+            self._meter.in_tap = False
+
+    def _open_sam(self) -> None:
+        self.tap.sam_reset()
+        self._sam.open()
+        if self._settings.production and getattr(self._bare_sam, "test", False):
+            raise SamLost("the soft SAM holds test keys: provision this device for production")
+
+    def _age_claims(self) -> None:
+        """Claims whose card stays away too long go to clearing as grey. Counted from boot: the clock may step."""
+        claims = self.journal.open_claims()
+        if not claims and not self._seen_open:
+            return
+        now_ms = self._clock.ticks_ms()
+        self._seen_open = {claim.seq: self._seen_open.get(claim.seq, now_ms) for claim in claims}
+        for claim in claims:
+            if self._clock.since_ms(self._seen_open[claim.seq]) >= 1000 * self._settings.grey_after_s:
+                try:
+                    claim.give_up()
+                except JournalFull:
+                    return  # its amend waits for room
+
+    def _flash_is_back(self, failed_ms: int) -> bool:
+        """Read the journal anew, now and then."""
+        if self._clock.since_ms(failed_ms) < FLASH_WAIT_MS:
+            return False
+        try:
+            self.journal.mount()
+        except FlashFault:
+            self._flash_failed_ms = self._clock.ticks_ms()
+            return False
+        self._flash_failed_ms = None
+        self._panel.show("back", part="flash")
+        return True

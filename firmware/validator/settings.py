@@ -1,0 +1,190 @@
+"""The provisioning file of one validator: a CBOR map, read once at boot. Every key, its range, what it is for.
+
+A key that is missing, misspelt or out of range is named with what was expected; a value never is, keys are among them.
+"""
+
+from collections import namedtuple
+
+from tunion import cbor
+from tunion.fare import flat
+from tunion.record import BadInput
+from validator import denylist
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from tunion.record import Bytes
+
+    Check = Callable[[Any], bool]
+
+_ISSUERS_MAX = 512  # accepted issuers: the joined cities are some 340
+
+
+class BadSettings(ValueError):
+    """The provisioning file cannot be used. The message names the key and what it takes; write the file again."""
+
+
+Server = namedtuple("Server", ("address", "port", "pin", "cert"))
+FlashArea = namedtuple("FlashArea", ("path", "sector_bytes", "page_bytes", "sectors"))
+Part = namedtuple("Part", ("driver", "name", "path", "blob", "storage_key"))  # what the driver does not take is None
+
+
+def _number(low: int, high: int) -> "tuple[str, Check]":
+    return "a number from %d to %d" % (low, high), lambda value: (
+        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    )
+
+
+def _bytes(low: int, high: int) -> "tuple[str, Check]":
+    size = "%d bytes" % low if low == high else "%d to %d bytes" % (low, high)
+    return size, lambda value: isinstance(value, bytes) and low <= len(value) <= high
+
+
+def _one_of(*words: str) -> "tuple[str, Check]":
+    return "one of " + ", ".join(words), lambda value: value in words
+
+
+def _is_issuers(value: "Any") -> bool:
+    if not isinstance(value, list) or len(value) > _ISSUERS_MAX:
+        return False
+    return all(isinstance(issuer, bytes) and len(issuer) == 4 for issuer in value)
+
+
+_TEXT: "tuple[str, Check]" = ("a text", lambda value: isinstance(value, str) and 0 < len(value) <= 255)
+_FLAG: "tuple[str, Check]" = ("true or false", lambda value: isinstance(value, bool))
+_MAP: "tuple[str, Check]" = ("a map", lambda value: isinstance(value, dict))
+_ISSUERS: "tuple[str, Check]" = ("up to %d issuer identifiers of 4 bytes" % _ISSUERS_MAX, _is_issuers)
+_U16 = _number(0, 0xFFFF)
+_U32 = _number(0, 0xFFFFFFFF)
+_SECONDS = _number(0, 86400)
+_KEPT = object()  # in place of a default: the key must be there
+
+# key, what it takes, default
+_ROWS = (
+    ("device_id", _number(1, 0xFFFFFFFF), _KEPT),
+    ("key", _bytes(32, 32), _KEPT),  # HMAC key of sync
+    ("host", _TEXT, _KEPT),  # the back office's name, covered by the MAC of each message
+    ("server", _MAP, _KEPT),
+    ("reader", _MAP, _KEPT),
+    ("sam", _MAP, _KEPT),
+    ("flash", _MAP, _KEPT),
+    ("fare", _MAP, _KEPT),  # tunion.fare.flat.FlatFare.to_map
+    ("line", _U16, 0),
+    ("vehicle", _U32, 0),
+    ("driver", _U32, 0),
+    ("industry", _number(1, 14), 2),  # card 7: 02 bus
+    ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
+    ("issuers", _ISSUERS, _KEPT),  # accepted besides
+    ("deny", _MAP, {"version": 0, "serials": b""}),
+    ("test_cards", _FLAG, False),  # cards of kind 04 ride
+    ("overdraft", _one_of("refuse", "allow"), "refuse"),
+    ("same_card_s", _SECONDS, 5),  # the same card again within this time is not charged again
+    ("grey_after_s", _number(1, 172800), 14400),  # a claim whose card does not return; ticks wrap after days
+    ("block_denied", _FLAG, False),  # block cards of the deny list through the SAM
+    ("balance_max_fen", _number(1, 0x7FFFFFFF), 500000),  # card 5: more is not plausible
+    ("clock_required", _FLAG, True),  # no rides before the clock was set
+    ("production", _FLAG, False),  # refuse a soft SAM with test keys
+    ("sync_interval_s", _SECONDS, 300),
+    ("sync_entries", _number(1, 10000), 16),  # so many entries waiting start a sync before its time
+    ("backoff_first_s", _number(1, 86400), 5),
+    ("backoff_max_s", _number(1, 86400), 900),
+    ("statistics", _FLAG, False),  # measure crypto, journal and driver of each tap
+)
+_SERVER_ROWS = (
+    ("address", _TEXT, _KEPT),
+    ("port", _number(1, 0xFFFF), _KEPT),
+    ("pin", _bytes(32, 32), _KEPT),  # SHA-256 of the SubjectPublicKeyInfo
+    ("cert", _bytes(0, 8192), b""),  # DER; the pin decides
+)
+_FLASH_ROWS = (
+    ("path", _TEXT, _KEPT),
+    ("sector_bytes", _number(512, 0x40000), 4096),
+    ("page_bytes", _number(128, 4096), 256),
+    ("sectors", _number(4, 0xFFFF), 64),
+)
+_DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
+_DRIVERS: "dict[str, dict[str, Any]]" = {
+    "reader": {"pcsc": (("name", _TEXT, _KEPT),), "pn532": (("path", _TEXT, _KEPT),)},
+    "sam": {
+        "psam": (("name", _TEXT, _KEPT),),
+        "soft": (("blob", _bytes(1, 4096), _KEPT), ("storage_key", _bytes(32, 32), _KEPT)),
+    },
+}
+
+
+class Settings:
+    """The map's keys as attributes; `server`, `reader`, `sam`, `flash` as the tuples above, `fare` and `deny` made."""
+
+    def __init__(self, blob: "Bytes") -> None:
+        """Raises BadSettings."""
+        try:
+            values = cbor.decode(blob)
+        except BadInput as problem:
+            raise BadSettings("not a provisioning file: %s" % problem)
+        found = _checked("", values, _ROWS)
+        self.device_id: int = found["device_id"]
+        self.key: bytes = found["key"]
+        self.host: str = found["host"]
+        self.server = Server(**_checked("server.", found["server"], _SERVER_ROWS))
+        self.reader = _part("reader", found["reader"])
+        self.sam = _part("sam", found["sam"])
+        self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
+        self.line: int = found["line"]
+        self.vehicle: int = found["vehicle"]
+        self.driver: int = found["driver"]
+        self.industry: int = found["industry"]
+        self.home_issuers: list[bytes] = found["home_issuers"]
+        self.issuers: list[bytes] = found["issuers"]
+        self.test_cards: bool = found["test_cards"]
+        self.overdraft: bool = found["overdraft"] == "allow"
+        self.same_card_s: int = found["same_card_s"]
+        self.grey_after_s: int = found["grey_after_s"]
+        self.block_denied: bool = found["block_denied"]
+        self.balance_max_fen: int = found["balance_max_fen"]
+        self.clock_required: bool = found["clock_required"]
+        self.production: bool = found["production"]
+        self.sync_interval_s: int = found["sync_interval_s"]
+        self.sync_entries: int = found["sync_entries"]
+        self.backoff_first_s: int = found["backoff_first_s"]
+        self.backoff_max_s: int = found["backoff_max_s"]
+        self.statistics: bool = found["statistics"]
+        if self.backoff_max_s < self.backoff_first_s:
+            raise BadSettings("backoff_max_s takes at least backoff_first_s")
+        deny = _checked("deny.", found["deny"], _DENY_ROWS)
+        try:
+            self.fare = flat.from_map(found["fare"])
+            self.deny = denylist.from_bytes(deny["version"], deny["serials"])
+        except BadInput as problem:
+            raise BadSettings(str(problem))
+
+
+def _checked(where: str, values: "Any", rows: "Any") -> "dict[str, Any]":
+    """The rows' keys of `values` with defaults filled in; raises BadSettings for the first that does not do."""
+    if not isinstance(values, dict):
+        raise BadSettings("%s takes a map" % (where[:-1] or "the provisioning file"))
+    known = [row[0] for row in rows]
+    for key in values:
+        if key not in known:
+            raise BadSettings("%s%s is no setting; known are %s" % (where, key, ", ".join(known)))
+    found = {}
+    for key, (takes, check), default in rows:
+        if key not in values:
+            if default is _KEPT:
+                raise BadSettings("%s%s is missing: it takes %s" % (where, key, takes))
+            found[key] = default
+        elif check(values[key]):
+            found[key] = values[key]
+        else:
+            raise BadSettings("%s%s takes %s" % (where, key, takes))
+    return found
+
+
+def _part(which: str, values: "dict[str, Any]") -> Part:
+    drivers = _DRIVERS[which]
+    driver = values.get("driver")
+    if driver not in drivers:
+        raise BadSettings("%s.driver takes one of %s" % (which, ", ".join(sorted(drivers))))
+    found = _checked(which + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
+    return Part(driver, found.get("name"), found.get("path"), found.get("blob"), found.get("storage_key"))
