@@ -196,9 +196,9 @@ def listening(port: int) -> set[str]:
 def _sockets(pid: int) -> set[str]:
     """Inodes of a process's sockets; none of one that has just ended."""
     links = []
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            links.append(os.readlink(entry.path))
+    for handle in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(FileNotFoundError):        # closed since it was listed
+            links.append(os.readlink(handle))
     return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
 
 
