@@ -3,58 +3,14 @@
 import unittest
 
 from support.manual_clock import ManualClock
+from support.pn532_line import ACK, NACK, ChipLine, frame
 from tunion.record import BadInput
 from validator.drivers.pn532_frame import COMMAND_BYTES_MAX, Frames, NoAnswer
 from validator.ports import ReaderLost
 
-ACK = b"\x00\x00\xff\x00\xff\x00"
-NACK = b"\x00\x00\xff\xff\x00\x00"
 GET_FIRMWARE_VERSION = b"\x00\x00\xff\x02\xfe\xd4\x02\x2a\x00"  # UM0701-02, example of section 6.2.1
 VERSION = b"\x00\x00\xff\x06\xfa\xd5\x03\x32\x01\x06\x07\xe8\x00"
 SYNTAX_ERROR = b"\x00\x00\xff\x01\xff\x7f\x81\x00"
-
-
-def frame(content):
-    """A frame from the chip, extended where it must be."""
-    body = b"\xd5" + content
-    if len(body) < 256:
-        head = bytes((len(body), -len(body) & 255))
-    else:
-        size = len(body).to_bytes(2, "big")
-        head = b"\xff\xff" + size + bytes((-sum(size) & 255,))
-    return b"\x00\x00\xff" + head + body + bytes((-sum(body) & 255, 0))
-
-
-class ChipLine:
-    """A line with a chip that answers each write with the next of `answers`, `piece` bytes at a time.
-
-    Waiting for bytes that do not come takes time on the clock.
-    """
-
-    def __init__(self, clock, answers, piece=300, before=b""):
-        self.clock = clock
-        self.answers = list(answers)
-        self.piece = piece
-        self.written = []
-        self._coming = before
-
-    def open(self):
-        self._coming = b""
-
-    def write(self, data):
-        self.written.append(bytes(data))
-        if self.answers:
-            self._coming += self.answers.pop(0)
-
-    def read_into(self, buffer, wait_ms):
-        if not len(buffer):
-            raise AssertionError("a read into nothing never ends")
-        count = min(len(buffer), len(self._coming), self.piece)
-        buffer[:count] = self._coming[:count]
-        self._coming = self._coming[count:]
-        if not count:
-            self.clock.sleep_ms(wait_ms)
-        return count
 
 
 class Call(unittest.TestCase):

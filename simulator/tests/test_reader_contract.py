@@ -1,6 +1,8 @@
 """What the tap loop may expect of every reader: PC/SC and PN532 under the real MicroPython, and the one in process."""
 
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from simulator.personalise import example_card
 from simulator.pn532_chip import Pn532Chip
 from simulator.randomness import replay
 from simulator.reader import FieldReader
+from simulator.tests import clients
 from simulator.tests.flows import CHALLENGE, PLAIN, SELECT_EPURSE, card_flow, card_randoms
 from simulator.tests.on_micropython import Driver, wait_until
 from simulator.vpcd import VpcdSlot
@@ -20,6 +23,7 @@ from tunion.card.refusals import LinkLost
 from validator.ports import ReaderLost
 
 WAIT_MS = 500
+LONG_WAIT_MS = 5000
 ANSWER_MS = 2000
 
 
@@ -241,8 +245,39 @@ def test_a_reader_that_dies_says_so_and_comes_back(rig: Any) -> None:
 
 
 def test_a_reader_that_dies_while_it_waits_for_a_card_says_so(rig: Any) -> None:
-    if isinstance(rig, InProcessRig):
-        pytest.skip("waits in this thread")
-    rig.kill()
-    with pytest.raises(ReaderLost):
-        rig.reader.poll(WAIT_MS)
+    with ThreadPoolExecutor(1) as other_thread:
+        waiting = other_thread.submit(rig.reader.poll, LONG_WAIT_MS)
+        rig.kill()
+        with pytest.raises(ReaderLost):
+            waiting.result()
+
+
+def test_nobody_else_reaches_a_card_that_we_have_on_pcsc(pcscd: Pcscd) -> None:
+    rig = PcscRig(pcscd)
+    try:
+        rig.reader.open()
+        rig.insert(new_card())
+        found(rig)
+        say(rig, SELECT_EPURSE)
+        with pytest.raises(subprocess.CalledProcessError):
+            clients.run(pcscd.command(["opensc-tool", "--reader", "0", "--send-apdu", SELECT_EPURSE]))
+        assert say(rig, PLAIN["init_cmd"]) == PLAIN["init_rsp"], "and what we had selected is still selected"
+    finally:
+        rig.close()
+
+
+def test_an_exchange_that_took_too_long_ends_the_activation_on_a_pn532(tmp_path: Path) -> None:
+    """The answer may come yet: it must not be taken for that of the next command."""
+    rig = Pn532Rig(tmp_path)
+    try:
+        rig.reader.open()
+        rig.insert(new_card(), Faults(latency_ms=200))
+        found(rig)
+        with pytest.raises(LinkLost):
+            rig.reader.transceive(bytes.fromhex(SELECT_EPURSE), 50)
+        with pytest.raises(LinkLost):
+            rig.reader.transceive(bytes.fromhex(CHALLENGE), ANSWER_MS)
+        found(rig)
+        assert say(rig, SELECT_EPURSE).endswith("9000")
+    finally:
+        rig.close()
