@@ -19,7 +19,7 @@ from backoffice.store.engine import Store
 
 KEEP_ALIVE_S = 90  # a TLS handshake costs a validator a second of work: it opens one connection and keeps it
 CONNECTIONS_MAX = 1024
-SHUTDOWN_WAIT_S = 5  # for uploads under way; what is not answered by then is sent again
+SHUTDOWN_WAIT_S = 2  # for uploads under way; what is not answered by then is sent again
 
 
 class CannotListen(Exception):

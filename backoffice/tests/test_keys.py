@@ -78,9 +78,12 @@ def _one_bit_off(request: TacRequest, chance: random.Random) -> TacRequest:
     field = chance.choice(("issuer", "card", "amount_fen", "terminal", "terminal_seq", "tac"))
     value: Any = getattr(request, field)
     if isinstance(value, int):
-        return request._replace(**{field: value ^ 1 << chance.randrange(32)})
-    whole = int.from_bytes(value, "big") ^ 1 << chance.randrange(8 * len(value) - (16 if field == "card" else 0))
-    return request._replace(**{field: whole.to_bytes(len(value), "big")})
+        changed: Any = value ^ 1 << chance.randrange(32)
+    else:
+        unused_bits = 16 if field == "card" else 0  # the first 2 of its 10 bytes are no factor
+        flipped = int.from_bytes(value, "big") ^ 1 << chance.randrange(8 * len(value) - unused_bits)
+        changed = flipped.to_bytes(len(value), "big")
+    return request._replace(**{field: changed})
 
 
 def test_the_library_ciphers_are_tunions(sample: Path) -> None:
