@@ -54,7 +54,8 @@ class Traced:
             at = _SERIAL_AT - apdu[3]       # a read may begin or end within it
         elif at < 0:
             return range(0)
-        return range(at + _SHOWN_BYTES, at + _SERIAL_BYTES - _SHOWN_BYTES)
+        end = min(at + _SERIAL_BYTES - _SHOWN_BYTES, len(answer) - 2)      # the status word is no part of it
+        return range(at + _SHOWN_BYTES, end)
 
 
 def masked(raw: bytes, hidden: range) -> str:
