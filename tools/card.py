@@ -204,7 +204,9 @@ def _saver(args: argparse.Namespace, path: Path) -> "Callable[[CardImage | PsamI
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    """In one piece: card and PSAM trace from their own threads."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 # --- argument types: argparse turns their ValueError into wrong usage, exit code 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.card import SimCard
+from simulator.card import NotPowered, SimCard
 from simulator.field import AFTER, BEFORE, Faults, Torn, parse_tear
 from simulator.image import CardImage
 from simulator.personalise import example_card
@@ -63,6 +63,8 @@ def test_a_torn_card_has_done_all_or_nothing_and_its_proof_tells_which(flow: str
         for command in FLOWS[flow]:
             faults.exchange(card, bytes.fromhex(command))
 
+    with pytest.raises(NotPowered):
+        say(card, SELECT_EPURSE)
     done = number == len(FLOWS[flow]) and moment == AFTER
     assert card.image.to_json() == (finished(flow).to_json() if done else before)
     asked, proof = PROOFS[flow]
