@@ -99,8 +99,11 @@ class Pn532:
         return b"\x4b\x00"
 
     def insert(self, card: Card, faults: Faults) -> None:
+        """A card comes into the field. It is idle, even where the chip believes that it still talks to the last one."""
+        self.active = self._known = False
         self.card, self.faults = card, faults
         self.torn, self.error = False, None
+        self.active = False  # fresh power: whatever card was active before, this one answers a search
 
     def remove(self) -> None:
         """The card leaves the field. The chip notices when it next talks to it."""
