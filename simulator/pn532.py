@@ -44,7 +44,7 @@ class Pn532:
         self.torn = False
         self.error: Exception | None = None
         self.asleep = True                          # until the host's long wake-up
-        self.active = False                         # the card has been activated
+        self.active = False                         # the card in the field has been activated
         self.look_ms: int | None = 0                # how long `command` wants to go on looking; None: for ever
         self._data_bytes_max = data_bytes_max
         self._tries = FOREVER
@@ -52,6 +52,7 @@ class Pn532:
         self._registers: dict[bytes, int] = {}
         self._wanted_kind = TYPE_A
         self._wanted_uid = b""
+        self._listed = False                        # the chip holds a target, which may have left
         self._known = False                         # InSelect may bring a deselected card back
         self._sent = b""                            # pieces of a command
         self._rest = b""                            # of an answer
@@ -89,7 +90,7 @@ class Pn532:
         if not card.uid.startswith(self._wanted_uid):
             card.power_off()
             return None
-        self.active = self._known = True
+        self.active = self._listed = self._known = True
         rats = ats if self._parameters & AUTOMATIC_RATS else b""
         found = bytes((1, TARGET)) + SENS_RES[len(card.uid)] + SEL_RES + bytes((len(card.uid),)) + card.uid + rats
         return b"\x4b" + found
@@ -100,21 +101,20 @@ class Pn532:
 
     def insert(self, card: Card, faults: Faults) -> None:
         """A card comes into the field. It is idle, even where the chip believes that it still talks to the last one."""
-        self.active = self._known = False
+        self.active = False
         self.card, self.faults = card, faults
         self.torn, self.error = False, None
-        self.active = False  # fresh power: whatever card was active before, this one answers a search
 
     def remove(self) -> None:
         """The card leaves the field. The chip notices when it next talks to it."""
         if self.card is not None:
             self.card.power_off()
-        self.card = None
+        self.card, self.active = None, False
 
     def _field_off(self) -> None:
         if self.card is not None:
             self.card.power_off()
-        self.active = self._known = False
+        self.active = self._listed = self._known = False
         self._sent = self._rest = b""
 
     # --- commands
@@ -125,7 +125,7 @@ class Pn532:
         if data[0] in (ROM, RAM):
             return bytes((DONE,))
         if data[0] == PRESENCE:
-            return bytes((DONE if self.card is not None and self.active else TIMEOUT,))
+            return bytes((DONE if self.active else TIMEOUT,))
         raise SyntaxFault
 
     def _read_registers(self, data: bytes) -> bytes:
@@ -165,7 +165,7 @@ class Pn532:
 
     def _data_exchange(self, data: bytes) -> bytes:
         target, piece = data[0], data[1:]
-        if target & ~MORE != TARGET or not self.active or not self._parameters & AUTOMATIC_RATS:
+        if target & ~MORE != TARGET or not self._listed or not self._parameters & AUTOMATIC_RATS:
             return bytes((NOT_NOW,))
         if self._rest and not piece:
             return self._piece()
@@ -180,17 +180,17 @@ class Pn532:
         return self._exchange(apdu)
 
     def _exchange(self, apdu: bytes) -> bytes:
-        if self.card is None:
+        if self.card is None or not self.active:        # it left; one that came back is not activated
             return bytes((TIMEOUT,))
         try:
             self._rest = self.faults.exchange(self.card, apdu)
         except Torn:
-            self.card, self.torn = None, True
+            self.card, self.active, self.torn = None, False, True
             return bytes((TIMEOUT,))
-        except NotPowered:              # it left and came back: another activation is due
+        except NotPowered:              # it was taken away in this very exchange
             return bytes((TIMEOUT,))
         except RandomSpent as error:
-            self.card, self.error = None, error
+            self.card, self.active, self.error = None, False, error
             return bytes((TIMEOUT,))
         return self._piece()
 
@@ -214,7 +214,7 @@ class Pn532:
         if self.card is None:
             return bytes((TIMEOUT,))
         self.card.power_on()
-        self.active = True
+        self.active = self._listed = True
         return bytes((DONE,))
 
     def _release(self, data: bytes) -> bytes:
