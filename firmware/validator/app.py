@@ -30,7 +30,8 @@ FLASH_WAIT_MS = const(2000)  # between two tries to read a flash that failed
 _CLOCK_UNKNOWN = const(0)
 
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
-# number from 0 to n-1, from the system's source; `heap_free()` is in bytes; `meter` measures taps, None does not.
+# number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
+# counts bytes; `meter` measures taps, None does not.
 Ports = namedtuple("Ports", ("reader", "sam", "flash", "clock", "net", "panel", "below", "heap_free", "meter"))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from validator.ports import Clock, Net, Panel, Response
     from validator.settings import Settings
 
-BATCH_BYTES_MAX = const(4096)  # of entries: batch, payload and MAC input stay under 16 kB of heap
+BATCH_BYTES_MAX = const(2048)  # of entries, some 20 taps: they, payload, MAC input and envelope stay under 12 kB of heap
 RTT_MS_MAX = const(2000)  # a slower answer says too little about the time; platform 19.4
 STEP_NOTED_S = const(60)  # a larger step of the clock is journaled
 EPOCH_WAIT_S = const(900)  # until an office that must enrol this journal again is asked again
@@ -44,7 +44,7 @@ class Sync:
         below: "Callable[[int], int]",
         heap_free: "Callable[[], int]",
     ) -> None:
-        """below(n) is a random number from 0 to n-1; heap_free() is in bytes."""
+        """below(n) is a random number from 0 to n-1; heap_free() is in bytes, after a garbage collection."""
         self._net = net
         self._journal = journal
         self._clock = clock
@@ -113,6 +113,7 @@ class Sync:
             self._lost(0)
 
     def _sealed(self) -> bytes:
+        heap_free = self._heap_free()  # first: it tidies up for what follows
         entries = self._journal.pending(self._batch_max, BATCH_BYTES_MAX)
         self._seqs = [seq for seq, _ in entries]
         payload = wire.encode(
@@ -123,7 +124,7 @@ class Sync:
                 self._msg_seq,
                 self._clock.now_s(),
                 self._clock.quality(),
-                self._heap_free(),
+                heap_free,
                 self._versions,
                 [entry for _, entry in entries if entry[0] != EVENT],
                 [entry for _, entry in entries if entry[0] == EVENT],

@@ -149,7 +149,7 @@ def make_ports(settings: Settings) -> "Any":
         net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
         panel=PanelText(sys.stdout.write, clock),
         below=below,
-        heap_free=gc.mem_free,
+        heap_free=heap_free,
         meter=Meter(Microseconds()) if settings.statistics else None,
     )
 
@@ -191,6 +191,12 @@ def pcsc() -> "Pcsc":
 def below(limit: int) -> int:
     """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""
     return int.from_bytes(os.urandom(8), "big") % limit
+
+
+def heap_free() -> int:
+    """Bytes, garbage collected."""
+    gc.collect()
+    return gc.mem_free()
 
 
 def statistics(validator: app.Validator, ports: "Any") -> "dict[str, Any]":
