@@ -23,7 +23,8 @@ def summary(db: Path) -> dict[str, Any]:
 
     taps          tap records stored, the void ones included
     refused       reason -> count, from the devices' events
-    grey          opened, resolved, open; how: amended_paid, amended_void, chain_paid, chain_void, expired -> count
+    grey          torn in the debit: opened, resolved, open; how -> count: proved (the card came back to its validator),
+                  chain_paid, chain_void (its next purchase told), amended_paid, amended_void, expired
     cleared_fen   in effective runs; open_fen: neither cleared nor void; void_fen
     states        state -> {count, amount_fen}
     lines         per operator and issuer: count, amount_fen, fee_fen, net_fen (amount less fee)
@@ -80,11 +81,14 @@ def _refused(db: sqlite3.Connection) -> dict[str, int]:
 
 def _grey(db: sqlite3.Connection) -> dict[str, Any]:
     """From the history, so that a record that went on still counts as what it once was."""
-    opened = db.execute("SELECT COUNT(DISTINCT txn_id) FROM txn_event WHERE to_state = 'GREY'").fetchone()[0]
+    sent_grey = db.execute("SELECT COUNT(DISTINCT txn_id) FROM txn_event WHERE to_state = 'GREY'").fetchone()[0]
+    proved = db.execute("SELECT COUNT(*) FROM txn WHERE outcome = ?", (tap.PROVED,)).fetchone()[0]
     still = db.execute("SELECT COUNT(*) FROM txn WHERE state = 'GREY'").fetchone()[0]
     rows = db.execute("SELECT reason, COUNT(*) AS n FROM txn_event WHERE from_state = 'GREY' GROUP BY reason")
     how = {_GREY_WAYS.get(row["reason"], row["reason"]): row["n"] for row in rows}
-    return {"opened": opened, "resolved": opened - still, "open": still, "how": how}
+    if proved:
+        how["proved"] = proved
+    return {"opened": sent_grey + proved, "resolved": sent_grey + proved - still, "open": still, "how": how}
 
 
 def _lines(db: sqlite3.Connection) -> list[dict[str, Any]]:
