@@ -99,6 +99,23 @@ def test_a_late_table_releases_what_waited_for_it(city: City, bus: Validator, tm
     assert city.rows("SELECT code FROM anomaly WHERE closed_at_s IS NULL") == []
 
 
+def test_a_terminal_registered_for_another_device_of_the_operator_waits(
+    city: City, bus: Validator, tmp_path: Path
+) -> None:
+    owner = {"operator": "09990111", "acquirer": "09990100", "device_id": 7}
+    other = tmp_path / "other.json"
+    other.write_text(
+        json.dumps({"devices": [{"name": "bus 7", **owner}], "terminals": [{"terminal": "9" * 12, **owner}]})
+    )
+    with city.store.transaction() as db:
+        setup.load(db, setup.read(other))
+    bus.send([bus.tap(1, terminal=b"\x99" * 6)])
+
+    clear(city)
+
+    assert city.states() == [("SUSPECT", "TX-22")]
+
+
 def test_a_ride_without_a_fee_rule_waits(folder: Path, tmp_path: Path) -> None:
     sample = json.loads((Path(setup.__file__).parent / "samples" / "two_cities.json").read_text())
     sample["fee_rules"] = [rule for rule in sample["fee_rules"] if rule["level"] == "city"]

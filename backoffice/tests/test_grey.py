@@ -119,6 +119,20 @@ def test_an_amended_tap_whose_counter_is_spent_waits(city: City, bus: Validator)
     assert city.states() == [("HELD", "KM-03"), ("CLEARED", DAY)]
 
 
+def test_a_counter_that_an_unproven_purchase_claims_is_not_given_to_a_grey_tap(city: City, bus: Validator) -> None:
+    bus.send(
+        [
+            bus.tap(1, outcome=tap.GREY, counter=11),
+            bus.tap(2, counter=11, tac=b"\x01\x02\x03\x04"),
+            bus.tap(3, counter=12, balance_fen=4800),
+        ]
+    )
+
+    clear_day(city.store, city.keys, DAY, city.now_s)
+
+    assert city.states() == [("GREY", "TX-20"), ("SUSPECT", "TX-06"), ("CLEARED", DAY)]
+
+
 def test_a_chain_of_torn_taps_resolves_from_its_end(city: City, bus: Validator) -> None:
     bus.send(
         [

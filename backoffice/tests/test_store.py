@@ -26,6 +26,15 @@ def test_commits_are_on_disk_before_they_are_answered(city: City) -> None:
     assert city.rows("PRAGMA foreign_keys") == [(1,)]
 
 
+def test_a_transaction_that_is_left_by_an_error_did_not_happen(city: City) -> None:
+    before = city.dump()
+    with pytest.raises(LookupError), city.store.transaction() as db:
+        db.execute("INSERT INTO meta VALUES ('half', 'done')")
+        raise LookupError
+
+    assert city.dump() == before
+
+
 def test_a_file_that_is_no_database_of_ours_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("not a database, but long enough to have a header of its own" * 3)
