@@ -116,6 +116,20 @@ def test_a_terminal_registered_for_another_device_of_the_operator_waits(
     assert city.states() == [("SUSPECT", "TX-22")]
 
 
+@pytest.mark.parametrize(("production", "standing"), [("1", ("REJECTED", "TX-14")), ("0", ("CLEARED", DAY))])
+def test_a_test_card_never_clears_in_production(
+    production: str, standing: tuple[str, str], city: City, bus: Validator
+) -> None:
+    with city.store.transaction() as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'production'", (production,))
+    bus.send([bus.tap(1, card_kind=4)])
+
+    clear(city)
+
+    assert city.states() == [standing]
+    assert [line["test"] for line in report.summary(city.db)["lines"]] == ([1] if production == "0" else [])
+
+
 def test_a_ride_without_a_fee_rule_waits(folder: Path, tmp_path: Path) -> None:
     sample = json.loads((Path(setup.__file__).parent / "samples" / "two_cities.json").read_text())
     sample["fee_rules"] = [rule for rule in sample["fee_rules"] if rule["level"] == "city"]
