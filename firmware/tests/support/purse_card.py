@@ -1,0 +1,211 @@
+"""An e-purse card in 150 lines, for tests that also run on MicroPython: it checks MAC1, and refuses what a card refuses.
+
+The full card with all its files is simulator/card.py; both answer the same commands of tunion.card.
+"""
+
+from tunion.card import files, purse
+from tunion.card.refusals import LinkLost
+from tunion.crypto import keys
+from tunion.crypto.mac import maintenance_mac
+from validator.ports import ReaderLost, Target
+
+MPK = bytes.fromhex("11111111222222223333333344444444")  # invented, those of the published vectors
+MTK = bytes.fromhex("99999999aaaaaaaabbbbbbbbcccccccc")
+MAMK = bytes.fromhex("0123456789abcdeffedcba9876543210")
+ISSUER = bytes.fromhex("04026110ffffffff")
+SERIAL = bytes.fromhex("03104999000000000017")
+
+BEFORE, AFTER = "before", "after"
+
+
+class PurseCard:
+    """One card. `spent_fen` and `log` (counter, amount, TAC) tell what really happened to its money."""
+
+    def __init__(self, serial=SERIAL, issuer=ISSUER, balance_fen=5000, limit_fen=0, kind=1, **changes):
+        public = dict(
+            issuer=issuer,
+            application=2,
+            enabled=1,
+            serial=serial,
+            start=b"\x20\x25\x01\x01",
+            expiry=b"\x20\x35\x12\x31",
+            own=bytes(2),
+        )
+        management = dict(
+            country=b"\x00\x00\x01\x56",
+            province=b"\x61\x00",
+            city=b"\x61\x10",
+            interoperable=b"\x00\x01",
+            kind=kind,
+        )
+        for name in changes:
+            (public if name in public else management)[name] = changes[name]
+        self.serial = serial
+        self.files = {
+            files.PUBLIC_SFI: files.PUBLIC.pack(**public),
+            files.MANAGEMENT_SFI: files.MANAGEMENT.pack(**management) + bytes(49),
+        }
+        self.fci_has_public = True
+        self.balance_fen = balance_fen
+        self.limit_fen = limit_fen
+        self.counter = 18
+        self.blocked = False
+        self.wrong_mac2 = False
+        self.log = []
+        self._suite = keys.suite(0)
+        self._dpk = keys.card_key(self._suite, MPK, issuer, serial)
+        self._damk = keys.card_key(self._suite, MAMK, issuer, serial)
+        self._tac_key = self._suite.tac_key(keys.card_key(self._suite, MTK, issuer, serial))
+        self._proof = None
+        self._draws = 0
+        self.power_on()
+
+    def power_on(self):
+        self._selected = False
+        self._offer = None
+        self._challenge = None
+
+    @property
+    def spent_fen(self):
+        return sum(amount_fen for _, amount_fen, _ in self.log)
+
+    def transceive(self, apdu):
+        challenge, self._challenge = self._challenge, None
+        head = apdu[:2]
+        if head == b"\x00\xa4":
+            return self._select(apdu)
+        if not self._selected or self.blocked:
+            return b"\x69\x85"
+        if head == b"\x00\xb0":
+            found = self.files.get(apdu[2] & 0x1F)
+            return found + b"\x90\x00" if found else b"\x6a\x82"
+        if head == b"\x00\x84":
+            self._challenge = self._random()
+            return self._challenge + b"\x90\x00"
+        if head == b"\x84\x1e":
+            if challenge is None:
+                return b"\x69\x84"
+            if apdu[5:9] != maintenance_mac(self._damk, challenge, apdu[:5]):
+                return b"\x69\x88"
+            self.blocked = True
+            return b"\x90\x00"
+        if head == b"\x80\x50":
+            return self._initialize(apdu)
+        if head == b"\x80\x54":
+            return self._debit(apdu)
+        if head == b"\x80\x5a":
+            asked = (apdu[3], apdu[5] << 8 | apdu[6])
+            if self._proof is None or self._proof[0] != asked:
+                return b"\x94\x06"
+            return self._proof[1] + b"\x90\x00"
+        return b"\x6d\x00"
+
+    def _random(self):
+        self._draws += 1
+        return bytes((0xA1, 0xB2, self._draws >> 8 & 0xFF, self._draws & 0xFF))
+
+    def _select(self, apdu):
+        if apdu[5:13] != files.EPURSE_AID:
+            return b"\x6a\x82"
+        self._selected = True
+        self._offer = None
+        if self.blocked:
+            return b"\x62\x83"
+        public = b"\x9f\x0c\x1e" + self.files[files.PUBLIC_SFI] if self.fci_has_public else b""
+        inner = b"\x9f\x08\x01\x02" + public
+        fci = b"\x84\x08" + files.EPURSE_AID + b"\xa5" + bytes((len(inner),)) + inner
+        return b"\x6f" + bytes((len(fci),)) + fci + b"\x90\x00"
+
+    def _initialize(self, apdu):
+        data = purse.INITIALIZE_FOR_PURCHASE.data.unpack(apdu, 5)
+        if data.key_index != 1:
+            return b"\x94\x03"
+        if data.amount_fen > self.balance_fen + self.limit_fen:
+            return b"\x94\x01"
+        self._offer = (data.amount_fen, data.terminal, self._random())
+        return (
+            purse.INITIALIZE_FOR_PURCHASE.reply.pack(
+                balance_fen=self.balance_fen + self.limit_fen,
+                counter=self.counter,
+                limit_fen=self.limit_fen,
+                key_version=1,
+                algorithm=0,
+                random=self._offer[2],
+            )
+            + b"\x90\x00"
+        )
+
+    def _debit(self, apdu):
+        if self._offer is None:
+            return b"\x69\x01"
+        amount_fen, terminal, random = self._offer
+        self._offer = None
+        data = purse.DEBIT_FOR_PURCHASE.data.unpack(apdu, 5)
+        suite = self._suite
+        session = keys.purchase_session(suite, self._dpk, random, self.counter, data.terminal_seq)
+        signed = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=keys.PURCHASE, terminal=terminal, at=data.at)
+        if suite.mac(session, signed) != data.mac1:
+            return b"\x93\x02"
+        tac = suite.mac(
+            self._tac_key,
+            keys.PURCHASE_TAC.pack(
+                amount_fen=amount_fen,
+                type=keys.PURCHASE,
+                terminal=terminal,
+                terminal_seq=data.terminal_seq,
+                at=data.at,
+            ),
+        )
+        mac2 = suite.mac(session, keys.PURCHASE_MAC2.pack(amount_fen=amount_fen))
+        if self.wrong_mac2:
+            mac2 = bytes(4)
+        self.log.append((self.counter, amount_fen, tac))
+        self.balance_fen -= amount_fen
+        self.counter += 1
+        self._proof = ((keys.PURCHASE, self.counter), mac2 + tac)
+        return tac + mac2 + b"\x90\x00"
+
+
+class FieldReader:
+    """The Reader port over cards in process. `tear` is (number of the exchange from 1, BEFORE or AFTER) or None."""
+
+    def __init__(self):
+        self.card = None
+        self.tear = None
+        self.exchanges = 0
+        self.broken = False
+        self.commands = []
+
+    def present(self, card, tear=None):
+        self.card = card
+        self.tear = tear
+        self.exchanges = 0
+        self.commands = []
+        card.power_on()
+
+    def open(self):
+        if self.broken:
+            raise ReaderLost("unplugged: plug it in")
+
+    def poll(self, wait_ms):
+        self.open()
+        return Target(b"\x08\x01\x02\x03") if self.card else None
+
+    def transceive(self, apdu, wait_ms):
+        self.open()
+        if self.card is None:
+            raise LinkLost("no card")
+        self.exchanges += 1
+        self.commands.append(apdu[1])
+        if self.tear == (self.exchanges, BEFORE):
+            self.card = None
+            raise LinkLost("torn")
+        answer = self.card.transceive(apdu)
+        if self.tear == (self.exchanges, AFTER):
+            self.card = None
+            raise LinkLost("torn")
+        return answer
+
+    def removed(self, wait_ms):
+        self.open()
+        return self.card is None

@@ -1,0 +1,78 @@
+"""A provisioning file is used whole or refused by name, and its values never show up in a message."""
+
+import unittest
+
+from support.bus import device_map
+
+from tunion import cbor
+from validator.settings import BadSettings, Settings
+
+
+def refusal(values):
+    try:
+        Settings(cbor.encode(values))
+    except BadSettings as problem:
+        return str(problem)
+    return ""
+
+
+class Files(unittest.TestCase):
+    def test_a_good_file_gives_every_setting_and_the_defaults(self):
+        found = Settings(cbor.encode(device_map()))
+        self.assertEqual((found.device_id, found.line, found.server.port), (0x1A01, 11, 8443))
+        self.assertEqual((found.reader.driver, found.reader.name, found.sam.driver), ("pcsc", "reader 00 00", "soft"))
+        self.assertEqual((found.flash.sectors, found.fare.price(1).amount_fen, found.deny.count), (8, 200, 1))
+        self.assertEqual((found.overdraft, found.test_cards, found.production, found.industry), (False, False, False, 2))
+        self.assertEqual((found.sync_interval_s, found.same_card_s, found.clock_required), (300, 5, True))
+
+    def test_each_bad_value_is_refused_under_its_name(self):
+        for name, value in (
+            ("device_id", 0),
+            ("device_id", True),
+            ("key", bytes(31)),
+            ("host", ""),
+            ("line", 0x10000),
+            ("industry", 15),
+            ("issuers", [b"123"]),
+            ("issuers", [b"1234"] * 600),
+            ("overdraft", "perhaps"),
+            ("test_cards", 1),
+            ("grey_after_s", 0),
+            ("backoff_first_s", 0),
+            ("reader", {"driver": "pcsc"}),
+            ("reader", {"driver": "uart", "name": "x"}),
+            ("reader", {"driver": "pn532", "name": "x", "path": "/dev/ttyUSB0"}),
+            ("sam", {"driver": "soft", "blob": b"x", "storage_key": bytes(16)}),
+            ("flash", {"path": "x", "sectors": 3}),
+            ("server", {"address": "x", "port": 0, "pin": bytes(32)}),
+            ("server", {"address": "x", "port": 1, "pin": bytes(20)}),
+            ("deny", {"version": 1}),
+            ("fare", 200),
+        ):
+            with self.subTest(name=name, value=value):
+                self.assertIn(name, refusal(device_map(**{name: value})))
+
+    def test_a_bad_fare_or_list_is_refused_in_its_own_words(self):
+        self.assertIn("fare", refusal(device_map(fare={"fare_id": 1, "version": 1, "fare_fen": 0, "discounts": []})))
+        self.assertIn("sorted", refusal(device_map(deny={"version": 1, "serials": bytes(20)})))
+
+    def test_a_missing_and_a_misspelt_key_are_named(self):
+        values = device_map()
+        del values["host"]
+        self.assertIn("host is missing", refusal(values))
+        self.assertIn("sync_intervall_s is no setting", refusal(device_map(sync_intervall_s=1)))
+
+    def test_a_longest_wait_below_the_first_is_refused(self):
+        self.assertIn("backoff_max_s", refusal(device_map(backoff_first_s=10, backoff_max_s=5)))
+
+    def test_no_value_of_a_key_is_in_a_message(self):
+        self.assertNotIn("SECRETSECRET", refusal(device_map(key=b"SECRETSECRET")))
+
+    def test_what_is_no_map_is_refused(self):
+        for blob in (b"", b"\x01", b"\x80", b"\xff" * 40, cbor.encode(device_map())[:-1]):
+            with self.subTest(blob=blob[:4]), self.assertRaises(BadSettings):
+                Settings(blob)
+
+
+if __name__ == "__main__":
+    unittest.main()
