@@ -17,7 +17,7 @@ from tools.paths import BUILD, MICROPYTHON, require
 from tunion.money import yuan
 from tunion.wire import reason
 
-HEAP = "512k"           # of each validator: a board with 264 KB has about half in objects of half the size
+HEAP = "320k"           # of each validator; `ykt bench firmware.heap` finds the smallest
 ARCH = "x64"
 _REASONS = {name: (zh, en) for name, zh, en in reason.WORDS.values()}
 _GREY_WAYS = {

@@ -2,8 +2,11 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 CHUNK_BYTES = 65536
+Result = TypeVar("Result")
 
 
 class Cable:
@@ -35,7 +38,7 @@ class Cable:
         self._thread.join()
         self._loop.close()
 
-    def _call(self, work):  # type: ignore[no-untyped-def]
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _cut(self) -> None:

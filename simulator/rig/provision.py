@@ -108,15 +108,21 @@ def write_registry(path: Path, fleet: tuple[Bus, ...]) -> None:
 
 
 def write_device_file(
-    bus: Bus, reader: dict[str, Any], sam: dict[str, Any], server: dict[str, Any], denied: list[bytes]
+    bus: Bus,
+    reader: dict[str, Any],
+    sam: dict[str, Any],
+    server: dict[str, Any],
+    denied: list[bytes],
+    more: dict[str, Any],
 ) -> None:
     """The provisioning file of one validator: firmware/validator/settings.py names every key.
 
     reader, sam  the driver and where it finds its part
-    server       address, port, pin, cert
+    server       address, port, pin
     denied       application serial numbers, 10 bytes each
+    more         further settings
     """
-    settings = {
+    settings: dict[str, Any] = {
         "device_id": bus.device_id,
         "key": bus.key,
         "host": AUDIENCE,
@@ -141,5 +147,6 @@ def write_device_file(
         "sync_interval_s": 1,  # a bus would take a minute or more; the demo has less time than a shift
         "backoff_first_s": 1,
         "backoff_max_s": 4,
+        **more,
     }
     bus.device_file.write_bytes(cbor.encode(settings))

@@ -59,6 +59,11 @@ class Post:
         self.validator.expect(_says("ready"), since, TAP_WAIT_S, "ready for the next rider")
         return shown
 
+    def tap_all(self, riders: Iterable[Rider]) -> None:
+        """One rider after the other."""
+        for rider in riders:
+            self.tap(rider)
+
     def tap_under_power_cut(self, rider: Rider) -> None:
         """The validator dies while the card works on the debit; the card stays, is taken away, and comes back."""
         gone = threading.Event()
@@ -98,13 +103,6 @@ def in_parallel(*works: Callable[[], None]) -> None:
     with ThreadPoolExecutor(len(works)) as pool:
         for done in [pool.submit(work) for work in works]:
             done.result()
-
-
-def tap_all(post: Post, riders: Iterable[Rider], tick: Callable[[], None]) -> None:
-    """One rider after the other; `tick` after each."""
-    for rider in riders:
-        post.tap(rider)
-        tick()
 
 
 def _says(*what: str) -> Callable[[dict[str, Any]], bool]:

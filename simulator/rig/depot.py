@@ -1,0 +1,139 @@
+"""The rig set up: a back office, two buses with their readers and SAMs, a cable between. Real programs, real files."""
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+
+from simulator.pcscd import READERS, Pcscd
+from simulator.personalise import TEST_MASTERS, psam_image
+from simulator.pn532_chip import Pn532Chip
+from simulator.psam import SimPsam
+from simulator.rig.cable import Cable
+from simulator.rig.centre import Centre
+from simulator.rig.program import Program
+from simulator.rig.provision import Bus, buses, write_device_file
+from simulator.rig.riders import ISSUERS
+from simulator.rig.shift import Post
+from simulator.vpcd import VpcdSlot
+from tunion.bcd import from_digits
+from tunion.crypto.keys import suite
+from tunion.wire.soft_sam import make_blob
+
+START, EXPIRY = from_digits("20240101"), from_digits("20351231")     # of both SAMs
+
+
+class Depot:
+    """A context in which `first` (PC/SC reader, PSAM) and `second` (PN532, soft SAM) can be powered on.
+
+    folder       emptied first; holds every file of the run
+    micropython  the interpreter's command, options included
+    firmware     MICROPYPATH of the validators
+    denied       application serial numbers on the deny list
+    settings     device settings beside those of provision.write_device_file
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        micropython: list[str],
+        firmware: str,
+        denied: tuple[bytes, ...] = (),
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._micropython = micropython
+        self._firmware = firmware
+        self._denied = list(denied)
+        self._settings = settings or {}
+        self._parts = contextlib.ExitStack()
+        self.centre = Centre(folder / "centre")
+
+    def __enter__(self) -> "Depot":
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        with contextlib.ExitStack() as parts:
+            self._set_up(parts)
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parts.close()
+
+    def power_on(self, post: Post) -> None:
+        """Start a post's validator; it ends with the depot."""
+        post.power_on()
+        self._parts.callback(lambda: post.validator.stop())
+
+    def _set_up(self, parts: contextlib.ExitStack) -> None:
+        one, two = buses(self._folder)
+        self.centre.prepare((one, two))
+        self.centre.open()
+        parts.callback(self.centre.close)
+        self.cable = Cable(self.centre.port)
+        parts.callback(self.cable.close)
+
+        pcscd = parts.enter_context(Pcscd())
+        psam = VpcdSlot(pcscd.port + 1)
+        psam.insert(SimPsam(_psam(one)))
+        parts.callback(psam.remove)
+        card_slot = VpcdSlot(pcscd.port)
+        parts.callback(card_slot.remove)
+        chip = Pn532Chip()
+        parts.callback(chip.close)
+
+        card_reader, sam_reader = READERS
+        self._write(one, {"driver": "pcsc", "name": card_reader}, {"driver": "psam", "name": sam_reader})
+        self._write(two, {"driver": "pn532", "path": str(chip.path)}, _soft_sam(two))
+        self.first = Post(one, card_slot, self._starter(pcscd.command))
+        self.second = Post(two, chip, self._starter(list))
+
+    def _write(self, bus: Bus, reader: dict[str, Any], sam: dict[str, Any]) -> None:
+        server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
+        write_device_file(bus, reader, sam, server, self._denied, self._settings)
+
+    def _starter(self, place: Callable[[list[str]], list[str]]) -> Callable[[Bus], Program]:
+        """Starts a bus's validator; `place` puts the command where its pcscd is."""
+        return lambda bus: Program(
+            f"validator {bus.name}",
+            place([*self._micropython, "-m", "boards.unix.main", str(bus.device_file)]),
+            bus.folder / "validator.log",
+            {"MICROPYPATH": self._firmware},
+        )
+
+
+def _psam(bus: Bus) -> Any:
+    return psam_image(
+        TEST_MASTERS, bus.terminal, issuer=ISSUERS[0].identifier, start=START, expiry=EXPIRY, start_counter=1
+    )
+
+
+def _soft_sam(bus: Bus) -> dict[str, Any]:
+    """Issuer-level test keys for a validator without a SAM slot."""
+    ciphers = suite(0)
+    storage_key = secrets.token_bytes(32)
+    blob = make_blob(
+        storage_key,
+        _aes_cbc_encrypt,
+        secrets.token_bytes(16),
+        {issuer.identifier: ciphers.diversify(TEST_MASTERS.purchase, issuer.identifier) for issuer in ISSUERS},
+        bus.terminal,
+        1,
+        START,
+        EXPIRY,
+    )
+    return {"driver": "soft", "blob": blob, "storage_key": storage_key}
+
+
+def _aes_cbc_encrypt(key: bytes, iv: bytes, blocks: bytes) -> bytes:
+    encryptor = Cipher(AES128(key), CBC(iv)).encryptor()
+    return encryptor.update(blocks) + encryptor.finalize()
