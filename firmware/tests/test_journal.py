@@ -5,7 +5,6 @@ import unittest
 from support.manual_clock import ManualClock
 from support.nor import BACKWARD, FORWARD, MARKS_FIRST, NorFlash, PowerCut
 from support.taps import fields
-
 from tunion.card.refusals import LinkLost, NotEnoughMoney, Unproven
 from tunion.wire import tap as wire
 from validator.journal import ALARM_PERMILLE, AMEND_RESERVE, INTENT_MAX, Journal

@@ -5,7 +5,6 @@ import unittest
 from support.bus import DENIED, FARE_FEN, FOREIGN, Bus, MaintenanceSam
 from support.nor import NorFlash, PowerCut
 from support.purse_card import AFTER, BEFORE, PurseCard
-
 from tunion.card.refusals import Unproven
 from tunion.wire import reason
 from tunion.wire import tap as wire
@@ -255,6 +254,13 @@ class Tearing(TapCase):
                 bus.serve(card)
                 proved = [outcome for code, _, outcome in taps(bus.journal) if code == wire.PROVED]
                 self.assertEqual(([outcome.mac2 for outcome in proved], CountsChecks.checks), ([mac2], checks))
+
+    def test_a_sign_that_failed_makes_the_sam_forget_the_torn_purchase(self):
+        bus, card = Bus(issuers=[b"\x04\x09\x61\x10"]), PurseCard()
+        bus.serve(card, (EXCHANGES, AFTER))
+        bus.serve(PurseCard(serial=DENIED[:9] + b"\x01", issuer=b"\x04\x09\x61\x10\xff\xff\xff\xff"))
+        self.assertEqual(bus.serve(card), "recovered")
+        self.assertEqual(taps(bus.journal)[0][2].mac2, wire.MAC2_UNCHECKED)
 
     def test_the_debit_is_never_sent_twice(self):
         for stump in (b"", b"\x90", b"\x61\x08", b"\x6c\x08", b"\x12\x34\x90\x00"):

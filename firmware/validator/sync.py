@@ -28,6 +28,7 @@ STEP_NOTED_S = const(60)  # a larger step of the clock is journaled
 EPOCH_WAIT_S = const(900)  # until an office that must enrol this journal again is asked again
 
 _OK = const(200)
+_CLOCK_UNKNOWN = const(0)
 
 
 class Sync:
@@ -56,6 +57,7 @@ class Sync:
         self._kid = wire.kid(settings.device_id)
         self._envelope = b""  # the upload that waits for its answer, b"": none
         self._seqs: list[int] = []  # what it carries
+        self._left_behind = False  # it could not carry all that waited
         self._msg_seq = 1  # the office says where it stands if this is too low
         self._sends = 0
         self._failures = 0
@@ -116,6 +118,7 @@ class Sync:
         heap_free = self._heap_free()  # first: it tidies up for what follows
         entries = self._journal.pending(self._batch_max, BATCH_BYTES_MAX)
         self._seqs = [seq for seq, _ in entries]
+        self._left_behind = len(entries) < self._sendable()
         payload = wire.encode(
             wire.Upload(
                 wire.PROTO,
@@ -190,8 +193,16 @@ class Sync:
         if self._fault_shown:
             self._fault_shown = False
             self._panel.show("back", part="net")
-        self._pause(max(reply.retry_after_s, self._settings.sync_interval_s))
+        self._pause(max(reply.retry_after_s, self._interval_s()))
         self._may_be_early = reply.retry_after_s == 0
+
+    def _interval_s(self) -> int:
+        """From one answer to the next upload."""
+        if self._left_behind:
+            return 0
+        if self._office_time is None and self._clock.quality() == _CLOCK_UNKNOWN:
+            return self._settings.backoff_first_s  # nobody rides until an answer tells the time
+        return self._settings.sync_interval_s
 
     def _refused(self, refusal: "Any") -> None:
         self._done()

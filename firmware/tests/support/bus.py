@@ -4,7 +4,6 @@ from support.aes import cbc_decrypt, cbc_encrypt
 from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.purse_card import ISSUER, MAMK, MPK, FieldReader
-
 from tunion import cbor
 from tunion.bcd import from_digits
 from tunion.crypto import keys

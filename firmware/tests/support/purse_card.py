@@ -1,4 +1,4 @@
-"""An e-purse card in 150 lines, for tests that also run on MicroPython: it checks MAC1, and refuses what a card refuses.
+"""A small e-purse card, for tests that also run on MicroPython: it checks MAC1 and refuses what a card refuses.
 
 The full card with all its files is simulator/card.py; both answer the same commands of tunion.card.
 """

@@ -1,0 +1,240 @@
+"""The whole validator, turn by turn: parts fail and come back, taps and sync go on."""
+
+import unittest
+
+from support.bus import Bus, PanelNotes, settings, soft_sam
+from support.manual_clock import ManualClock
+from support.nor import NorFlash
+from support.office import LOST, Office
+from support.purse_card import AFTER, FieldReader, PurseCard
+from tunion.wire import tap as wire
+from validator import app
+from validator.drivers.soft_sam import SoftSam
+from validator.ports import FlashFault, SamLost
+from validator.statistics import Meter
+
+
+class FlakySam(SoftSam):
+    """Pulled out and pushed in by the test."""
+
+    out = False
+
+    def open(self):
+        if FlakySam.out:
+            raise SamLost("no SAM in its slot: insert it")
+        super().open()
+
+    def sign(self, offer, card, amount_fen, type, at):
+        if FlakySam.out:
+            raise SamLost("no SAM in its slot: insert it")
+        return super().sign(offer, card, amount_fen, type, at)
+
+
+class FailingFlash(NorFlash):
+    """A program fails when the test says so."""
+
+    failing = False
+
+    def program(self, address, data):
+        if FailingFlash.failing:
+            raise FlashFault("the flash does not answer")
+        super().program(address, data)
+
+
+class ByMilliseconds:
+    def __init__(self, clock):
+        self._clock = clock
+
+    def ticks_us(self):
+        return 1000 * self._clock.ticks_ms()
+
+    def since_us(self, then_us):
+        return 1000 * self._clock.ticks_ms() - then_us
+
+
+class AppCase(unittest.TestCase):
+    def setUp(self):
+        FlakySam.out = False
+        FailingFlash.failing = False
+        self.start()
+
+    def start(self, **changes):
+        self.settings = settings(**changes)
+        self.clock = ManualClock()
+        self.flash = FailingFlash(sectors=8, sector_bytes=4096)
+        self.boot()
+
+    def boot(self):
+        self.reader = FieldReader()
+        self.office = Office(self.settings, self.clock)
+        self.panel = PanelNotes()
+        self.meter = Meter(ByMilliseconds(self.clock)) if self.settings.statistics else None
+        ports = app.Ports(
+            reader=self.reader,
+            sam=lambda next_seq: soft_sam(self.clock, next_seq, FlakySam),
+            flash=self.flash,
+            clock=self.clock,
+            net=self.office,
+            panel=self.panel,
+            below=lambda limit: limit - 1,
+            heap_free=lambda: 1,
+            meter=self.meter,
+        )
+        self.validator = app.build(ports, self.settings)
+
+    def turns(self, count=5, each_ms=100):
+        for _ in range(count):
+            self.validator.step()
+            self.clock.sleep_ms(each_ms)
+
+    def tap(self, card, tear=None):
+        """Hold a card to the reader for some turns, then take it away."""
+        self.reader.present(card, tear)
+        self.turns()
+        self.reader.card = None
+        self.turns()
+
+    def shown(self):
+        return [what for what, _ in self.panel.shown]
+
+    def codes(self):
+        entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
+        return [body.code for body in entries if body.kind == wire.EVENT]
+
+
+class Turns(AppCase):
+    def test_ready_then_paid_then_ready_and_a_card_that_stays_pays_once(self):
+        card = PurseCard()
+        self.turns(1)
+        self.assertEqual(self.shown(), ["ready"])
+        self.reader.present(card)
+        self.turns(200)
+        self.assertEqual((self.shown(), card.spent_fen, self.validator.taps), (["ready", "paid"], 200, 1))
+        self.reader.card = None
+        self.turns(2)
+        self.assertEqual(self.shown(), ["ready", "paid", "ready"])
+
+    def test_a_tap_reaches_the_office(self):
+        self.tap(PurseCard())
+        self.turns(3500)
+        self.assertEqual((len(self.office.entries), self.validator.journal.waiting), (2, 0))
+
+    def test_taps_go_on_without_a_network(self):
+        self.office.faults = [LOST] * 1000
+        for _ in range(40):
+            self.tap(PurseCard())
+        self.assertEqual(self.shown().count("paid"), 40)
+
+    def test_boot_is_journaled_with_the_claims_found_open(self):
+        self.tap(PurseCard(), (4, AFTER))
+        self.flash = self.flash.rebooted()
+        self.boot()
+        boots = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
+        self.assertEqual([body.value for body in boots if body.code == wire.BOOT][-1:], [1])
+
+    def test_a_claim_whose_card_stays_away_becomes_grey_in_time(self):
+        self.start(grey_after_s=60)
+        self.tap(PurseCard(), (4, AFTER))
+        self.turns(58, 1000)
+        self.assertEqual(len(self.validator.journal.open_claims()), 1)
+        self.turns(5, 1000)
+        self.assertEqual(self.validator.journal.open_claims(), [])
+
+    def test_a_step_of_the_clock_makes_no_claim_old(self):
+        self.office.ahead_s = 86400
+        self.office.faults = [LOST]
+        self.tap(PurseCard(), (4, AFTER))
+        self.turns(100)
+        self.assertEqual(len(self.validator.journal.open_claims()), 1)
+
+    def test_the_end_of_a_shift_gives_up_what_is_open(self):
+        self.tap(PurseCard(), (4, AFTER))
+        self.assertEqual((self.validator.give_up_open_claims(), self.validator.give_up_open_claims()), (1, 0))
+
+    def test_nobody_is_called_to_tap_before_the_clock_is_set(self):
+        self.clock.clk_q = 0
+        self.office.faults = [LOST]
+        self.turns(1)
+        self.assertEqual(self.shown(), [])
+        self.turns(100)
+        self.assertEqual(self.shown(), ["ready"])
+
+    def test_sectors_are_erased_ahead_only_without_a_card(self):
+        self.turns()
+        card = PurseCard()
+        self.reader.present(card)
+        erases = self.flash.erases
+        for _ in range(40):
+            self.validator.journal.event(wire.BOOT)
+        self.turns(20)
+        self.assertEqual(self.flash.erases, erases)
+        self.reader.card = None
+        self.turns(5)
+        self.assertEqual(self.flash.erases, erases + 1)
+
+
+class Faults(AppCase):
+    def test_a_lost_reader_is_said_once_journaled_looked_for_and_welcomed_back(self):
+        self.turns()
+        self.reader.broken = True
+        self.turns(600)
+        self.assertEqual(self.shown(), ["ready", "fault"])
+        self.assertEqual(self.panel.shown[-1][1]["part"], "reader")
+        self.reader.broken = False
+        self.turns(100)
+        self.assertEqual(self.shown(), ["ready", "fault", "back", "ready"])
+        self.turns(3500)
+        self.assertEqual(
+            [wire.from_wire(entry)[0].code for entry in self.office.entries.values()],
+            [wire.BOOT, wire.READER_LOST, wire.READER_BACK],
+        )
+        self.tap(PurseCard())
+        self.assertEqual(self.shown()[-2:], ["paid", "ready"])
+
+    def test_a_missing_sam_stops_cards_and_not_sync(self):
+        FlakySam.out = False
+        self.turns()
+        FlakySam.out = True
+        self.reader.present(PurseCard())
+        self.turns(300, 10)
+        self.assertEqual((self.shown(), self.codes()[-1]), (["ready", "fault"], wire.SAM_LOST))
+        posts = len(self.office.bodies)
+        self.turns(3200)
+        self.assertGreater(len(self.office.bodies), posts)
+        FlakySam.out = False
+        self.turns(100)
+        self.assertEqual(self.shown(), ["ready", "fault", "back", "ready", "paid"])
+
+    def test_a_flash_fault_takes_no_cards_until_the_journal_is_read_anew(self):
+        self.turns()
+        card = PurseCard()
+        FailingFlash.failing = True
+        self.tap(card)
+        self.assertEqual((self.shown(), card.spent_fen), (["ready", "fault"], 0))
+        FailingFlash.failing = False
+        self.turns(30)
+        self.tap(card)
+        self.assertEqual((self.shown()[2:], card.spent_fen), (["back", "ready", "paid", "ready"], 200))
+
+    def test_a_device_for_production_refuses_a_soft_sam_with_test_keys(self):
+        self.start(production=True)
+        self.turns()
+        self.assertEqual(self.shown(), ["fault"])
+        self.assertEqual(self.panel.shown[0][1]["part"], "sam")
+
+
+class Statistics(AppCase):
+    def test_a_tap_is_split_into_reader_sam_and_flash_only_when_asked(self):
+        self.start(statistics=True)
+        self.tap(PurseCard())
+        times = {name: times for name, (times, _) in self.meter.figures.items()}
+        self.assertEqual(times, {"tap": 1, "reader": 4, "sam": 2, "flash": 2})
+
+
+class TheBusOfTheseTests(unittest.TestCase):
+    def test_its_settings_make_a_soft_sam_of_test_keys(self):
+        self.assertTrue(Bus().sam.test)
+
+
+if __name__ == "__main__":
+    unittest.main()
