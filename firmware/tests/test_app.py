@@ -2,7 +2,7 @@
 
 import unittest
 
-from support.bus import Bus, PanelNotes, settings, soft_sam
+from support.bus import DENIED, Bus, PanelNotes, settings, soft_sam
 from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.office import LOST, Office
@@ -31,14 +31,16 @@ class FlakySam(SoftSam):
 
 
 class FailingFlash(NorFlash):
-    """A program fails when the test says so."""
+    """A program fails when the test says so, before anything was written or after everything was."""
 
     failing = False
+    writes_first = False
 
     def program(self, address, data):
+        if not FailingFlash.failing or FailingFlash.writes_first:
+            super().program(address, data)
         if FailingFlash.failing:
             raise FlashFault("the flash does not answer")
-        super().program(address, data)
 
 
 class ByMilliseconds:
@@ -56,6 +58,7 @@ class AppCase(unittest.TestCase):
     def setUp(self):
         FlakySam.out = False
         FailingFlash.failing = False
+        FailingFlash.writes_first = False
         self.start()
 
     def start(self, **changes):
@@ -156,7 +159,7 @@ class Turns(AppCase):
         self.office.faults = [LOST]
         self.turns(1)
         self.assertEqual(self.shown(), [])
-        self.turns(100)
+        self.turns(200)
         self.assertEqual(self.shown(), ["ready"])
 
     def test_sectors_are_erased_ahead_only_without_a_card(self):
@@ -215,6 +218,28 @@ class Faults(AppCase):
         self.turns(30)
         self.tap(card)
         self.assertEqual((self.shown()[2:], card.spent_fen), (["back", "ready", "paid", "ready"], 200))
+
+    def test_a_claim_that_was_written_though_the_flash_said_no_lends_its_number_to_no_other(self):
+        self.turns()
+        FailingFlash.writes_first = FailingFlash.failing = True
+        self.tap(PurseCard())
+        FailingFlash.failing = False
+        self.turns(30)
+        other = PurseCard(serial=DENIED[:9] + b"\x01")
+        self.tap(other)
+        self.assertEqual(self.shown()[-2:], ["paid", "ready"])
+        self.assertEqual([claim.seq for claim in self.validator.journal.open_claims()], [2])
+        pending = [seq for seq, _ in self.validator.journal.pending(1000, 100000)]
+        self.assertEqual(pending[-1], 3)
+
+    def test_the_soft_sam_goes_on_counting_after_a_reboot(self):
+        self.office.faults = [LOST] * 1000
+        self.tap(PurseCard())
+        self.tap(PurseCard())
+        self.boot()
+        self.tap(PurseCard())
+        taps = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
+        self.assertEqual([body.terminal_seq for body in taps if body.kind == wire.TAP], [1, 2, 3])
 
     def test_a_device_for_production_refuses_a_soft_sam_with_test_keys(self):
         self.start(production=True)

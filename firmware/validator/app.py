@@ -152,7 +152,6 @@ class Validator:
             self._meter.in_tap = False
 
     def _open_sam(self) -> None:
-        self.tap.sam_reset()
         self._sam.open()
         if self._settings.production and getattr(self._bare_sam, "test", False):
             raise SamLost("the soft SAM holds test keys: provision this device for production")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from validator.ports import Clock, Net, Panel, Response
     from validator.settings import Settings
 
-BATCH_BYTES_MAX = const(2048)  # of entries, some 20 taps: they, payload, MAC input and envelope stay under 12 kB of heap
+BATCH_BYTES_MAX = const(2048)  # of entries, some 20 taps; with payload, MAC input and envelope 12 kB of heap
 RTT_MS_MAX = const(2000)  # a slower answer says too little about the time; platform 19.4
 STEP_NOTED_S = const(60)  # a larger step of the clock is journaled
 EPOCH_WAIT_S = const(900)  # until an office that must enrol this journal again is asked again

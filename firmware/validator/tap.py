@@ -113,10 +113,6 @@ class TapPath:
         self.card_exchanges += 1
         return self._reader.transceive(apdu, wait_ms)
 
-    def sam_reset(self) -> None:
-        """The SAM was opened again: it remembers no purchase."""
-        self._signed_seq = 0
-
     # -- the steps ----------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
