@@ -59,6 +59,7 @@ class Faults:
     tear_at      spellings as above
     latency_ms   added to every exchange
     on_exchange  called with (name, number) when a command has reached the card, before the card acts on it
+    on_answer    called likewise when the card has acted, before its answer leaves; either may raise Torn
     pause        waits that many seconds
     """
 
@@ -67,11 +68,13 @@ class Faults:
         tear_at: Iterable[str] = (),
         latency_ms: int = 0,
         on_exchange: Callable[[str, int], None] | None = None,
+        on_answer: Callable[[str, int], None] | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._tears = [parse_tear(text) for text in tear_at]
         self._latency_s = latency_ms / 1000
         self._on_exchange = on_exchange
+        self._on_answer = on_answer
         self._pause = pause
         self._number = 0
         self._seen: Counter[str] = Counter()
@@ -87,6 +90,8 @@ class Faults:
         if self._on_exchange:
             self._on_exchange(name, self._number)
         answer = card.transceive(apdu)
+        if self._on_answer:
+            self._on_answer(name, self._number)
         self._tear_if(card, name, AFTER)
         return answer
 

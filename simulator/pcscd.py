@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from simulator.nursery import popen
+
 DAEMON = "/usr/sbin/pcscd"          # by its absolute path, or it refuses to start
 DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 RUN = Path("/run/pcscd")
@@ -94,7 +96,7 @@ class Pcscd:
 
     def start(self) -> "Pcscd":
         """Run the daemon; returns when clients and cards can connect. Raises PcscdFailed."""
-        self._daemon = subprocess.Popen(
+        self._daemon = popen(
             self.command([DAEMON, "--foreground", "--config", str(self._config)]),
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip

@@ -52,6 +52,7 @@ class Pn532Chip:
         self._last_answer = b""
         self._looking = False
         self._until_s: float | None = None      # end of the looking
+        self._dead = False                      # nothing is sent any more
         self._master, self._slave = pty.openpty()
         tty.setraw(self._master)
         tty.setraw(self._slave)
@@ -95,17 +96,29 @@ class Pn532Chip:
             self._chip.remove()
             self.left.set()
 
-    def close(self) -> None:
-        """The line goes dead: clients see it closed."""
-        self.remove()
+    def unplug(self) -> None:
+        """The line goes dead, also in the middle of an exchange; `close` follows. From any thread, the chip's too."""
+        self._dead = True
         os.write(self._waker, b"q")
+
+    def close(self) -> None:
+        """The line is gone: clients see it closed."""
+        self.unplug()
         self._thread.join()
-        for handle in (self._master, self._slave, self._wake, self._waker):
+        self.remove()
+        for handle in (self._wake, self._waker):
             os.close(handle)
-        if self._link and os.path.islink(self._link):
-            os.unlink(self._link)
 
     def _serve(self) -> None:
+        try:
+            self._talk()
+        finally:
+            if self._link and os.path.islink(self._link):
+                os.unlink(self._link)
+            for handle in (self._master, self._slave):
+                os.close(handle)
+
+    def _talk(self) -> None:
         while True:
             wait_s = None
             if self._looking and self._until_s is not None:
@@ -166,6 +179,8 @@ class Pn532Chip:
         self._send(self._last_answer)
 
     def _send(self, raw: bytes) -> None:
+        if self._dead:
+            return
         if self._byte_s:
             self._pause(len(raw) * self._byte_s)
         os.write(self._master, raw)

@@ -9,12 +9,22 @@ CHUNK_BYTES = 65536
 Result = TypeVar("Result")
 
 
+UP, DOWN = "up", "down"       # towards the back office, towards the validators
+
+
 class Cable:
-    """Relays 127.0.0.1:`port` to `target_port`. While pulled, what was connected breaks and nothing new connects."""
+    """Relays 127.0.0.1:`port` to `target_port`. While pulled, what was connected breaks and nothing new connects.
+
+    lost    set when bytes have been lost on the way, see `lose`
+    broken  connections that have ended so far
+    """
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._plugged = True
+        self._losing = ""
+        self.lost = threading.Event()
+        self.broken = 0
         self._loop = asyncio.new_event_loop()
         self._flows: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
@@ -26,8 +36,14 @@ class Cable:
         """Cut every connection; refuse new ones."""
         self._call(self._cut())
 
+    def lose(self, way: str) -> None:
+        """From now on what goes UP or DOWN is lost, until the cable is pulled and plugged in again."""
+        self.lost.clear()
+        self._losing = way
+
     def plug(self) -> None:
         """Let connections through again."""
+        self._losing = ""
         self._plugged = True
 
     def close(self) -> None:
@@ -56,12 +72,16 @@ class Cable:
             writer.transport.abort()
             return
         self._flows |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer, UP), self._pump(far_reader, writer, DOWN))
         self._flows -= {writer, far_writer}
+        self.broken += 1
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         try:
             while chunk := await reader.read(CHUNK_BYTES):
+                if self._losing == way:
+                    self.lost.set()
+                    continue
                 writer.write(chunk)
                 await writer.drain()
         except OSError:  # one side broke off: closing the other tells it

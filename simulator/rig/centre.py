@@ -18,14 +18,14 @@ _PASSPHRASE_ENV = {"YKT_VAULT_PASSPHRASE": PASSPHRASE}
 
 
 class Centre:
-    """One back office in `folder`. `prepare`, `open`, then `clear`; `close` ends it."""
+    """One back office in `folder`. `prepare`, `open`, then `clear`; `close` or `kill` end it, `open` brings it back."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.db = folder / "clearing.sqlite"
         self.vault = folder / "vault.bin"
         self.facts: dict[str, Any] = {}
-        self._server: Program | None = None
+        self.server: Program | None = None
 
     @property
     def port(self) -> int:
@@ -49,15 +49,21 @@ class Centre:
         self._clerk("vault", "add", "--vault", self.vault, "--keys", keys)
 
     def open(self) -> None:
-        """Start the server; returns when it accepts connections."""
-        argv = ("serve", "--db", self.db, "--vault", self.vault, "--json")
-        self._server = Program("back office", _ykt(*argv), self.folder / "serve.log", _PASSPHRASE_ENV)
-        self.facts = self._server.expect(lambda line: "url" in line, 0, START_WAIT_S, "its address")
+        """Start the server, on the port that it had before; returns when it accepts connections."""
+        port = self.port if self.facts else 0
+        argv = ("serve", "--db", self.db, "--vault", self.vault, "--port", port, "--json")
+        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", _PASSPHRASE_ENV)
+        self.facts = self.server.expect(lambda line: "url" in line, 0, START_WAIT_S, "its address")
 
     def close(self) -> None:
         """Stop the server."""
-        if self._server is not None:
-            self._server.stop()
+        if self.server is not None:
+            self.server.stop()
+
+    def kill(self) -> None:
+        """SIGKILL; a server that does not run is none the worse."""
+        if self.server is not None:
+            self.server.kill()
 
     def clear(self) -> dict[str, Any]:
         """Verify, resolve and clear the present day; what `ykt backoffice clear --json` says."""

@@ -28,8 +28,8 @@ class Demo:
         firmware     MICROPYPATH of the validators
         """
         self._say = say
-        self._riders = riders(RIDERS, seed, poor=POOR, expired=EXPIRED)
-        self._depot = Depot(folder, micropython, firmware, (self._riders[DENIED].serial,))
+        self.riders = riders(RIDERS, seed, poor=POOR, expired=EXPIRED)
+        self.depot = Depot(folder, micropython, firmware, (self.riders[DENIED].serial,))
 
     def run(self) -> dict[str, Any]:
         """The whole scenario; its figures. Raises RigFault, PcscdFailed."""
@@ -38,7 +38,7 @@ class Demo:
             "启动后台（HTTPS，SQLite）、pcscd与虚拟读卡器、PN532",
             "starting the back office (HTTPS, SQLite), pcscd with its virtual reader, a PN532 on a pty",
         )
-        with self._depot as depot:
+        with self.depot as depot:
             first, second = depot.first, depot.second
             self._say("启动两台车载机（MicroPython）", "starting two validators in MicroPython")
             depot.power_on(first)
@@ -58,40 +58,40 @@ class Demo:
         self._say("上午：乘客刷卡", "morning: riders tap")
 
         def on_first() -> None:
-            first.tap_all(self._riders[0:TORN])
-            self._torn_and_back(first, self._riders[TORN])
+            first.tap_all(self.riders[0:TORN])
+            self._torn_and_back(first, self.riders[TORN])
 
         def on_second() -> None:
-            second.tap_all(self._riders[20:UNDER_POWER_CUT])
+            second.tap_all(self.riders[20:UNDER_POWER_CUT])
             self._say(
                 f"车载机{second.bus.name}在扣款途中断电，随后用同一闪存重启",
                 f"killing validator {second.bus.name} in the middle of a debit, restarting it on the same flash",
             )
-            second.tap_under_power_cut(self._riders[UNDER_POWER_CUT])
-            second.tap_all(self._riders[UNDER_POWER_CUT + 1 : 30])
+            second.tap_under_power_cut(self.riders[UNDER_POWER_CUT])
+            second.tap_all(self.riders[UNDER_POWER_CUT + 1 : 30])
 
         shift.in_parallel(on_first, on_second)
 
     def _network_cut(self, first: shift.Post, second: shift.Post) -> None:
         """Taps go on without the back office; one card is torn and does not come back to that bus."""
         self._say("拔掉网线：刷卡照常", "pulling the network cable: taps go on")
-        self._depot.cable.pull()
-        gone = self._riders[TORN_AND_GONE]
+        self.depot.cable.pull()
+        gone = self.riders[TORN_AND_GONE]
 
         def on_first() -> None:
-            first.tap_all([rider for rider in self._riders[10:20] if rider is not gone])
+            first.tap_all([rider for rider in self.riders[10:20] if rider is not gone])
             first.tap(gone, Faults(tear_at=["debit:after"]))
 
-        shift.in_parallel(on_first, lambda: second.tap_all(self._riders[30:40]))
+        shift.in_parallel(on_first, lambda: second.tap_all(self.riders[30:40]))
         self._say("插回网线", "plugging the network cable in again")
-        self._depot.cable.plug()
+        self.depot.cable.plug()
 
     def _afternoon(self, first: shift.Post, second: shift.Post) -> None:
         """Riders change buses; the card that was torn on the first bus is seen on the second."""
         self._say("下午：乘客换乘另一路车", "afternoon: riders change buses")
         shift.in_parallel(
-            lambda: first.tap_all(self._riders[20:25]),
-            lambda: second.tap_all([self._riders[TORN_AND_GONE], *self._riders[0:3], *self._riders[15:18]]),
+            lambda: first.tap_all(self.riders[20:25]),
+            lambda: second.tap_all([self.riders[TORN_AND_GONE], *self.riders[0:3], *self.riders[15:18]]),
         )
 
     def _torn_and_back(self, post: shift.Post, rider: Rider) -> None:
@@ -101,13 +101,13 @@ class Demo:
 
     def _held_together(self, figures: dict[str, Any], devices: dict[str, Any], seconds: float) -> dict[str, Any]:
         """What clearing says beside what the cards say."""
-        debited_fen = sum(rider.spent_fen for rider in self._riders)
+        debited_fen = sum(rider.spent_fen for rider in self.riders)
         return {
             "balanced": debited_fen == figures["cleared_fen"] + figures["open_fen"] and not figures["problems"],
             "debited_fen": debited_fen,
-            "riders": len(self._riders),
+            "riders": len(self.riders),
             "seconds": round(seconds, 1),
-            "db": str(self._depot.centre.db),
+            "db": str(self.depot.centre.db),
             "devices": devices,
             **figures,
         }

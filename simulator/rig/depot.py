@@ -33,6 +33,9 @@ START, EXPIRY = from_digits("20240101"), from_digits("20351231")     # of both S
 class Depot:
     """A context in which `first` (PC/SC reader, PSAM) and `second` (PN532, soft SAM) can be powered on.
 
+    The parts may be broken and mended: `centre`, `cable`, `pcscd`, `psam` (a slot), `chip`.
+
+
     folder       emptied first; holds every file of the run
     micropython  the interpreter's command, options included
     firmware     MICROPYPATH of the validators
@@ -54,6 +57,7 @@ class Depot:
         self._denied = list(denied)
         self._settings = settings or {}
         self._parts = contextlib.ExitStack()
+        self.posts: tuple[Post, ...] = ()
         self.centre = Centre(folder / "centre")
 
     def __enter__(self) -> "Depot":
@@ -71,8 +75,25 @@ class Depot:
 
     def power_on(self, post: Post) -> None:
         """Start a post's validator; it ends with the depot."""
-        post.power_on()
         self._parts.callback(lambda: post.validator.stop())
+        post.power_on()
+
+    def insert_psam(self) -> None:
+        """Put the first bus's PSAM into its slot (again)."""
+        self.psam.insert(self._psam)
+
+    def restart_pcscd(self) -> None:
+        """After it was stopped or killed; the PSAM is where it was."""
+        self.psam.remove()
+        self.first.door.remove()
+        self.pcscd.start()
+        self.insert_psam()
+
+    def replace_chip(self) -> None:
+        """Another PN532 at the same path."""
+        self.chip.close()
+        self.chip = Pn532Chip(self._chip_path)
+        self.second.door = self.chip
 
     def _set_up(self, parts: contextlib.ExitStack) -> None:
         one, two = buses(self._folder)
@@ -82,20 +103,23 @@ class Depot:
         self.cable = Cable(self.centre.port)
         parts.callback(self.cable.close)
 
-        pcscd = parts.enter_context(Pcscd())
-        psam = VpcdSlot(pcscd.port + 1)
-        psam.insert(SimPsam(_psam(one)))
-        parts.callback(psam.remove)
+        self.pcscd = pcscd = parts.enter_context(Pcscd())
+        self._psam = SimPsam(_psam(one))
+        self.psam = VpcdSlot(pcscd.port + 1)
+        self.insert_psam()
+        parts.callback(self.psam.remove)
         card_slot = VpcdSlot(pcscd.port)
         parts.callback(card_slot.remove)
-        chip = Pn532Chip()
-        parts.callback(chip.close)
+        self._chip_path = self._folder / "pn532"
+        self.chip = Pn532Chip(self._chip_path)
+        parts.callback(lambda: self.chip.close())
 
         card_reader, sam_reader = READERS
         self._write(one, {"driver": "pcsc", "name": card_reader}, {"driver": "psam", "name": sam_reader})
-        self._write(two, {"driver": "pn532", "path": str(chip.path)}, _soft_sam(two))
+        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, _soft_sam(two))
         self.first = Post(one, card_slot, self._starter(pcscd.command))
-        self.second = Post(two, chip, self._starter(list))
+        self.second = Post(two, self.chip, self._starter(list))
+        self.posts = (self.first, self.second)
 
     def _write(self, bus: Bus, reader: dict[str, Any], sam: dict[str, Any]) -> None:
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simulator.nursery import popen
+
 LINES_MAX = 10_000  # of one program's life in a scenario; more means that it runs wild
 STOP_WAIT_S = 10.0
 
@@ -35,8 +37,8 @@ class Program:
         self._spoke = threading.Condition()
         self._ended = False
         with log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                list(argv),
+            self._process = popen(
+                argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

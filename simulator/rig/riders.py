@@ -2,12 +2,13 @@
 
 import random
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from simulator.card import SimCard
-from simulator.image import CardImage
+from simulator.image import LOG, CardImage
 from simulator.personalise import TEST_MASTERS, card_image
 from tunion.bcd import from_digits
-from tunion.card.files import ORDINARY, SENIOR, STUDENT
+from tunion.card.files import LOG_ENTRY, ORDINARY, SENIOR, STUDENT
 
 KIND_WORDS = {ORDINARY: ("普通", "ordinary"), STUDENT: ("学生", "student"), SENIOR: ("老人", "senior")}
 
@@ -30,15 +31,27 @@ ISSUERS = (
 )
 
 
+class Debit(NamedTuple):
+    """What a card wrote down of one purchase."""
+
+    counter: int            # before it
+    balance_fen: int        # before it
+    amount_fen: int
+    terminal: bytes         # 6 bytes BCD
+    at: bytes               # 7 bytes BCD YYYYMMDDhhmmss, local
+    tac: bytes
+
+
 @dataclass
 class Rider:
-    """One rider. `card` lives through the whole scenario; what left it is `spent_fen`."""
+    """One rider. `card` lives through the whole scenario; what left it is `spent_fen`, by the `debits`."""
 
     number: int
     issuer: Issuer
     kind: int
     card: SimCard
     started_fen: int
+    debits: list[Debit] = field(default_factory=list)
     taps: list[str] = field(default_factory=list)       # what the panel said, in order
 
     @property
@@ -50,6 +63,17 @@ class Rider:
     def spent_fen(self) -> int:
         """What left the card since the morning: the truth that clearing is held against."""
         return self.started_fen - self.card.image.balance_fen
+
+    def note(self, after: CardImage) -> None:
+        """The card is about to become `after`: keep the debit that made the difference, if one did."""
+        before = self.card.image
+        if after.offline_counter == before.offline_counter:
+            return
+        written, proof = LOG_ENTRY.unpack(after.records[LOG][0]), after.last_proof
+        assert proof is not None
+        self.debits.append(
+            Debit(written.counter, before.balance_fen, written.amount_fen, written.terminal, written.at, proof.tac)
+        )
 
 
 def riders(count: int, seed: int, *, poor: int, expired: int) -> list[Rider]:
@@ -79,4 +103,5 @@ def _rider(number: int, chance: random.Random, poor: bool, expired: bool) -> Rid
         uid=chance.randbytes(4) if number % 2 else None,
     )
     image.offline_counter = chance.randrange(0, 500)
-    return Rider(number, issuer, kind, SimCard(image), balance_fen)
+    rider = Rider(number, issuer, kind, SimCard(image, persist=lambda after: rider.note(after)), balance_fen)
+    return rider

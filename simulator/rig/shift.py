@@ -4,8 +4,9 @@ Each step waits for what a validator's panel says. Three things go wrong on purp
 DEBIT and its answer, the network is cut, a validator is killed in the middle of a debit.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 from simulator.field import Card, Faults
 from simulator.rig.program import Program, RigFault
 from simulator.rig.provision import Bus
-from simulator.rig.riders import Rider
+from simulator.rig.riders import Debit, Rider
 
 TAP_WAIT_S = 20.0       # a tap takes 0.1 s here; pcscd sees a card after 0.4 s; a loaded machine needs more
 SYNC_WAIT_S = 60.0      # back-off of some seconds, then one upload
@@ -28,19 +29,29 @@ class Door(Protocol):
 
 
 @dataclass
+class Visit:
+    """One rider at one reader: what the panel showed, and which of the card's debits happened meanwhile."""
+
+    rider: Rider
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    debits: list[Debit] = field(default_factory=list)
+
+
+@dataclass
 class Post:
-    """A bus with its reader and, while it runs, its validator."""
+    """A bus with its reader and, while it runs, its validator. `visits` is what happened at its reader."""
 
     bus: Bus
     door: Door
     start: Callable[[Bus], Program]
     validator: Program = field(init=False)
     killed: int = 0
+    visits: list[Visit] = field(default_factory=list)
 
     def power_on(self) -> None:
         """Start the validator and wait until it takes cards."""
         self.validator = self.start(self.bus)
-        self.validator.expect(_says("ready"), 0, TAP_WAIT_S, "ready")
+        self.validator.expect(says("ready"), 0, TAP_WAIT_S, "ready")
 
     def power_cut(self) -> None:
         """SIGKILL, and the same flash image again."""
@@ -50,14 +61,25 @@ class Post:
     def tap(self, rider: Rider, faults: Faults | None = None) -> dict[str, Any]:
         """Hold the card to the reader until the panel says how it went, then take it away."""
         since = self.validator.mark()
-        self.door.insert(rider.card, faults)
-        try:
-            shown = self.validator.expect(_says(*SHOWN), since, TAP_WAIT_S, f"the tap of rider {rider.number}")
-        finally:
-            self.door.remove()
+        with self.visit(rider):
+            self.door.insert(rider.card, faults)
+            try:
+                shown = self.validator.expect(says(*SHOWN), since, TAP_WAIT_S, f"the tap of rider {rider.number}")
+            finally:
+                self.door.remove()
+            self.validator.expect(says("ready"), since, TAP_WAIT_S, "ready for the next rider")
         rider.taps.append(shown["what"])
-        self.validator.expect(_says("ready"), since, TAP_WAIT_S, "ready for the next rider")
         return shown
+
+    @contextlib.contextmanager
+    def visit(self, rider: Rider) -> Iterator[None]:
+        """Note what happens to the rider here, until the card is away and the panel has said what it had to say."""
+        validator, since, debits = self.validator, self.validator.mark(), len(rider.debits)
+        try:
+            yield
+        finally:
+            lines = [line for line in validator.lines[since:] if line.get("what") in SHOWN]
+            self.visits.append(Visit(rider, lines, rider.debits[debits:]))
 
     def tap_all(self, riders: Iterable[Rider]) -> None:
         """One rider after the other."""
@@ -73,10 +95,11 @@ class Post:
                 self.power_cut()
                 gone.set()
 
-        self.door.insert(rider.card, Faults(on_exchange=on_exchange))
-        if not gone.wait(TAP_WAIT_S):
-            raise RigFault(f"{self.bus.name}: no debit came for rider {rider.number}; see {self.validator.log}")
-        self.door.remove()
+        with self.visit(rider):
+            self.door.insert(rider.card, Faults(on_exchange=on_exchange))
+            if not gone.wait(TAP_WAIT_S):
+                raise RigFault(f"{self.bus.name}: no debit came for rider {rider.number}; see {self.validator.log}")
+            self.door.remove()
         self.power_on()
         self.tap(rider)
 
@@ -84,7 +107,7 @@ class Post:
         """What the validator says of itself: its `stats` line."""
         since = self.validator.mark()
         self.validator.say("stats")
-        return self.validator.expect(_says("stats"), since, TAP_WAIT_S, "stats")
+        return self.validator.expect(says("stats"), since, TAP_WAIT_S, "stats")
 
     def end_shift(self) -> None:
         """Give up on cards that have not come back, and wait until the back office has everything."""
@@ -95,7 +118,7 @@ class Post:
         """Wait until the back office has acknowledged every finished entry."""
         since = self.validator.mark()
         self.validator.say("drain")
-        self.validator.expect(_says("drained"), since, SYNC_WAIT_S, "drained")
+        self.validator.expect(says("drained"), since, SYNC_WAIT_S, "drained")
 
 
 def in_parallel(*works: Callable[[], None]) -> None:
@@ -105,5 +128,6 @@ def in_parallel(*works: Callable[[], None]) -> None:
             done.result()
 
 
-def _says(*what: str) -> Callable[[dict[str, Any]], bool]:
+def says(*what: str) -> Callable[[dict[str, Any]], bool]:
+    """Picks the panel's lines of these kinds."""
     return lambda line: line.get("what") in what
