@@ -22,7 +22,7 @@ ARCHES = {
     "xtensawin":  "ESP32, ESP32-S3",
 }
 PORTABLE = ("tunion", "validator")
-BOARDS = {"x64": ("boards/unix",)}      # board code beside the portable folders
+BOARDS = {"x64": ("boards/pc", "boards/unix")}      # board code beside the portable folders
 BUDGET = FIRMWARE / "budget.toml"       # [bytes] ARCH = limit of all modules together
 
 
@@ -31,11 +31,16 @@ class CompileFailed(Exception):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="build|sizes", required=True)
-    for name, help_line in (("build", "compile every module"), ("sizes", "compile, then show bytes per module")):
-        action = actions.add_parser(name, help=help_line)
-        action.add_argument("--arch", choices=ARCHES, action="append", help="only this processor; may be repeated")
-        action.add_argument("--json", action="store_true", help="one object for a program to read")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, help_line in (
+        ("build", "编译全部模块 | compile every module into build/firmware"),
+        ("sizes", "编译并列出各模块字节数 | compile, then show bytes per module"),
+    ):
+        action = actions.add_parser(name, help=help_line, description=help_line)
+        action.add_argument("--arch", choices=ARCHES, action="append",
+                            help="只编译此处理器 | only this processor; may be repeated")
+        action.add_argument("--json", action="store_true",
+                            help="一个 JSON 对象 | one object for a program to read")
 
 
 def run(args: argparse.Namespace) -> int:

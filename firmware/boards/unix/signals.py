@@ -1,12 +1,12 @@
-"""SIGTERM and SIGINT as something to poll: a signal that strikes in the middle of a debit must not end it there.
+"""SIGTERM and SIGINT as something to ask for: a signal that strikes in the middle of a debit must not end it there.
 
 MicroPython has no signal module. Linux hands signals out through a file (signalfd, its manual page), so no code of
 ours ever runs inside a handler.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+import select
+
+import ffi
 
 _SIGINT = 2
 _SIGTERM = 15
@@ -16,10 +16,10 @@ _SIGSET_BYTES = 128  # sigset_t of glibc and musl
 
 
 class TerminationSignals:
-    """From now on both signals wait in `file`, which becomes readable."""
+    """From now on both signals wait. Raises OSError."""
 
-    def __init__(self, libc: "Any") -> None:
-        """libc: ffi's opened C library. Raises OSError."""
+    def __init__(self) -> None:
+        libc = ffi.open(None)
         signals = bytearray(_SIGSET_BYTES)
         libc.func("i", "sigemptyset", "P")(signals)
         add = libc.func("i", "sigaddset", "Pi")
@@ -29,4 +29,9 @@ class TerminationSignals:
         fd = libc.func("i", "signalfd", "iPi")(-1, signals, _SFD_NONBLOCK)
         if fd < 0:
             raise OSError("no signalfd")
-        self.file = open(fd, "rb", buffering=0)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+
+    def arrived(self) -> bool:
+        """One of them has come."""
+        return bool(self._poll.poll(0))

@@ -1,13 +1,11 @@
-"""PC/SC readers through libpcsclite: a contactless reader, or a slot that holds a SAM.
+"""PC/SC readers: a contactless reader, or a slot that holds a SAM.
 
-Knows handles, states and return codes; has never heard of a purse. Words (DWORD, LONG, handles) are `long`, so
-8 bytes on 64-bit Linux and 4 on 32-bit. Source: PC/SC part 5, pcsc-lite 1.9 winscard.h.
+Knows handles, states and return codes; has never heard of a purse. How the library is called is the board's affair.
+Source: PC/SC part 5, pcsc-lite 1.9 winscard.h.
 
 Every slot has a context of its own: what one loses, the other keeps. A wait in the daemon blocks the interpreter,
 at most `wait_ms`; an exchange has no such limit in PC/SC and ends when the reader's own waiting time is over.
 """
-
-import struct
 
 from tunion.card.refusals import LinkLost
 from tunion.compat import const
@@ -15,8 +13,27 @@ from validator.ports import ReaderLost, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from typing import Protocol
+
+    class Pcsc(Protocol):
+        """The PC/SC library. Each call answers its return code, and behind it what counts where that code is 0."""
+
+        def establish(self, scope: int) -> "tuple[int, int]":
+            """Return code, context."""
+
+        def release(self, context: int) -> int: ...
+
+        def status_change(self, context: int, name: str, known: int, wait_ms: int) -> "tuple[int, int]":
+            """Return code, event state of the reader `name`."""
+
+        def connect(self, context: int, name: str, share: int, protocols: int) -> "tuple[int, int, int]":
+            """Return code, card, protocol."""
+
+        def transmit(self, card: int, protocol: int, apdu: "bytes | memoryview") -> "tuple[int, bytes]":
+            """Return code, answer."""
+
+        def disconnect(self, card: int, disposition: int) -> int: ...
+
 
 _SCOPE_SYSTEM = const(2)
 _SHARE_EXCLUSIVE = const(1)
@@ -29,9 +46,7 @@ _STATE_GONE = const(0x0D)  # ignore, unknown, unavailable: the reader itself
 _STATE_PRESENT = const(0x20)
 _STATE_MUTE = const(0x200)
 
-_ANSWER_BYTES_MAX = const(258)  # of a short APDU, status word included
 _STATUS_BYTES = const(2)
-_ATR_ROOM_BYTES = const(40)  # in SCARD_READERSTATE: 33, padded
 
 _CARD_LOST = (
     0x8010000C,  # no smart card
@@ -63,45 +78,24 @@ _GET_UID = b"\xff\xca\x00\x00\x00"  # answered by the reader, PC/SC part 3
 _UID_BYTES_MAX = const(10)
 
 
-class Pcsc:
-    """The functions of libpcsclite. `lib` is ffi's opened library, `address_of(bytes)` is uctypes.addressof."""
-
-    def __init__(self, lib: "Any", address_of: "Callable[[bytes], int]") -> None:
-        self.establish = lib.func("l", "SCardEstablishContext", "LPPP")
-        self.release = lib.func("l", "SCardReleaseContext", "l")
-        self.connect = lib.func("l", "SCardConnect", "lPLLPP")
-        self.disconnect = lib.func("l", "SCardDisconnect", "lL")
-        self.transmit = lib.func("l", "SCardTransmit", "lPPLPPP")
-        self.status_change = lib.func("l", "SCardGetStatusChange", "lLPL")
-        self.address_of = address_of
-
-
 class PcscSlot:
     """One slot of a reader, by the name that pcscd gives it."""
 
-    def __init__(self, pcsc: Pcsc, name: str) -> None:
+    def __init__(self, pcsc: "Pcsc", name: str) -> None:
         self._pcsc = pcsc
         self._name = name
-        self._name_z = name.encode() + b"\x00"  # referenced by address: must live as long as the slot
-        word = struct.calcsize("L")
-        self._word = bytearray(word)
-        self._protocol = bytearray(word)
-        self._count = bytearray(word)
-        self._state = bytearray(5 * word + _ATR_ROOM_BYTES)  # SCARD_READERSTATE
-        self._event_at = 3 * word
-        self._pci = bytearray(2 * word)  # SCARD_IO_REQUEST
-        self._answer = bytearray(_ANSWER_BYTES_MAX)
-        self._view = memoryview(self._answer)
         self._context: "int | None" = None
         self._card: "int | None" = None
+        self._protocol = 0
         self._seen = 0  # event state at the last look
         self._insertion = 0  # pcscd counts cards put in and taken out
 
     def open(self) -> None:
         """A new context, and the reader found in it. Raises ReaderLost."""
         self.close()
-        self._must(self._pcsc.establish(_SCOPE_SYSTEM, None, None, self._word))
-        self._context = struct.unpack("l", self._word)[0]
+        rc, context = self._pcsc.establish(_SCOPE_SYSTEM)
+        self._must(rc)
+        self._context = context
         self._look(0, 0)
 
     def close(self) -> None:
@@ -123,15 +117,13 @@ class PcscSlot:
             state = self._look(state, wait_ms)
         if not _usable(state):
             return False
-        rc = self._pcsc.connect(
-            self._opened(), self._name_z, _SHARE_EXCLUSIVE, _PROTOCOLS, self._word, self._protocol
-        )
+        rc, card, protocol = self._pcsc.connect(self._opened(), self._name, _SHARE_EXCLUSIVE, _PROTOCOLS)
         if rc & 0xFFFFFFFF in _CARD_LOST:
             self._look(state, wait_ms)  # it does not answer: wait for it to move, not for the caller to spin
             return False
         self._must(rc)
-        self._card = struct.unpack("l", self._word)[0]
-        struct.pack_into("LL", self._pci, 0, struct.unpack("L", self._protocol)[0], len(self._pci))
+        self._card = card
+        self._protocol = protocol
         self._seen = state
         self._insertion = state >> 16
         return True
@@ -140,15 +132,14 @@ class PcscSlot:
         """One APDU and its whole answer. Raises LinkLost, ReaderLost. `wait_ms` is the reader's affair, see above."""
         if self._card is None:
             raise LinkLost("no card is active in %s" % self._name)
-        count = len(apdu)
-        if struct.unpack("L", self._protocol)[0] == _PROTOCOL_T0 and count > 5 and count == apdu[4] + 6:
-            count -= 1  # T=0 has no Le behind data; the card answers 61xx, ISO 7816-3
-        struct.pack_into("L", self._count, 0, _ANSWER_BYTES_MAX)
-        self._must(self._pcsc.transmit(self._card, self._pci, apdu, count, None, self._answer, self._count))
-        answered = struct.unpack("L", self._count)[0]
-        if answered < _STATUS_BYTES:
+        command: bytes | memoryview = apdu
+        if self._protocol == _PROTOCOL_T0 and len(apdu) > 5 and len(apdu) == apdu[4] + 6:
+            command = memoryview(apdu)[:-1]  # T=0 has no Le behind data; the card answers 61xx, ISO 7816-3
+        rc, answer = self._pcsc.transmit(self._card, self._protocol, command)
+        self._must(rc)
+        if len(answer) < _STATUS_BYTES:
             raise LinkLost("PC/SC reader %s brought no status word" % self._name)  # vpcd calls a torn card a success
-        return bytes(self._view[:answered])
+        return answer
 
     def removed(self, wait_ms: int) -> bool:
         """The card of the last activation has left; waits at most `wait_ms`. Raises ReaderLost."""
@@ -162,12 +153,11 @@ class PcscSlot:
 
     def _look(self, known: int, wait_ms: int) -> int:
         """The event state; waits at most `wait_ms` for one that differs from `known` (0: no wait)."""
-        struct.pack_into("LLLLL", self._state, 0, self._pcsc.address_of(self._name_z), 0, known, 0, 0)
-        rc = self._pcsc.status_change(self._opened(), wait_ms, self._state, 1) & 0xFFFFFFFF
-        if rc == _TIMEOUT:
+        rc, state = self._pcsc.status_change(self._opened(), self._name, known, wait_ms)
+        if rc & 0xFFFFFFFF == _TIMEOUT:
             return known
         self._must(rc)
-        state: int = struct.unpack_from("L", self._state, self._event_at)[0] & ~_STATE_CHANGED
+        state &= ~_STATE_CHANGED
         if state & _STATE_GONE:
             self._lost(_READER_UNAVAILABLE)
         return state

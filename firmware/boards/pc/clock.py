@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
         def time(self) -> float: ...
         def ticks_ms(self) -> int: ...
+        def ticks_us(self) -> int: ...
         def ticks_diff(self, new: int, old: int) -> int: ...
 
 
@@ -18,7 +19,7 @@ _DAY_MS = 24 * _HOUR_MS
 _RTC_FROM_S = 1735689600  # 2025-01-01 UTC: a clock that shows less was never set
 
 
-class UnixClock:
+class SystemClock:
     """`time` is the module of that name; tests hand in one they move."""
 
     def __init__(self, time: "Time") -> None:

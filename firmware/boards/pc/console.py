@@ -1,0 +1,199 @@
+"""A validator on a PC: parts that its settings name, commands on stdin, one JSON object a line on stdout.
+
+    grey    cards that have not come back will not: {"what": "grey", "claims": n}
+    drain   send all that waits, then {"what": "drained"}
+    stats   {"what": "stats", ...}
+
+It ends with 0, between two taps, when stdin is closed or on SIGTERM or SIGINT; with 1 where it cannot start, with 2
+when it is called wrongly.
+"""
+
+import json
+import os
+import sys
+
+from boards.pc.clock import SystemClock
+from boards.pc.commands import Commands
+from validator import app
+from validator.drivers.https import Https
+from validator.drivers.nor_file import NorFile
+from validator.drivers.panel_text import PanelText
+from validator.drivers.tls_line import TlsLine
+from validator.ports import FlashFault
+from validator.ring import ForeignFlash, JournalFull
+from validator.settings import BadSettings, Settings
+from validator.statistics import Meter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from boards.pc.clock import Time
+    from validator.drivers.pcsc import Pcsc
+    from validator.drivers.pn532_frame import Line
+    from validator.ports import Clock, Reader, Sam
+
+    class Signals(Protocol):
+        def arrived(self) -> bool:
+            """SIGTERM or SIGINT has come."""
+
+    class Board(Protocol):
+        """What interpreter and libraries bring. Each is asked for only when it is needed: some load a driver."""
+
+        command: str  # that starts it, for the usage line
+
+        @property
+        def time(self) -> Time:
+            """MicroPython's module of that name, or what stands for it."""
+
+        def signals(self) -> Signals:
+            """From now on SIGTERM and SIGINT wait until they are asked for."""
+
+        def pcsc(self) -> Pcsc:
+            """The PC/SC library. Raises OSError where it is not installed."""
+
+        def line(self, path: str) -> Line:
+            """A tty."""
+
+        def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
+            """Whole blocks of 16 bytes to the same; for the soft SAM's blob."""
+
+        def heap(self) -> "tuple[int, int]":
+            """Bytes used and free, garbage collected."""
+
+
+def main(board: "Board", arguments: "list[str]") -> int:
+    """Run until told to end; returns the exit code.
+
+    arguments  as in sys.argv: the program, the provisioning file
+    """
+    if len(arguments) != 2:
+        sys.stderr.write("usage: %s DEVICE_CBOR\n" % board.command)
+        return 2
+    path = arguments[1]
+    signals = board.signals()
+    try:
+        with open(path, "rb") as file:
+            settings = Settings(file.read())
+        ports = make_ports(board, settings)
+        validator = app.build(ports, settings)
+    except (BadSettings, ForeignFlash, FlashFault, OSError) as problem:
+        sys.stderr.write("%s: %s\n" % (path, problem))
+        return 1
+    run(validator, Commands(), signals, lambda: statistics(validator, ports.meter, board))
+    return 0
+
+
+def run(validator: app.Validator, commands: Commands, signals: "Signals", figures: "Any") -> None:
+    """Turn after turn; commands in between. `figures()` answers `stats`."""
+    draining = False
+    wait_ms = 0
+    while True:
+        command = commands.next(wait_ms)
+        if commands.ended or signals.arrived():
+            return
+        if command == b"grey":
+            say("grey", claims=give_up(validator))
+        elif command == b"drain":
+            draining = True
+        elif command == b"stats":
+            say("stats", **figures())
+        elif command:
+            say("unknown", known="grey drain stats")
+        validator.sync.hurry = draining
+        wait_ms = validator.step()
+        if draining and validator.sync.is_drained():
+            draining = False
+            say("drained")
+
+
+def give_up(validator: app.Validator) -> int:
+    """End of the shift; -1 where the flash does not let us."""
+    try:
+        return validator.give_up_open_claims()
+    except (FlashFault, JournalFull):
+        return -1
+
+
+def make_ports(board: "Board", settings: Settings) -> "Any":
+    """The parts that the settings name. Nothing is opened but the flash image. Raises FlashFault, OSError."""
+    clock = SystemClock(board.time)
+    area = settings.flash
+    server = settings.server
+    return app.Ports(
+        reader=make_reader(board, settings, clock),
+        sam=lambda next_seq: make_sam(board, settings, clock, next_seq),
+        flash=NorFile(area.path, area.sector_bytes, area.page_bytes, area.sectors),
+        clock=clock,
+        net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
+        panel=PanelText(sys.stdout.write, clock),
+        below=below,
+        heap_free=lambda: board.heap()[1],
+        meter=Meter(Microseconds(board.time)) if settings.statistics else None,
+    )
+
+
+def make_reader(board: "Board", settings: Settings, clock: "Clock") -> "Reader":
+    """Behind pcscd, or a PN532 on a tty. Only the driver that is used is loaded: 10 to 20 kB of heap each."""
+    if settings.reader.driver == "pcsc":
+        from validator.drivers.pcsc import PcscReader
+
+        return PcscReader(board.pcsc(), settings.reader.name)
+    from validator.drivers.pn532 import Pn532
+
+    return Pn532(board.line(settings.reader.path), clock)
+
+
+def make_sam(board: "Board", settings: Settings, clock: "Clock", next_seq: int) -> "Sam":
+    """In a slot behind pcscd, or in software."""
+    if settings.sam.driver == "psam":
+        from validator.drivers.pcsc import PcscSlot
+        from validator.drivers.sam_slot import SamSlot
+
+        return SamSlot(PcscSlot(board.pcsc(), settings.sam.name), clock)
+    from validator.drivers.soft_sam import SoftSam
+
+    return SoftSam(settings.sam.blob, settings.sam.storage_key, board.aes_cbc_decrypt, clock, next_seq)
+
+
+class Microseconds:
+    """The Stopwatch of validator.statistics."""
+
+    def __init__(self, time: "Time") -> None:
+        self._time = time
+        self.ticks_us = time.ticks_us
+
+    def since_us(self, then_us: int) -> int:
+        """Across its wrap."""
+        return self._time.ticks_diff(self.ticks_us(), then_us)
+
+
+def below(limit: int) -> int:
+    """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""
+    return int.from_bytes(os.urandom(8), "big") % limit
+
+
+def statistics(validator: app.Validator, meter: "Meter | None", board: "Board") -> "dict[str, Any]":
+    """Figures since boot. Times only where the settings ask for them."""
+    used, free = board.heap()
+    figures: dict[str, Any] = {
+        "taps": validator.taps,
+        "card_exchanges": validator.tap.card_exchanges,
+        "sam_exchanges": validator.tap.sam_exchanges,
+        "heap_used": used,
+        "heap_free": free,
+        "waiting": validator.journal.waiting,
+        "rejected": validator.journal.rejected,
+        "fill_permille": validator.journal.fill_permille(),
+    }
+    if meter is not None:
+        for name, (times, total_us) in meter.figures.items():
+            figures[name + "_times"] = times
+            figures[name + "_us"] = total_us
+    return figures
+
+
+def say(what: str, **details: "Any") -> None:
+    """A line of our own among the panel's."""
+    details["what"] = what
+    sys.stdout.write(json.dumps(details) + "\n")

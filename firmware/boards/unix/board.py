@@ -1,0 +1,42 @@
+"""What MicroPython on a PC brings for boards.pc.console: its own modules, libpcsclite through ffi."""
+
+import gc
+import time
+
+from boards.unix.signals import TerminationSignals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boards.unix.pcsc import Pcsclite
+    from boards.unix.serial import SerialLine
+
+
+class UnixBoard:
+    """Drivers are loaded when they are asked for."""
+
+    command = "micropython -m boards.unix.main"
+    time = time
+    signals = TerminationSignals
+
+    def pcsc(self) -> "Pcsclite":
+        """Raises OSError where libpcsclite1 is not installed."""
+        from boards.unix.pcsc import Pcsclite
+
+        return Pcsclite()
+
+    def line(self, path: str) -> "SerialLine":
+        """A tty through termios."""
+        from boards.unix.serial import SerialLine
+
+        return SerialLine(path)
+
+    def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
+        """Through cryptolib."""
+        from boards.unix.aes import cbc_decrypt
+
+        return cbc_decrypt(key, iv, blocks)
+
+    def heap(self) -> "tuple[int, int]":
+        """Bytes used and free, garbage collected."""
+        gc.collect()
+        return gc.mem_alloc(), gc.mem_free()
