@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "tools":                OURS,
 }
 
-HARDWARE = {"machine", "network", "ffi", "smartcard"}
+HARDWARE = {"machine", "network", "ffi", "uctypes", "smartcard", "serial"}
 OUTSIDE_WORLD = {"asyncio", "io", "os", "random", "select", "socket", "ssl", "time", "tls"}
 
 # Runs under MicroPython. Property tests and the desk board are CPython's.

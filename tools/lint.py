@@ -33,7 +33,7 @@ def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
         "ruff": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise"], here),
         "guard": ([python, "-m", "tools.guard"], here),
         "mpy-cross": ([python, "-m", "tools.cli", "firmware", "build"], here),
-        "mypy firmware": mypy_firmware("-p", "tunion", "-p", "validator"),
+        "mypy firmware": mypy_firmware("-p", "tunion", "-p", "validator", "-p", "boards.pc", "-p", "boards.unix"),
         "mypy backoffice": ([python, "-m", "mypy", f"--cache-dir={BUILD / 'mypy' / 'backoffice'}"], here),
     }
     if not (ROOT / "backoffice").exists():

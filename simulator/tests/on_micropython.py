@@ -1,9 +1,10 @@
-"""A firmware driver in the real MicroPython, called from a test as if it were here."""
+"""A firmware driver in the real MicroPython or a CPython of its own, called from a test as if it were here."""
 
 import json
 import os
 import select
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 FIRMWARE = ROOT / "firmware"
 AGENT = FIRMWARE / "tests" / "hosted" / "driver_agent.py"
 MICROPYTHON = ROOT / "build" / "bin" / "micropython"        # from `make setup`
-HEAP = "512k"
+UNIX = (str(MICROPYTHON), "-X", "heapsize=512k")            # interpreters, by the board that they bring
+DESK = (sys.executable, "-u")
 ANSWER_S = 30       # the longest wait a test asks of a driver is 5 s; the rest is a loaded machine
 ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
@@ -26,17 +28,18 @@ ERRORS: dict[str, type[Exception]] = {
 
 
 class Driver:
-    """A MicroPython process that holds one driver. Its errors are raised here as what they are there.
+    """A process that holds one driver. Its errors are raised here as what they are there.
 
-    argv   KIND ARGUMENT..., see firmware/tests/hosted/driver_agent.py
-    wrap   makes the command line meet a daemon: Pcscd.command
+    argv         KIND ARGUMENT..., see firmware/tests/hosted/driver_agent.py
+    wrap         makes the command line meet a daemon: Pcscd.command
+    interpreter  UNIX or DESK
     """
 
-    def __init__(self, argv: list[str], wrap: Any = list) -> None:
-        command = [str(MICROPYTHON), "-X", f"heapsize={HEAP}", str(AGENT), *argv]
+    def __init__(self, argv: list[str], wrap: Any = list, interpreter: tuple[str, ...] = UNIX) -> None:
+        command = [*interpreter, str(AGENT), *argv]
         self._process = subprocess.Popen(
             wrap(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-            env={**os.environ, "MICROPYPATH": str(FIRMWARE)},
+            env={**os.environ, "MICROPYPATH": str(FIRMWARE), "PYTHONPATH": str(FIRMWARE)},
         )  # fmt: skip
         self._answer()
 
@@ -84,7 +87,7 @@ class Driver:
         ready, _, _ = select.select([self._process.stdout], [], [], ANSWER_S)
         assert ready, f"the driver did not answer in {ANSWER_S} s"
         line = self._process.stdout.readline()
-        assert line, f"MicroPython ended with code {self._process.wait(ANSWER_S)}; its words are above"
+        assert line, f"the driver's process ended with code {self._process.wait(ANSWER_S)}; its words are above"
         answer = json.loads(line)
         if "error" not in answer:
             return _from_wire(answer["value"])

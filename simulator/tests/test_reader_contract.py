@@ -1,4 +1,6 @@
-"""What the tap loop may expect of every reader: PC/SC and PN532 under the real MicroPython, and the one in process."""
+"""What the tap loop may expect of every reader: PC/SC and PN532, under the real MicroPython and at the desk, and the
+one in process.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from simulator.randomness import replay
 from simulator.reader import FieldReader
 from simulator.tests import clients
 from simulator.tests.flows import CHALLENGE, PLAIN, SELECT_EPURSE, card_flow, card_randoms
-from simulator.tests.on_micropython import Driver, wait_until
+from simulator.tests.on_micropython import DESK, UNIX, Driver, wait_until
 from simulator.vpcd import VpcdSlot
 from tunion.card.refusals import LinkLost
 from validator.ports import ReaderLost
@@ -30,10 +32,10 @@ ANSWER_MS = 2000
 class PcscRig:
     """pcscd with its virtual reader; it dies by SIGKILL."""
 
-    def __init__(self, pcscd: Pcscd) -> None:
+    def __init__(self, pcscd: Pcscd, interpreter: tuple[str, ...] = UNIX) -> None:
         self._pcscd = pcscd
         self._slot = VpcdSlot(pcscd.port)
-        self.reader = Driver(["pcsc", READERS[0]], pcscd.command)
+        self.reader = Driver(["pcsc", READERS[0]], pcscd.command, interpreter)
 
     def insert(self, card: SimCard, faults: Faults | None = None) -> None:
         self._slot.insert(card, faults)
@@ -60,12 +62,12 @@ class PcscRig:
 class Pn532Rig:
     """The chip on a pty; it dies by the pty closing."""
 
-    def __init__(self, folder: Path, **chip: Any) -> None:
+    def __init__(self, folder: Path, interpreter: tuple[str, ...] = UNIX, **chip: Any) -> None:
         self._link = folder / "pn532"
         self._settings = chip
         self._chip: Pn532Chip | None = None
         self.revive()
-        self.reader = Driver(["pn532", str(self._link)])
+        self.reader = Driver(["pn532", str(self._link)], interpreter=interpreter)
 
     @property
     def chip(self) -> Pn532Chip:
@@ -103,15 +105,16 @@ class InProcessRig:
         self.remove()
 
 
-@pytest.fixture(params=["pcsc", "pn532", "pn532 in pieces", "in process"])
+@pytest.fixture(params=["pcsc", "pcsc at the desk", "pn532", "pn532 in pieces", "pn532 at the desk", "in process"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     made: Any
-    if request.param == "pcsc":
-        made = PcscRig(request.getfixturevalue("pcscd"))
+    interpreter = DESK if request.param.endswith("desk") else UNIX
+    if request.param.startswith("pcsc"):
+        made = PcscRig(request.getfixturevalue("pcscd"), interpreter)
     elif request.param == "in process":
         made = InProcessRig()
     else:
-        made = Pn532Rig(tmp_path, data_bytes_max=262 if request.param == "pn532" else 48)
+        made = Pn532Rig(tmp_path, interpreter, data_bytes_max=48 if request.param.endswith("pieces") else 262)
     made.reader.open()
     yield made
     made.close()
@@ -252,8 +255,9 @@ def test_a_reader_that_dies_while_it_waits_for_a_card_says_so(rig: Any) -> None:
             waiting.result()
 
 
-def test_nobody_else_reaches_a_card_that_we_have_on_pcsc(pcscd: Pcscd) -> None:
-    rig = PcscRig(pcscd)
+@pytest.mark.parametrize("interpreter", [UNIX, DESK], ids=["unix", "desk"])
+def test_nobody_else_reaches_a_card_that_we_have_on_pcsc(pcscd: Pcscd, interpreter: tuple[str, ...]) -> None:
+    rig = PcscRig(pcscd, interpreter)
     try:
         rig.reader.open()
         rig.insert(new_card())

@@ -1,4 +1,4 @@
-"""Serves one driver to a test on the host, as JSON lines: micropython driver_agent.py KIND ARGUMENT...
+"""Serves one driver to a test on the host, as JSON lines: INTERPRETER driver_agent.py KIND ARGUMENT...
 
     <- ["poll", [500]]               method and arguments; {"hex": "80CA"} stands for bytes
     -> {"value": {"hex": "08..."}}   or {"error": "LinkLost", "words": "..."}
@@ -8,41 +8,45 @@ The first line it writes is {"value": null}: the driver is made, and not yet ope
 
 import json
 import sys
-import time
 
-from boards.unix.clock import UnixClock
+from boards.pc.clock import SystemClock
 from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
 from validator.ports import Identity, NetLost, ReaderLost, SamLost
 
+if sys.implementation.name == "micropython":
+    from boards.unix.board import UnixBoard as Board
+else:
+    from boards.desk.board import DeskBoard as Board
+
+BOARD = Board()
+CLOCK = SystemClock(BOARD.time)
+
 
 def pcsc_reader(name):
-    from boards.unix.pcsc import open_pcsc
     from validator.drivers.pcsc import PcscReader
 
-    return PcscReader(open_pcsc(), name)
+    return PcscReader(BOARD.pcsc(), name)
 
 
 def pn532(path):
-    from boards.unix.serial import SerialLine
     from validator.drivers.pn532 import Pn532
 
-    return Pn532(SerialLine(path), UnixClock(time))
+    return Pn532(BOARD.line(path), CLOCK)
 
 
 def sam_slot(name):
-    from boards.unix.pcsc import open_pcsc
     from validator.drivers.pcsc import PcscSlot
 
-    return Signer(PcscSlot(open_pcsc(), name))
+    return Signer(PcscSlot(BOARD.pcsc(), name))
 
 
 def https(host, port, pin):
     from validator.drivers.https import Https
     from validator.drivers.tls_line import TlsLine
 
-    return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, UnixClock(time)))
+    return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, CLOCK))
 
 
 def nor_file(path):
@@ -57,7 +61,7 @@ class Signer:
     def __init__(self, slot):
         from validator.drivers.sam_slot import SamSlot
 
-        self._sam = SamSlot(slot, UnixClock(time))
+        self._sam = SamSlot(slot, CLOCK)
         self.open = self._sam.open
         self.check = self._sam.check
         self.block_mac = self._sam.block_mac
@@ -81,9 +85,9 @@ class Post:
         longest_us = steps = 0
         response = None
         while response is None:
-            started_us = time.ticks_us()
+            started_us = BOARD.time.ticks_us()
             response = self._net.step()
-            longest_us = max(longest_us, time.ticks_diff(time.ticks_us(), started_us))
+            longest_us = max(longest_us, BOARD.time.ticks_diff(BOARD.time.ticks_us(), started_us))
             steps += 1
         return [response.status, response.retry_after_s, response.body, longest_us, steps]
 

@@ -1,0 +1,28 @@
+"""What CPython on a PC brings for boards.pc.console: its own modules, readers through pyscard and pyserial."""
+
+import os
+import resource
+
+from boards.desk import ticks
+from boards.desk.aes import cbc_decrypt
+from boards.desk.pcsc import Pyscard
+from boards.desk.serial import SerialLine
+from boards.desk.signals import TerminationSignals
+
+_KIB = 1024
+
+
+class DeskBoard:
+    """Nothing here is worth loading late."""
+
+    command = "python -m boards.desk.main"
+    time = ticks
+    signals = TerminationSignals
+    pcsc = Pyscard
+    line = SerialLine
+    aes_cbc_decrypt = staticmethod(cbc_decrypt)
+
+    def heap(self) -> tuple[int, int]:
+        """Bytes: what this process took at its peak, what the PC has free. CPython has collected its garbage itself."""
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+        return used, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
