@@ -37,25 +37,28 @@ class Depot:
 
 
     folder       emptied first; holds every file of the run
-    micropython  the interpreter's command, options included
-    firmware     MICROPYPATH of the validators
+    interpreter  of the validators: its command, options included
+    firmware     where it finds their modules: MICROPYPATH, PYTHONPATH
     denied       application serial numbers on the deny list
     settings     device settings beside those of provision.write_device_file
+    board        under firmware/boards that the interpreter runs
     """
 
     def __init__(
         self,
         folder: Path,
-        micropython: list[str],
+        interpreter: list[str],
         firmware: str,
         denied: tuple[bytes, ...] = (),
         settings: dict[str, Any] | None = None,
+        board: str = "unix",
     ) -> None:
         self._folder = folder
-        self._micropython = micropython
+        self._interpreter = interpreter
         self._firmware = firmware
         self._denied = list(denied)
         self._settings = settings or {}
+        self._board = board
         self._parts = contextlib.ExitStack()
         self.posts: tuple[Post, ...] = ()
         self.centre = Centre(folder / "centre")
@@ -129,9 +132,9 @@ class Depot:
         """Starts a bus's validator; `place` puts the command where its pcscd is."""
         return lambda bus: Program(
             f"validator {bus.name}",
-            place([*self._micropython, "-m", "boards.unix.main", str(bus.device_file)]),
+            place([*self._interpreter, "-m", f"boards.{self._board}.main", str(bus.device_file)]),
             bus.folder / "validator.log",
-            {"MICROPYPATH": self._firmware},
+            {"MICROPYPATH": self._firmware, "PYTHONPATH": self._firmware},
         )
 
 
