@@ -10,6 +10,8 @@ from sqlite_utils import Database
 
 from tunion.wire import reason, tap
 
+Table = tuple[list[str], Iterator[dict[str, Any]]]  # column names, rows
+
 WHATS = ("lines", "records", "anomalies", "refusals")
 FORMATS = ("csv", "json")
 
@@ -41,10 +43,16 @@ _QUERIES = {
 }
 
 
-def rows(db: sqlite3.Connection, what: str) -> Iterator[dict[str, Any]]:
-    """Plain rows, masked."""
-    arguments = [tap.REFUSED] if what == "refusals" else []
-    for row in Database(db).query(_QUERIES[what], arguments):
+def table(db: sqlite3.Connection, what: str) -> Table:
+    """Plain rows, masked. They are read while the caller's view of the database is open."""
+    cursor = Database(db).execute(_QUERIES[what], [tap.REFUSED] if what == "refusals" else [])
+    columns = [column[0] for column in cursor.description]
+    return columns, _rows(cursor, columns, what)
+
+
+def _rows(cursor: sqlite3.Cursor, columns: list[str], what: str) -> Iterator[dict[str, Any]]:
+    for values in cursor:
+        row = dict(zip(columns, values, strict=True))
         if "card" in row:
             row["card"] = masked(row["card"])
         if what == "refusals":
@@ -58,15 +66,12 @@ def masked(card: str) -> str:
     return number[:6] + "*" * (len(number) - 10) + number[-4:] if number.strip("0") else ""
 
 
-def write(table: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
-    """JSON as one array; CSV with a header as soon as there is a row."""
+def write(columns: list[str], rows: Iterable[dict[str, Any]], form: str, out: TextIO) -> None:
+    """JSON as one array; CSV with a header, also where there are no rows."""
     if form == "json":
-        json.dump(list(table), out, ensure_ascii=False, indent=1)
+        json.dump(list(rows), out, ensure_ascii=False, indent=1)
         out.write("\n")
         return
-    writer: csv.DictWriter[str] | None = None
-    for row in table:
-        if writer is None:
-            writer = csv.DictWriter(out, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

@@ -29,6 +29,7 @@ def summary(db: Path) -> dict[str, Any]:
     states        state -> {count, amount_fen}
     lines         per operator and issuer: count, amount_fen, fee_fen, net_fen (amount less fee)
     nets_fen      organisation -> receives less pays, the centres among them
+    orgs          organisation of nets_fen -> zh, en: its names
     anomalies     code -> count of those still open
     output_digest of the latest effective run, '' before the first
     """
@@ -52,6 +53,7 @@ def figures(db: sqlite3.Connection) -> dict[str, Any]:
     latest = db.execute(
         "SELECT output_digest FROM clearing_run WHERE status = 'EFFECTIVE' ORDER BY day DESC LIMIT 1"
     ).fetchone()
+    nets_fen = _nets(db)
     return {
         "taps": sum(state["count"] for state in by_state.values()),
         "refused": _refused(db),
@@ -61,7 +63,8 @@ def figures(db: sqlite3.Connection) -> dict[str, Any]:
         "void_fen": fen(states.VOID),
         "states": by_state,
         "lines": _lines(db),
-        "nets_fen": _nets(db),
+        "nets_fen": nets_fen,
+        "orgs": _names(db, nets_fen),
         "anomalies": {
             row["code"]: row["n"]
             for row in db.execute(
@@ -70,6 +73,20 @@ def figures(db: sqlite3.Connection) -> dict[str, Any]:
         },
         "output_digest": latest["output_digest"] if latest else "",
     }
+
+
+def by_device(db: sqlite3.Connection) -> dict[str, dict[str, int]]:
+    """Device's name -> taps, refused: what came from it."""
+    rows = db.execute(
+        """
+        SELECT name, (SELECT COUNT(*) FROM txn WHERE txn.device_id = device.device_id) AS taps,
+               (SELECT COUNT(*) FROM event JOIN entry ON entry.id = event.id
+                WHERE entry.device_id = device.device_id AND event.code = ?) AS refused
+        FROM device ORDER BY device_id
+        """,
+        (tap.REFUSED,),
+    )
+    return {row["name"]: {"taps": row["taps"], "refused": row["refused"]} for row in rows}
 
 
 def _refused(db: sqlite3.Connection) -> dict[str, int]:
@@ -127,3 +144,10 @@ def _nets(db: sqlite3.Connection) -> dict[str, int]:
         ):
             net[prefix + party] = net.get(prefix + party, 0) + fen
     return dict(sorted(net.items()))
+
+
+def _names(db: sqlite3.Connection, nets_fen: dict[str, int]) -> dict[str, dict[str, str]]:
+    """Of those in `nets_fen`; the centres are no organisations of the registry."""
+    wanted = {party.removeprefix("test/") for party in nets_fen}
+    rows = db.execute("SELECT org, name_zh, name_en FROM org ORDER BY org")
+    return {row["org"]: {"zh": row["name_zh"], "en": row["name_en"]} for row in rows if row["org"] in wanted}

@@ -28,7 +28,7 @@ def init(db: Path, audience: str, production: bool, registry_files: list[Path]) 
     registries = [read(path) for path in registry_files]
     for path in (db, tls.key_path(db), tls.certificate_path(db)):
         if path.exists():
-            raise engine.WrongStore(f"{path.name} exists already: move it away or choose another name")
+            raise engine.WrongStore(f"{path} exists already: move it away or choose another name")
     try:
         engine.create(db)
         pin = tls.make_certificate(db, audience, int(time.time()))
@@ -42,7 +42,7 @@ def init(db: Path, audience: str, production: bool, registry_files: list[Path]) 
         finally:
             store.close()
     except BaseException:
-        for path in (db, tls.key_path(db), tls.certificate_path(db)):
+        for path in (*engine.files(db), tls.key_path(db), tls.certificate_path(db)):
             path.unlink(missing_ok=True)
         raise
     return {"db": str(db), "audience": audience, "production": production, "pin": pin}
@@ -54,9 +54,13 @@ def read(path: Path) -> list[tuple[str, dict[str, Any]]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return [(table, make(row)) for name, table, make in _SECTIONS for row in content.get(name, [])]
     except FileNotFoundError as error:
-        raise RegistryConflict(f"{path.name} does not exist") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryConflict(f"{path.name} is no registry file: {error!r}") from error
+        raise RegistryConflict(f"{path} does not exist") from error
+    except UnicodeDecodeError as error:  # its own words would quote the file
+        raise RegistryConflict(f"{path} is no registry file: not UTF-8") from error
+    except KeyError as error:
+        raise RegistryConflict(f"{path} is no registry file: a row lacks {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RegistryConflict(f"{path} is no registry file: {error}") from error
 
 
 def load(db: sqlite3.Connection, rows: list[tuple[str, dict[str, Any]]]) -> int:

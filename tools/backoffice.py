@@ -1,6 +1,6 @@
 """`ykt backoffice`: make a back office, serve devices, clear a day, look into it.
 
-Exit codes: 0 done, 1 refused or found wrong, 2 wrong usage.
+Exit codes: 0 done, 1 refused or found wrong, 2 wrong usage, 130 interrupted (`serve` ends with 0).
 """
 
 import argparse
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ from backoffice.keys import load as key_file
 from backoffice.keys import soft, vault
 from backoffice.store import engine, registry
 from backoffice.store.days import clearing_day, is_day
-from tools.backoffice_text import print_closing, print_summary
+from tools.backoffice_text import print_closing, print_devices, print_summary
 
 PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
+DEVICE_MAX = 0xFFFFFFFF     # 4 bytes in every upload
+GREY_DAYS_MAX = 3650        # ten years; more is a slip of the finger
+
+_JSON_HELP = "一个 JSON 对象 | one object for a program to read"
 
 _REFUSALS = (
     engine.WrongStore,
@@ -39,12 +44,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     init = _command(commands, "init", _init, "新建后台 | make a database, a TLS key and a certificate")
-    init.add_argument("--audience", default="localhost", help="host name that devices sign their uploads for")
-    init.add_argument("--production", action="store_true", help="refuse test keys and test cards")
-    init.add_argument("--org", type=Path, action="append", default=[], metavar="FILE", help="registry file (JSON)")
+    init.add_argument("--audience", default="localhost", metavar="HOST",
+                      help="终端上传签名所用的主机名 | host that devices sign their uploads for (default localhost)")
+    init.add_argument("--production", action="store_true",
+                      help="生产库:拒绝测试密钥和测试卡 | refuse test keys and test cards")
+    init.add_argument("--org", type=Path, action="append", default=[], metavar="FILE",
+                      help="登记文件，格式见 backoffice/docs/store.md | registry file (JSON); repeatable")
 
     load = _command(commands, "load", _load, "登记机构、终端、费率 | add rows to the registry")
-    load.add_argument("--org", type=Path, required=True, metavar="FILE", help="registry file (JSON)")
+    load.add_argument("--org", type=Path, required=True, metavar="FILE",
+                      help="登记文件，格式见 backoffice/docs/store.md | registry file (JSON)")
 
     _command(commands, "migrate", _migrate, "升级数据库 | bring a database to this version")
 
@@ -53,26 +62,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     serve = _command(commands, "serve", _serve, "接收终端数据 | answer devices over HTTPS")
     _wants_vault(serve)
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=0, help="0: a free one (default)")
-    serve.add_argument("--ready-file", type=Path, metavar="FILE", help="written when connections are accepted")
-    serve.add_argument("--json", action="store_true", help="say the address as JSON: url, pin, pid")
+    serve.add_argument("--host", default="127.0.0.1", help="监听地址 | address to listen on (default 127.0.0.1)")
+    serve.add_argument("--port", type=_whole(0, 65535), default=0, metavar="PORT",
+                       help="端口,0 为任一空闲端口 | 0: a free one (default)")
+    serve.add_argument("--ready-file", type=Path, metavar="FILE",
+                       help="可以连接时写入 | written when connections are accepted")
+    serve.add_argument("--json", action="store_true",
+                       help="以 JSON 给出地址 | say the address as JSON: url, pin, pid")
 
     clear = _command(commands, "clear", _clear, "验证并清分 | verify, resolve and clear a day")
     _wants_vault(clear)
-    clear.add_argument("--day", type=_day, help="clearing day YYYY-MM-DD (default: the present one)")
-    clear.add_argument("--json", action="store_true")
+    clear.add_argument("--day", type=_day, help="清分日 | clearing day YYYY-MM-DD (default: the present one)")
+    clear.add_argument("--json", action="store_true", help=_JSON_HELP)
 
     void = _command(commands, "void-grey", _void_grey, "灰记录到期作废 | void old grey records for the passenger")
-    void.add_argument("--days", type=int, default=grey.EXPIRE_AFTER_S // 86400, help="age (default 30)")
+    void.add_argument("--days", type=_whole(1, GREY_DAYS_MAX), default=grey.EXPIRE_AFTER_S // 86400, metavar="DAYS",
+                      help="满多少天 | age in days (default 30)")
 
     out = _command(commands, "export", _export, "导出 | tables as CSV or JSON, card numbers masked")
-    out.add_argument("--what", choices=export.WHATS, default="lines")
-    out.add_argument("--format", choices=export.FORMATS, default="csv")
-    out.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    out.add_argument("--what", choices=export.WHATS, default="lines",
+                     help="清分行、交易、异常、拒绝 | which table (default lines)")
+    out.add_argument("--format", choices=export.FORMATS, default="csv", help="格式 | format (default csv)")
+    out.add_argument("--out", type=Path, metavar="FILE", help="写入文件 | default: standard output")
 
     status = _command(commands, "status", _status, "概况 | what the database holds")
-    status.add_argument("--json", action="store_true")
+    status.add_argument("--json", action="store_true", help=_JSON_HELP)
 
 
 def _configure_vault(commands: Any) -> None:
@@ -80,9 +94,11 @@ def _configure_vault(commands: Any) -> None:
     parser = commands.add_parser("vault", help=help_line, description=help_line)
     actions = parser.add_subparsers(dest="vault_action", metavar="ACTION", required=True)
     new = _command(actions, "new", _vault_new, "新建 | make an empty vault", database=False)
-    new.add_argument("--test", action="store_true", help="for test keys; a production database refuses it")
+    new.add_argument("--test", action="store_true",
+                     help="只放测试密钥 | for test keys; a production database refuses it")
     add = _command(actions, "add", _vault_add, "导入测试密钥 | take test keys from a file", database=False)
-    add.add_argument("--keys", type=Path, required=True, metavar="FILE", help='JSON marked "test": true')
+    add.add_argument("--keys", type=Path, required=True, metavar="FILE",
+                     help='测试密钥文件，格式见 backoffice/docs/keys.md | JSON marked "test": true')
     listing = _command(actions, "list", _vault_list, "列出 | key names and check values", database=False)
     for action in (new, add, listing):
         _wants_vault(action)
@@ -93,12 +109,12 @@ def _configure_device(commands: Any) -> None:
     parser = commands.add_parser("device", help=help_line, description=help_line)
     actions = parser.add_subparsers(dest="device_action", metavar="ACTION", required=True)
     add = _command(actions, "add", _device_add, "登记 | register a device")
-    add.add_argument("--id", type=int, required=True)
-    add.add_argument("--name", required=True)
-    add.add_argument("--operator", required=True, help="organisation code")
-    add.add_argument("--acquirer", required=True, help="organisation code")
+    add.add_argument("--id", type=_whole(0, DEVICE_MAX), required=True, metavar="ID", help="终端号 | device number")
+    add.add_argument("--name", required=True, help="名称，如车牌 | what people call it")
+    add.add_argument("--operator", required=True, metavar="ORG", help="运营单位代码 | its operator's code")
+    add.add_argument("--acquirer", required=True, metavar="ORG", help="收单机构代码 | its acquirer's code")
     again = _command(actions, "re-enrol", _device_re_enrol, "重新入网 | accept a new journal of a device")
-    again.add_argument("--id", type=int, required=True)
+    again.add_argument("--id", type=_whole(0, DEVICE_MAX), required=True, metavar="ID", help="终端号 | device number")
     _command(actions, "list", _device_list, "列出 | list the devices")
 
 
@@ -106,15 +122,14 @@ def _command(commands: Any, name: str, action: Any, help_line: str, database: bo
     parser = commands.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=action)
     if database:
-        parser.add_argument("--db", type=Path, required=True, metavar="FILE")
+        parser.add_argument("--db", type=Path, required=True, metavar="FILE", help="数据库文件 | database file")
     return parser
 
 
 def _wants_vault(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vault", type=Path, required=True, metavar="FILE")
-    parser.add_argument(
-        "--passphrase-file", type=Path, metavar="FILE", help=f"its first line (default: ${PASSPHRASE_VARIABLE})"
-    )
+    parser.add_argument("--vault", type=Path, required=True, metavar="FILE", help="密钥库文件 | vault file")
+    parser.add_argument("--passphrase-file", type=Path, metavar="FILE",
+                        help=f"口令文件，取首行 | its first line is the passphrase (default: ${PASSPHRASE_VARIABLE})")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -122,7 +137,8 @@ def run(args: argparse.Namespace) -> int:
         code: int = args.act(args)
         return code
     except _REFUSALS as refusal:
-        print(f"ykt backoffice: {refusal}", file=sys.stderr)
+        done = "; nothing was stored, try again later" if isinstance(refusal, engine.Busy) else ""
+        print(f"ykt backoffice: {refusal}{done}", file=sys.stderr)
         return 1
 
 
@@ -149,11 +165,14 @@ def _migrate(args: argparse.Namespace) -> int:
         raise engine.WrongStore(f"{args.db} does not exist")
     engine.migrate(args.db)
     engine.Store(args.db).close()
+    print(f"{args.db}: 已是本版本 | has the schema of this version")
     return 0
 
 
 def _vault_new(args: argparse.Namespace) -> int:
     vault.create(args.vault, _passphrase(args), args.test)
+    zh, en = ("测试密钥", "test keys") if args.test else ("生产密钥", "production keys")
+    print(f"{args.vault}: 已建立，用于{zh} | made, for {en}")
     return 0
 
 
@@ -169,6 +188,8 @@ def _vault_list(args: argparse.Namespace) -> int:
 
 
 def _print_keys(infos: list[vault.KeyInfo]) -> None:
+    if not infos:
+        print("没有密钥 | no keys")
     for info in infos:
         print(f"{info.key_id}  {info.purpose} {info.algorithm} {info.level} {info.subject or '-'}  KCV {info.kcv}")
 
@@ -204,21 +225,24 @@ def _device_list(args: argparse.Namespace) -> int:
             devices = registry.devices(db)
     finally:
         store.close()
-    for device in devices:
-        epoch = "-" if device.epoch is None else f"{device.epoch:08X}"
-        print(f"{device.device_id}  {device.name}  {device.operator} {device.acquirer}  {epoch} {device.msg_seq}")
+    if not devices:
+        print("没有终端 | no devices")
+    print_devices(devices)
     return 0
 
 
 def _serve(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)      # its start and end are ours to tell
 
     def ready(facts: dict[str, Any]) -> None:
         print(json.dumps(facts) if args.json else f"{facts['url']}  pin {facts['pin']}", flush=True)
         if args.ready_file:
             https.write_ready_file(args.ready_file, facts)
 
+    if args.ready_file and not args.ready_file.parent.is_dir():
+        raise https.CannotListen(f"{args.ready_file}: no such folder; name a file in a folder that exists")
     store = engine.Store(args.db)
     try:
         https.serve(store, _keys(args, store), args.host, args.port, ready)
@@ -258,14 +282,14 @@ def _export(args: argparse.Namespace) -> int:
     store = engine.Store(args.db)
     try:
         with store.reading() as db:
-            table = list(export.rows(db, args.what))
+            columns, rows = export.table(db, args.what)
+            if args.out is None:
+                export.write(columns, rows, args.format, sys.stdout)
+            else:
+                with args.out.open("w", encoding="utf-8", newline="") as file:
+                    export.write(columns, rows, args.format, file)
     finally:
         store.close()
-    if args.out is None:
-        export.write(table, args.format, sys.stdout)
-        return 0
-    with args.out.open("w", encoding="utf-8", newline="") as file:
-        export.write(table, args.format, file)
     return 0
 
 
@@ -293,6 +317,17 @@ def _passphrase(args: argparse.Namespace) -> bytes:
     if PASSPHRASE_VARIABLE not in os.environ:
         raise vault.VaultError(f"no passphrase: give --passphrase-file or set {PASSPHRASE_VARIABLE}")
     return os.environ[PASSPHRASE_VARIABLE].encode()
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """An argument type."""
+
+    def checked(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return checked
 
 
 def _day(text: str) -> str:

@@ -47,8 +47,9 @@ class Figure:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ykt bench`."""
-    parser.add_argument("name", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--json", action="store_true", help="one object a line")
+    parser.add_argument("name", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME",
+                        help=f"不写则全部 | all without one: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", action="store_true", help="每行一个 JSON 对象 | one object a line")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,17 +29,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `ykt card`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    text = "把模拟卡放进读卡器,直到 Ctrl-C | put a simulated card into a reader, until Ctrl-C"
+    text = "把模拟卡放进读卡器，直到 Ctrl-C | put a simulated card into a reader, until Ctrl-C"
     serve = actions.add_parser("serve", help=text, description=text)
     serve.set_defaults(do=_serve)
     serve.add_argument("--reader", required=True, choices=("vpcd", "pn532"),
-                       help="虚拟 PC/SC 读卡器,或串口 PN532 | the virtual PC/SC reader, or a PN532 on a pty")
+                       help="虚拟 PC/SC 读卡器，或串口 PN532 | the virtual PC/SC reader, or a PN532 on a pty")
     serve.add_argument("--image", required=True, type=Path, metavar="FILE",
-                       help="卡映像,如 simulator/images/card.json | card image; format: simulator/docs/image.md")
+                       help="卡映像，如 simulator/images/card.json | card image; format: simulator/docs/image.md")
     serve.add_argument("--psam", type=Path, metavar="FILE",
-                       help="PSAM 映像,放入第二卡槽 | PSAM image for the second slot, PORT+1 (vpcd)")
+                       help="PSAM 映像，放入第二卡槽 | PSAM image for the second slot, PORT+1 (vpcd)")
     serve.add_argument("--port", type=_port, default=PORT, metavar="PORT",
-                       help=f"虚拟读卡器端口,默认 {PORT} | TCP port of the virtual reader (vpcd)")
+                       help=f"虚拟读卡器端口，默认 {PORT} | TCP port of the virtual reader (vpcd)")
     serve.add_argument("--link", type=Path, metavar="PATH",
                        help="串口的符号链接 | keep a symlink to the serial line at PATH (pn532)")
     serve.add_argument("--random", type=_random, metavar="HEX,…",
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--save", action="store_true",
                        help="把变化写回映像文件 | write every change back to the image files")
     serve.add_argument("--trace", action="store_true",
-                       help="打印报文,卡号遮盖 | print each exchange, card numbers masked")
+                       help="打印报文，卡号遮盖 | print each exchange, card numbers masked")
 
     text = "用测试密钥制作一张新卡的映像 | make the image of a new card, with the public test keys"
     new = actions.add_parser("new", help=text, description=text)
@@ -67,8 +67,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
                      help="1 普通 2 学生 3 老人 4 测试 5 军人 | ordinary, student, senior, test, military")
     new.add_argument("--start", type=_digits(8), default="20250101", help="启用日期 | first day, YYYYMMDD")
     new.add_argument("--expiry", type=_digits(8), default="20351231", help="有效期 | last day, YYYYMMDD")
-    new.add_argument("--balance-fen", type=int, default=5000, help="余额,分 | balance in fen")
-    new.add_argument("--limit-fen", type=_natural, default=0, help="透支限额,分 | overdraft limit in fen")
+    new.add_argument("--balance-fen", type=int, default=5000, help="余额，分 | balance in fen")
+    new.add_argument("--limit-fen", type=_natural, default=0, help="透支限额，分 | overdraft limit in fen")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,16 +2,18 @@
 
 import argparse
 import json
-import os
+import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from backoffice import report
+from backoffice.store.engine import Store
 from simulator.pcscd import PcscdFailed
 from simulator.rig.demo import RIDERS, Demo
 from simulator.rig.program import RigFault
-from tools.backoffice_text import print_summary
+from tools.backoffice_text import print_summary, print_table
 from tools.firmware import CompileFailed, build
 from tools.paths import BUILD, MICROPYTHON, require
 from tunion.money import yuan
@@ -32,9 +34,12 @@ _GREY_WAYS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ykt demo`."""
-    parser.add_argument("--seed", type=int, default=1, help="riders and balances (default 1)")
-    parser.add_argument("--folder", type=Path, default=BUILD / "demo", help="emptied first (default build/demo)")
-    parser.add_argument("--json", action="store_true", help="one object with the figures; progress goes to stderr")
+    parser.add_argument("--seed", type=int, default=1,
+                        help="随机种子，决定乘客和余额 | decides riders and balances (default 1)")
+    parser.add_argument("--folder", type=Path, default=BUILD / "demo",
+                        help="文件放在此处，先清空 | where the files go, emptied first (default build/demo)")
+    parser.add_argument("--json", action="store_true",
+                        help="一个 JSON 对象 | one object with the figures; progress goes to stderr")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,17 +48,18 @@ def run(args: argparse.Namespace) -> int:
     folder = args.folder.resolve()
     if folder.exists() and any(folder.iterdir()) and not (folder / "centre").is_dir():
         print(f"ykt demo: {args.folder} holds something else than a demo: choose another --folder", file=sys.stderr)
-        return 2
+        return 1
     started_s = time.monotonic()
 
     def say(zh: str, en: str) -> None:
-        print(f"[{time.monotonic() - started_s:5.1f} s] {zh} | {en}", file=sys.stderr, flush=True)
+        print(f"[{time.monotonic() - started_s:5.1f} s] {zh}\n{'':10}{en}", file=sys.stderr, flush=True)
 
     try:
         say("编译固件", "compiling the firmware")
         build(ARCH)
         micropython = [str(MICROPYTHON), "-X", f"heapsize={HEAP}"]
         figures = Demo(folder, micropython, f"{BUILD / 'firmware' / ARCH}:.frozen", args.seed, say).run()
+        _count_by_device(figures)
     except (RigFault, PcscdFailed, CompileFailed) as fault:
         print(f"ykt demo: {fault}", file=sys.stderr)
         return 1
@@ -64,18 +70,44 @@ def run(args: argparse.Namespace) -> int:
     return 0 if figures["balanced"] else 1
 
 
+def _count_by_device(figures: dict[str, Any]) -> None:
+    """Add to each validator's own figures what the back office has from it; the validator's memory ends with power."""
+    store = Store(Path(figures["db"]))
+    try:
+        with store.reading() as db:
+            for name, counts in report.by_device(db).items():
+                figures["devices"][name].update(counts)
+    finally:
+        store.close()
+
+
 def _print(figures: dict[str, Any]) -> None:
     print()
-    print(f"{RIDERS} 位乘客 riders, {figures['taps']} 次刷卡记录 taps on record, {figures['seconds']} s")
-    for name, count in figures["refused"].items():
-        zh, en = _REASONS.get(name, (name, name))
-        print(f"  拒绝 refused {count}: {zh} | {en}")
     grey = figures["grey"]
-    print(f"  灰记录 torn in the debit {grey['opened']}, 已解决 resolved {grey['resolved']}")
-    for way, count in grey["how"].items():
-        zh, en = _GREY_WAYS.get(way, (way, way))
-        print(f"    {count}: {zh} | {en}")
+    print(
+        f"{RIDERS} 位乘客，{figures['taps']} 次扣款记录，{sum(figures['refused'].values())} 次拒绝，"
+        f"{grey['opened']} 次扣款途中断开，用时 {figures['seconds']} 秒\n"
+        f"{RIDERS} riders, {figures['taps']} debits on record, {sum(figures['refused'].values())} refusals, "
+        f"{grey['opened']} torn in the debit, {figures['seconds']} s"
+    )
     print()
+    print_table(
+        (("车", "bus"), ("扣款记录", "debits"), ("拒绝", "refused"), ("每次卡指令", "card commands a tap"),
+         ("每次PSAM指令", "PSAM commands a tap"), ("内存占用", "heap used")),
+        [
+            (name, str(own["taps"]), str(own["refused"]), str(own["card_exchanges"]), str(own["sam_exchanges"]),
+             f"{own['heap_used'] // 1024} KiB")
+            for name, own in figures["devices"].items()
+        ],
+        left=1,
+    )  # fmt: skip
+    _print_counts("拒绝的刷卡 refused taps", figures["refused"], _REASONS)
+    _print_counts(
+        f"灰记录(扣款途中断开) grey records (torn in the debit): 解决 resolved {grey['resolved']}, "
+        f"未决 open {grey['open']}",
+        grey["how"],
+        _GREY_WAYS,
+    )
     print_summary(figures)
     print()
     sign = "=" if figures["balanced"] else "≠"
@@ -83,6 +115,23 @@ def _print(figures: dict[str, Any]) -> None:
         f"离开卡片 left the cards {yuan(figures['debited_fen'])} {sign} "
         f"已清分 cleared {yuan(figures['cleared_fen'])} + 未结 open {yuan(figures['open_fen'])}  (元 yuan)"
     )
-    print("平衡,分毫不差 | balanced to the fen" if figures["balanced"] else "不平衡 | NOT BALANCED")
-    db = os.path.relpath(figures["db"])
-    print(f"数据库 database: {db}\n查看 look into it: .venv/bin/ykt backoffice status --db {db}")
+    print("平衡，分毫不差 | balanced to the fen" if figures["balanced"] else "不平衡 | NOT BALANCED")
+    print()
+    db = Path(figures["db"])
+    if db.is_relative_to(Path.cwd()):
+        db = db.relative_to(Path.cwd())
+    print(f"文件 files: {db.parent.parent}")
+    print("  centre/clearing.sqlite  数据库 database       bus-*/journal.nor    闪存映像 flash image")
+    print("  centre/serve.log        后台日志 server log   bus-*/validator.log  车载机日志 validator log")
+    print("查看 look into it:")
+    print(f"  .venv/bin/ykt backoffice status --db {shlex.quote(str(db))}")
+    print(f"  .venv/bin/ykt backoffice export --what records --db {shlex.quote(str(db))}")
+
+
+def _print_counts(title: str, counts: dict[str, int], words: dict[str, tuple[str, str]]) -> None:
+    """Each name with its count, in both languages."""
+    print(title)
+    for name, count in counts.items():
+        zh, en = words.get(name, (name, name))
+        print(f"  {count:>3}  {zh} | {en}")
+    print()

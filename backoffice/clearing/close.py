@@ -68,7 +68,7 @@ def close_day(store: Store, day: str, now_s: int, compute: Compute = clear) -> C
     Records verified since join the day as long as no later day is closed; then they wait for the next day.
     """
     if day > clearing_day(now_s):
-        raise DayRefused(f"{day} has not begun")
+        raise DayRefused(f"{day} has not begun: the present clearing day is {clearing_day(now_s)}")
     with store.transaction() as db:
         before = runs.effective(db, day)
         if before is None and runs.latest_day(db) > day:

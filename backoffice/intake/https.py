@@ -23,7 +23,7 @@ SHUTDOWN_WAIT_S = 2  # for uploads under way; what is not answered by then is se
 
 
 class CannotListen(Exception):
-    """The address is taken or not ours. The message says which."""
+    """The address is taken or not ours, or the ready file has no folder. The message says what to do."""
 
 
 def serve(store: Store, keys: KeyService, host: str, port: int, ready: Callable[[dict[str, Any]], None]) -> None:
@@ -72,5 +72,7 @@ def write_ready_file(path: Path, facts: dict[str, Any]) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), reuse_port=False)
+    except socket.gaierror as error:
+        raise CannotListen(f"{host} is no address of this machine: leave --host out, or name one") from error
     except OSError as error:
         raise CannotListen(f"{host} port {port}: {os.strerror(error.errno or 0)}; --port 0 takes a free one") from error

@@ -21,15 +21,15 @@ def add_test_keys(vault: Vault, path: Path) -> list[KeyInfo]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise VaultError(f"{path.name} is no readable JSON: {error.__class__.__name__}") from error
+        raise VaultError(f"{path} is no readable JSON: {error.__class__.__name__}") from error
     if not isinstance(content, dict) or content.get("test") is not True:
-        raise MixedKeys(f'{path.name} is not marked "test": true; production keys are not taken from a file')
+        raise MixedKeys(f'{path} is not marked "test": true; production keys are not taken from a file')
     if not vault.test:
-        raise MixedKeys(f"{vault.path.name} is for production: it takes no test keys")
+        raise MixedKeys(f"{vault.path} is for production: it takes no test keys")
     rows = content.get("keys")
     if not isinstance(rows, list) or not rows:
-        raise VaultError(f"{path.name} lists no keys")
-    added = [_add(vault, row, path.name) for row in rows]
+        raise VaultError(f"{path} lists no keys")
+    added = [_add(vault, row, str(path)) for row in rows]
     vault.save()
     return added
 

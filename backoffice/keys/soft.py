@@ -67,5 +67,5 @@ def open_keys(path: Path, passphrase: bytes, production: bool) -> SoftKeys:
     if vault.test == production:
         kind = "test keys" if vault.test else "production keys"
         other = "production" if production else "test"
-        raise MixedKeys(f"{path.name} holds {kind} and the database is a {other} database: they never mix")
+        raise MixedKeys(f"{path} holds {kind} and the database is a {other} database: they never mix")
     return SoftKeys(vault)

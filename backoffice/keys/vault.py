@@ -143,7 +143,7 @@ class Vault:
 def create(path: Path, passphrase: bytes, test: bool) -> Vault:
     """A new, empty vault on disk. Raises VaultError where a file is in the way."""
     if path.exists():
-        raise VaultError(f"{path.name} exists already: move it away or choose another name")
+        raise VaultError(f"{path} exists already: move it away or choose another name")
     if not passphrase:
         raise VaultError("an empty passphrase protects nothing")
     vault = Vault(path, test, secrets.token_bytes(16), passphrase)
@@ -159,11 +159,11 @@ def open_vault(path: Path, passphrase: bytes) -> Vault:
         vault = Vault(path, content["test"], bytes.fromhex(content["salt"]), passphrase)
         check = bytes.fromhex(content["check"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Tampered(f"{path.name} lacks parts of a vault: restore it from a copy") from error
+        raise Tampered(f"{path} lacks parts of a vault: restore it from a copy") from error
     if not hmac.compare_digest(check, vault._check()):
-        raise WrongPassphrase(f"this passphrase does not open {path.name}")
+        raise WrongPassphrase(f"this passphrase does not open {path}")
     if not isinstance(seal, str) or not hmac.compare_digest(seal, vault._seal(content)):
-        raise Tampered(f"{path.name} was changed since it was written: restore it from a copy")
+        raise Tampered(f"{path} was changed since it was written: restore it from a copy")
     for entry in content["keys"]:  # the seal holds, so what follows is as we wrote it
         info = KeyInfo(*(entry[field] for field in KeyInfo._fields))
         vault._refuse_mix(info)
@@ -200,14 +200,14 @@ def _is_issuer(subject: str, may_be_empty: bool) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > VAULT_BYTES_MAX:
-            raise VaultError(f"{path.name} is too long for a vault")
+            raise VaultError(f"{path} is too long for a vault")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise VaultError(f"{path.name} does not exist: make it with `ykt backoffice vault new`") from error
+        raise VaultError(f"{path} does not exist: make it with `ykt backoffice vault new`") from error
     except ValueError as error:
-        raise Tampered(f"{path.name} is not a vault, or was cut short: restore it from a copy") from error
+        raise Tampered(f"{path} is not a vault, or was cut short: restore it from a copy") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or "seal" not in content:
-        raise Tampered(f"{path.name} is not a vault, or was cut short: restore it from a copy")
+        raise Tampered(f"{path} is not a vault, or was cut short: restore it from a copy")
     if content.get("version") != VERSION:
-        raise VaultError(f"{path.name} is a vault of version {content.get('version')}: this program reads {VERSION}")
+        raise VaultError(f"{path} is a vault of version {content.get('version')}: this program reads {VERSION}")
     return content

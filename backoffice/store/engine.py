@@ -42,8 +42,10 @@ class Store:
 
     def __init__(self, path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> None:
         """Open an existing database; `factory` makes the connection. Raises WrongStore or Busy."""
+        if not path.exists():
+            raise WrongStore(f"{path} does not exist: make it with `ykt backoffice init --db {path}`")
         if not path.is_file():
-            raise WrongStore(f"{path.name} does not exist: make it with `ykt backoffice init --db {path.name}`")
+            raise WrongStore(f"{path} is no file: name the database")
         self.path = path
         self._lock = threading.Lock()
         self._db = _connect(path, factory)
@@ -92,16 +94,25 @@ class Store:
 def create(path: Path) -> None:
     """Make a new database with the newest schema. Raises WrongStore where something is in the way."""
     if path.exists():
-        raise WrongStore(f"{path.name} exists already: move it away or choose another name")
+        raise WrongStore(f"{path} exists already: move it away or choose another name")
     path.touch(mode=0o600)
     migrate(path)
 
 
+def files(path: Path) -> tuple[Path, Path, Path]:
+    """The database and what SQLite may leave beside it."""
+    return path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
 def migrate(path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> None:
-    """Bring a database to the newest schema; does nothing when it is there already."""
+    """Bring a database to the newest schema; does nothing when it is there already. Raises WrongStore or Busy."""
     db = _connect(path, factory)
     try:
         MIGRATIONS.apply(Database(db))
+    except sqlite3.OperationalError as error:
+        if _passing(error):
+            raise Busy(_passing(error)) from error
+        raise
     finally:
         db.close()
 
@@ -121,7 +132,7 @@ def _connect(path: Path, factory: type[sqlite3.Connection]) -> sqlite3.Connectio
     except sqlite3.DatabaseError as error:
         if _passing(error):
             raise Busy(_passing(error)) from error
-        raise WrongStore(f"{path.name} is not a database of the back office") from error
+        raise WrongStore(f"{path} is not a database of the back office") from error
     return db
 
 
@@ -130,12 +141,12 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
     known = {migration.name for migration in MIGRATIONS._migrations}
     applied = {migration.name for migration in MIGRATIONS.applied(ours)}
     if not applied:
-        raise WrongStore(f"{path.name} is not a database of the back office")
+        raise WrongStore(f"{path} is not a database of the back office")
     if applied - known:
         newest = max(applied - known)
-        raise WrongStore(f"{path.name} was written by a newer version ({newest}): update this program first")
+        raise WrongStore(f"{path} was written by a newer version ({newest}): update this program first")
     if known - applied:
-        raise WrongStore(f"{path.name} is older than this program: run `ykt backoffice migrate --db {path.name}`")
+        raise WrongStore(f"{path} is older than this program: run `ykt backoffice migrate --db {path}`")
 
 
 def _passing(error: sqlite3.DatabaseError) -> str:
