@@ -8,6 +8,7 @@ import select
 
 import ffi
 
+_SIGHUP = 1
 _SIGINT = 2
 _SIGTERM = 15
 _SIG_BLOCK = 0
@@ -16,7 +17,10 @@ _SIGSET_BYTES = 128  # sigset_t of glibc and musl
 
 
 class TerminationSignals:
-    """From now on both signals wait. Raises OSError."""
+    """From now on both signals wait. Raises OSError.
+
+    SIGHUP waits for ever: a reader's tty may become our controlling terminal, and its cable is pulled now and then.
+    """
 
     def __init__(self) -> None:
         libc = ffi.open(None)
@@ -25,12 +29,15 @@ class TerminationSignals:
         add = libc.func("i", "sigaddset", "Pi")
         add(signals, _SIGTERM)
         add(signals, _SIGINT)
-        libc.func("i", "sigprocmask", "iPP")(_SIG_BLOCK, signals, None)
+        block = libc.func("i", "sigprocmask", "iPP")
+        block(_SIG_BLOCK, signals, None)
         fd = libc.func("i", "signalfd", "iPi")(-1, signals, _SFD_NONBLOCK)
         if fd < 0:
             raise OSError("no signalfd")
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+        add(signals, _SIGHUP)
+        block(_SIG_BLOCK, signals, None)
 
     def arrived(self) -> bool:
         """One of them has come."""
