@@ -88,7 +88,7 @@ class AppCase(unittest.TestCase):
     def turns(self, count=5, each_ms=100):
         for _ in range(count):
             self.validator.step()
-            self.clock.sleep_ms(each_ms)
+            self.clock.advance_ms(each_ms)
 
     def tap(self, card, tear=None):
         """Hold a card to the reader for some turns, then take it away."""

@@ -62,7 +62,7 @@ class SyncCase(unittest.TestCase):
         until_ms = self.clock.ticks_ms() + wait_ms
         while self.clock.ticks_ms() < until_ms:
             self.turn()
-            self.clock.sleep_ms(100)
+            self.clock.advance_ms(100)
         return len(self.office.bodies) - before
 
 
@@ -296,10 +296,10 @@ class TheTime(SyncCase):
     def test_half_the_round_trip_is_added(self):
         self.office.latency_ms = 1800
         self.office.ahead_s = 50
-        self.clock.sleep_ms(100)  # the office reads 1000 ms, the answer is here at 1900 ms
+        self.clock.advance_ms(100)  # the office reads 1000 ms, the answer is here at 1900 ms
         self.turn()
         self.assertEqual(self.clock.now_s(), self.office.now_s())
-        self.clock.sleep_ms(100)
+        self.clock.advance_ms(100)
         self.assertEqual(self.clock.now_s(), self.office.now_s())
 
     def test_a_slow_answer_says_nothing_about_the_time(self):
@@ -324,7 +324,7 @@ class TheTime(SyncCase):
         self.office.ahead_s = 1000
         self.turn(card_present=True)
         self.assertEqual(self.clock.now_s(), self.office.now_s() - 1000)
-        self.clock.sleep_ms(5000)
+        self.clock.advance_ms(5000)
         self.turn()
         self.assertEqual(self.clock.now_s(), self.office.now_s())
 

@@ -92,7 +92,7 @@ class Bus:
         )
 
     def serve(self, tear: tuple[int, str] | None = None) -> str:
-        self.clock.sleep_ms(60000)
+        self.clock.advance_ms(60000)
         self.field.poll(0)
         self.field.tear = tear
         self.path.serve()

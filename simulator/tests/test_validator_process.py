@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.aes import cbc_encrypt
-from support.bus import ISSUER, STORAGE_KEY, device_map
 
 from simulator import personalise
 from simulator.card import SimCard
 from simulator.field import Faults
 from simulator.pn532_chip import Pn532Chip
 from simulator.rig.program import Program
+from support.aes import cbc_encrypt
+from support.bus import ISSUER, STORAGE_KEY, device_map
 from tunion import cbor
 from tunion.bcd import from_digits
 from tunion.crypto import keys

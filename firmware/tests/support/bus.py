@@ -125,7 +125,7 @@ class Bus:
 
     def serve(self, card, tear=None):
         """Present the card, some time after the last; returns what the panel showed last."""
-        self.clock.sleep_ms(60000)
+        self.clock.advance_ms(60000)
         self.reader.present(card, tear)
         self.tap.serve()
         self.reader.card = None

@@ -2,7 +2,7 @@
 
 
 class ManualClock:
-    """The Clock port. `sleep_ms` is the test's own hand on it."""
+    """The Clock port. `advance_ms` is the test's own hand on it."""
 
     def __init__(self, now_s=1748740200, quality=3):
         self._now_s = now_s
@@ -27,5 +27,5 @@ class ManualClock:
     def since_ms(self, then_ms):
         return self._ticks_ms - then_ms
 
-    def sleep_ms(self, wait_ms):
+    def advance_ms(self, wait_ms):
         self._ticks_ms += wait_ms

@@ -62,7 +62,7 @@ class Office:
         if isinstance(answer, NetLost):
             raise answer
         if answer is not None:
-            self.clock.sleep_ms(self.latency_ms)
+            self.clock.advance_ms(self.latency_ms)
         return answer
 
     def mac(self, message):
