@@ -94,6 +94,15 @@ class Program:
         self._process.wait()
         self._listener.join()
 
+    def wait(self) -> int:
+        """Wait until it has ended by itself; its exit code. Raises RigFault when it goes on for STOP_WAIT_S."""
+        try:
+            code = self._process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            raise RigFault(f"{self.name} has not ended in {STOP_WAIT_S:.0f} s; see {self.log}") from None
+        self._listener.join()
+        return code
+
     def stop(self) -> int:
         """SIGTERM, and SIGKILL when that does not help; returns the exit code."""
         if self.running:

@@ -10,6 +10,7 @@ from boards.desk.serial import SerialLine
 from boards.desk.signals import TerminationSignals
 
 _KIB = 1024
+_FREE_MAX = 0xFFFFFFFF  # an upload carries heap_free in 32 bits
 
 
 class DeskBoard:
@@ -25,4 +26,4 @@ class DeskBoard:
     def heap(self) -> tuple[int, int]:
         """Bytes: what this process took at its peak, what the PC has free. CPython has collected its garbage itself."""
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-        return used, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return used, min(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _FREE_MAX)
