@@ -13,6 +13,8 @@ from validator.drivers.soft_sam import SoftSam
 from validator.ports import FlashFault, SamLost
 from validator.statistics import Meter
 
+HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
+
 
 class FlakySam(SoftSam):
     """Pulled out and pushed in by the test."""

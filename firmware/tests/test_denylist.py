@@ -6,6 +6,8 @@ from tunion.bcd import from_digits
 from tunion.record import BadInput
 from validator import denylist
 
+HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
+
 
 def serials(numbers):
     return b"".join([from_digits("%020d" % number) for number in numbers])

@@ -13,6 +13,7 @@ from validator.journal import Journal
 from validator.ports import Response
 from validator.sync import EPOCH_WAIT_S, Sync
 
+HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
 HOUR_MS = 3600 * 1000
 
 
@@ -25,7 +26,7 @@ class SyncCase(unittest.TestCase):
         self.clock = ManualClock()
         self.office = Office(self.settings, self.clock)
         self.panel = PanelNotes()
-        self.flash = NorFlash(sectors=8, sector_bytes=4096)
+        self.flash = NorFlash(sectors=10, sector_bytes=2048)
         self.draws = []
         self.boot()
 
@@ -51,6 +52,7 @@ class SyncCase(unittest.TestCase):
 
     def tap(self, number=0):
         self.journal.claim(**fields(number)).settle(b"\x62\x4a\x55\x80", tap.MAC2_OK)
+        self.journal.idle()
 
     def turn(self, turns=4, card_present=False):
         for _ in range(turns):
@@ -127,7 +129,6 @@ class Sending(SyncCase):
         while self.journal.fill_permille() < 800:
             self.assertEqual(self.posts_within(100), 0)
             self.tap(number)
-            self.journal.idle()
             number += 1
         self.assertGreater(self.posts_within(1000), 0)
 

@@ -11,6 +11,7 @@ from tunion.wire import tap as wire
 from validator.drivers.soft_sam import SoftSam
 from validator.ports import ReaderLost, SamLost
 
+HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
 PAID_CODES = (wire.SETTLED, wire.PROVED, wire.DISPUTED)
 EXCHANGES = 4  # SELECT, READ 17h, INITIALIZE, DEBIT
 
