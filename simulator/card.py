@@ -83,11 +83,14 @@ class SimCard:
         return b"\x3b" + body + bytes((check,))
 
     def power_on(self) -> bytes:
-        """Enter a field, and be activated: the ATS. Nothing is selected, nothing is pending."""
+        """Enter a field, and be activated: the ATS. Nothing is selected, nothing is pending.
+
+        Activated once more in the same field, it keeps its random UID, as ISO/IEC 14443-3 wants it.
+        """
+        if self.image.uid is None and not self._powered:
+            self.uid = bytes((UID_RANDOM,)) + os.urandom(3)
         self._powered = True
         self._forget()
-        if self.image.uid is None:
-            self.uid = bytes((UID_RANDOM,)) + os.urandom(3)
         return self.ats
 
     def power_off(self) -> None:

@@ -88,7 +88,6 @@ class Pn532:
             return None
         ats = card.power_on()
         if not card.uid.startswith(self._wanted_uid):
-            card.power_off()
             return None
         self.active = self._listed = self._known = True
         rats = ats if self._parameters & AUTOMATIC_RATS else b""
@@ -114,6 +113,10 @@ class Pn532:
     def _field_off(self) -> None:
         if self.card is not None:
             self.card.power_off()
+        self._halt()
+
+    def _halt(self) -> None:
+        """The card is talked to no more; its power stays, and with it a random UID."""
         self.active = self._listed = self._known = False
         self._sent = self._rest = b""
 
@@ -202,7 +205,7 @@ class Pn532:
         """The card halts: what it had open is gone, InSelect brings it back."""
         if not self._known or data[0] not in (0, TARGET):
             return bytes((NOT_NOW,))
-        self._field_off()
+        self._halt()
         self._known = True
         return bytes((DONE,))
 
@@ -221,5 +224,5 @@ class Pn532:
         """Forget the card. Without one this is no error: hosts release before they begin."""
         if data[0] not in (0, TARGET):
             return bytes((NOT_NOW,))
-        self._field_off()
+        self._halt()
         return bytes((DONE,))

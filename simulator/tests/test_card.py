@@ -124,6 +124,7 @@ def test_a_wallet_shows_another_random_uid_in_each_field():
         card.power_on()
         assert card.uid[0] == 0x08 and len(card.uid) == 4
         seen.add(card.uid)
+        card.power_off()
     assert len(seen) == 4
 
 

@@ -270,6 +270,22 @@ def test_no_card_of_other_kinds_is_found(host: Host):
         assert host.ask("4A01" + kind) == "4B00"
 
 
+@pytest.mark.parametrize(("between", "same"), [
+    (["5201"], True),
+    (["4401"], True),
+    (["5201", "320100", "320101"], False),      # the field went off
+])  # fmt: skip
+def test_a_random_uid_lasts_as_long_as_the_field(host: Host, between: list[str], same: bool):
+    image = example_card()
+    image.uid = None
+    host.ask(TRIES_NONE)
+    host.chip.insert(SimCard(image))
+    first = host.ask(LIST)
+    for command in between:
+        host.ask(command)
+    assert (host.ask(LIST) == first) == same
+
+
 def test_an_active_card_is_not_found_again_until_released(host: Host):
     host.ask(TRIES_NONE)
     host.chip.insert(card())
