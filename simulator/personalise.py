@@ -1,4 +1,4 @@
-"""Make card and PSAM images from test master keys. The examples are those of the notes' test vectors.
+"""Make card and PSAM images from test master keys. The examples are those of the test vectors.
 
 `python -m simulator.personalise` writes them to simulator/images.
 """

@@ -1,5 +1,6 @@
-"""What must hold before a run is published (platform section 8.3). Each check reads the stored rows, not the run's
-own memory, so a slip between the two shows.
+"""What must hold before a run is published: backoffice/docs/clearing.md.
+
+Each check reads the stored rows, not the run's own memory, so a slip between the two shows.
 """
 
 import sqlite3

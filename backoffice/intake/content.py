@@ -1,6 +1,6 @@
 """What an entry says, as one canonical CBOR map: two entries say the same where their digests are equal.
 
-Keys 0 to 33 are those of the canonical transaction record (platform section 4.1). What our wire says beyond it has
+Keys 0 to 33 are those of the canonical transaction record of the platform. What our wire says beyond it has
 negative keys. The quality of the clock (32) is left out: a device that resends may have learnt the time meanwhile.
 """
 

@@ -1,6 +1,6 @@
 """An upload from bytes to answer, without a word of HTTP but the status.
 
-Order (platform section 19.3): envelope, known device, MAC, shape, journal (epoch), message number, entries; then one
+Order: envelope, known device, MAC, shape, journal (epoch), message number, entries; then one
 transaction stores the entries, the new high-water mark and the very bytes of the answer, so that a lost answer costs
 one repeat. A refused message changes nothing.
 """

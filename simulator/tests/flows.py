@@ -1,4 +1,4 @@
-"""The test vectors of the card notes as flows, and small words to say them to a card. Keys are invented."""
+"""The test vectors of the card as flows, and small words to say them to a card. Keys are invented."""
 
 import json
 from pathlib import Path
