@@ -24,6 +24,7 @@ GET_UID = b"\xff\xca\x00\x00"     # PC/SC part 3: answered by the reader, not th
 CONNECT_S = 5
 LOOK = struct.pack(">HB", 1, GET_ATR)       # how the driver asks whether a card is there
 SEEN_S = 2                  # a reader that lives looks every 0.4 s
+NOTICED_S = 1.5             # a reader that lives powers a card within 0.5 s
 LOOKS_MAX = 3               # the second finds the slot empty; one more for a client that reconnects in between
 
 
@@ -49,13 +50,25 @@ class VpcdSlot:
         self.left.set()
         self.torn = False
         self.error: Exception | None = None
+        self._noticed = threading.Event()           # powered, or left already
         self._pull: socket.socket | None = None     # a byte into it takes the card out
         self._thread: threading.Thread | None = None
 
     def insert(self, card: Card, faults: Faults | None = None) -> None:
-        """Put the card in; raises ReaderGone where no reader listens."""
+        """Put the card in; raises ReaderGone where no reader listens.
+
+        A client that lets go of the last card in the moment that it leaves makes pcscd 1.9 forget that the slot was
+        full; it never powers the next one. So a card that is not noticed is taken out and put in again, once.
+        """
         if not self.left.is_set():
             raise ValueError(f"slot {self.port} holds a card: remove it first")
+        faults = faults or Faults()
+        self._put(card, faults)
+        if not self._noticed.wait(NOTICED_S):
+            self.remove()
+            self._put(card, faults)
+
+    def _put(self, card: Card, faults: Faults) -> None:
         self._join()
         try:
             link = _connected(self.port)
@@ -66,9 +79,10 @@ class VpcdSlot:
             ) from error
         pulled, self._pull = socket.socketpair()
         self.left.clear()
+        self._noticed.clear()
         self.torn, self.error = False, None
         self._thread = threading.Thread(
-            target=self._serve, args=(link, pulled, card, faults or Faults()), name=f"vpcd-{self.port}", daemon=True
+            target=self._serve, args=(link, pulled, card, faults), name=f"vpcd-{self.port}", daemon=True
         )
         self._thread.start()
 
@@ -109,6 +123,7 @@ class VpcdSlot:
             card.power_off()
             self.powered.clear()
             self.left.set()
+            self._noticed.set()
             self._on_left()
             pulled.close()
             _seen_empty(link, self.port)
@@ -127,6 +142,7 @@ class VpcdSlot:
         if control in (POWER_ON, RESET):
             card.power_on()
             self.powered.set()
+            self._noticed.set()
         return None
 
 

@@ -124,8 +124,8 @@ class PcscSlot:
         self._must(rc)
         self._card = card
         self._protocol = protocol
-        self._seen = state
-        self._insertion = state >> 16
+        self._seen = self._look(0, 0)  # again: pcscd shows a card a moment before it has counted it
+        self._insertion = self._seen >> 16
         return True
 
     def transceive(self, apdu: bytes, wait_ms: int) -> bytes:
@@ -146,9 +146,21 @@ class PcscSlot:
         if self._card is None:
             return True
         self._seen = self._look(self._seen, wait_ms)
-        if self._seen & _STATE_PRESENT and self._seen >> 16 == self._insertion:
-            return False
+        if self._seen & _STATE_PRESENT:
+            if self._seen >> 16 == self._insertion:
+                return False
+            if self._still_answers():
+                self._insertion = self._seen >> 16
+                return False
         self._drop_card()
+        return True
+
+    def _still_answers(self) -> bool:
+        """Our handle is that of the card in the slot: it was counted late, not changed."""
+        try:
+            self.transceive(_GET_UID, 0)
+        except LinkLost:
+            return False
         return True
 
     def _look(self, known: int, wait_ms: int) -> int:
