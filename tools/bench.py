@@ -47,7 +47,7 @@ class Figure:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ykt bench`."""
-    parser.add_argument("name", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME",
+    parser.add_argument("name", nargs="*", type=_benchmark, metavar="NAME",
                         help=f"不写则全部 | all without one: {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", action="store_true", help="每行一个 JSON 对象 | one object a line")
 
@@ -65,6 +65,12 @@ def run(args: argparse.Namespace) -> int:
     if missed:
         print(f"ykt bench: goal missed: {', '.join(missed)}", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _benchmark(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"there is no {name}; there are {', '.join(BENCHMARKS)}")
+    return name
 
 
 def _words(figure: Figure) -> str:
