@@ -144,7 +144,7 @@ class Exchange(unittest.TestCase):
             net.step()
         for rest_ms in (SILENCE_MS_MAX, 1):
             self.assertIsNone(net.step())
-            clock.sleep_ms(rest_ms)
+            clock.advance_ms(rest_ms)
         self.assertRaises(NetLost, net.step)
         self.assertFalse(line.proven())
 

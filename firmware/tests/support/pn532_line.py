@@ -43,5 +43,5 @@ class ChipLine:
         buffer[:count] = self._coming[:count]
         self._coming = self._coming[count:]
         if not count:
-            self.clock.sleep_ms(wait_ms)
+            self.clock.advance_ms(wait_ms)
         return count
