@@ -71,6 +71,20 @@ def test_a_signal_in_the_middle_of_a_debit_waits_for_the_outcome(depot: Depot, h
         assert len(rider.debits) == 1
 
 
+def test_the_panel_speaks_chinese_to_people_and_programs(depot: Depot):
+    """As under MicroPython: readable as it comes, whatever the locale."""
+    depot.power_on(depot.second)
+    bus = depot.second.bus
+    depot.second.validator.stop()
+    command = [*PYTHON, "-m", "boards.desk.main", str(bus.device_file)]
+    environment = {**os.environ, "PYTHONPATH": str(FIRMWARE), "LC_ALL": "C"}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        assert "请刷卡".encode() in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(TAP_WAIT_S) == 0
+
+
 def test_what_it_cannot_start_with_is_named(tmp_path: Path):
     command = [*PYTHON, "-m", "boards.desk.main"]
     environment = {**os.environ, "PYTHONPATH": str(FIRMWARE)}

@@ -11,5 +11,6 @@ from boards.pc import console
 
 if __name__ == "__main__":
     assert isinstance(sys.stdout, io.TextIOWrapper)
-    sys.stdout.reconfigure(line_buffering=True)  # whoever waits at the other end of a pipe wants each line at once
+    # Chinese in any locale; whoever waits at the other end of a pipe wants each line at once.
+    sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
     sys.exit(console.main(DeskBoard(), sys.argv))

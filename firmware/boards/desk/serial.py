@@ -1,5 +1,7 @@
 """A serial line on pyserial, as the byte stream that reader drivers take."""
 
+import os
+
 import serial
 
 from validator.ports import ReaderLost
@@ -48,4 +50,5 @@ class SerialLine:
         return len(data)
 
     def _lost(self, error: OSError) -> None:
-        raise ReaderLost("%s fails (%s): plug the reader in, or correct the path" % (self._path, error))
+        why = os.strerror(error.errno) if error.errno else str(error)  # with a number, pyserial repeats the path
+        raise ReaderLost("%s fails (%s): plug the reader in, or correct the path" % (self._path, why))

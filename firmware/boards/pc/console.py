@@ -58,6 +58,9 @@ if TYPE_CHECKING:
         def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
             """Whole blocks of 16 bytes to the same; for the soft SAM's blob."""
 
+        def dumps(self, value: Any) -> str:
+            """To JSON, Chinese as it is."""
+
         def heap(self) -> "tuple[int, int]":
             """Bytes used and free, garbage collected."""
 
@@ -126,7 +129,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         flash=NorFile(area.path, area.sector_bytes, area.page_bytes, area.sectors),
         clock=clock,
         net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
-        panel=PanelText(sys.stdout.write, clock),
+        panel=PanelText(sys.stdout.write, clock, board.dumps),
         below=below,
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,

@@ -13,6 +13,7 @@ from tunion.wire import reason
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from validator.ports import Clock
 
@@ -40,11 +41,17 @@ _PARTS = {
 
 
 class PanelText:
-    """`write` takes one line at a time, newline included; it should not keep it back."""
+    """`write` takes one line at a time, newline included; it should not keep it back.
 
-    def __init__(self, write: "Callable[[str], object]", clock: "Clock") -> None:
+    dumps  one value to JSON; by default json.dumps, which writes Chinese as it is on MicroPython and escaped on CPython
+    """
+
+    def __init__(
+        self, write: "Callable[[str], object]", clock: "Clock", dumps: "Callable[[Any], str]" = json.dumps
+    ) -> None:
         self._write = write
         self._clock = clock
+        self._dumps = dumps
 
     def show(self, what: str, **details: "int | str") -> None:
         """One message. Raises KeyError for a message or a detail that is unknown: our bug."""
@@ -55,7 +62,7 @@ class PanelText:
             details["reason"] = reason.name(int(details["reason"]))
         fields = [("at_ms", self._clock.ticks_ms()), ("what", what), ("zh", zh % zh_words), ("en", en % en_words)]
         fields += sorted(details.items())
-        pairs = ["%s: %s" % (json.dumps(name), json.dumps(value)) for name, value in fields]
+        pairs = ["%s: %s" % (self._dumps(name), self._dumps(value)) for name, value in fields]
         self._write("{%s}\n" % ", ".join(pairs))
 
 
