@@ -1,4 +1,6 @@
-"""The validator as a process, in the real MicroPython: a card on an emulated PN532, a soft SAM, no network."""
+"""The validator as a process, in the real MicroPython and at the desk: a card on an emulated PN532, a soft SAM, no
+network.
+"""
 
 import json
 import signal
@@ -14,6 +16,7 @@ from simulator.card import SimCard
 from simulator.field import Faults
 from simulator.pn532_chip import Pn532Chip
 from simulator.rig.program import Program
+from simulator.tests.on_micropython import DESK, FIRMWARE, UNIX
 from support.aes import cbc_encrypt
 from support.bus import ISSUER, STORAGE_KEY, device_map
 from tunion import cbor
@@ -21,17 +24,14 @@ from tunion.bcd import from_digits
 from tunion.crypto import keys
 from tunion.wire.soft_sam import make_blob
 
-ROOT = Path(__file__).parents[2]
-MICROPYTHON = ROOT / "build" / "bin" / "micropython"
-ARGV = [str(MICROPYTHON), "-X", "heapsize=512k", "-m", "boards.unix.main"]
-ENVIRONMENT = {"MICROPYPATH": str(ROOT / "firmware")}
+ENVIRONMENT = {"MICROPYPATH": str(FIRMWARE), "PYTHONPATH": str(FIRMWARE)}
 WAIT_S = 20.0
 
 
 class Post:
     """One validator's folder, reader and process."""
 
-    def __init__(self, folder: Path, chip: Pn532Chip) -> None:
+    def __init__(self, folder: Path, chip: Pn532Chip, command: list[str]) -> None:
         suite = keys.suite(0)
         blob = make_blob(
             STORAGE_KEY,
@@ -44,6 +44,7 @@ class Post:
             from_digits("20991231"),
         )
         self.folder = folder
+        self.argv = [*command, str(folder / "device.cbor")]
         self.chip = chip
         self.values = device_map(
             reader={"driver": "pn532", "path": chip.path},
@@ -60,7 +61,7 @@ class Post:
         (self.folder / "device.cbor").write_bytes(cbor.encode({**self.values, **changes}))
 
     def start(self) -> Program:
-        program = Program("bus", [*ARGV, str(self.folder / "device.cbor")], self.folder / "log", ENVIRONMENT)
+        program = Program("bus", self.argv, self.folder / "log", ENVIRONMENT)
         self.expect(program, "ready", 0)
         return program
 
@@ -76,15 +77,14 @@ class Post:
         return shown
 
     def refusal(self) -> subprocess.CompletedProcess[str]:
-        argv = [*ARGV, str(self.folder / "device.cbor")]
-        return subprocess.run(argv, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return subprocess.run(self.argv, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
-@pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
-    chip = Pn532Chip(tmp_path / "pn532")
-    yield Post(tmp_path, chip)
-    chip.close()
+@pytest.fixture(params=[(*UNIX, "-m", "boards.unix.main"), (*DESK, "-m", "boards.desk.main")], ids=["unix", "desk"])
+def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Post]:
+    made = Post(tmp_path, Pn532Chip(tmp_path / "pn532"), list(request.param))
+    yield made
+    made.chip.close()
 
 
 def test_a_tap_is_paid_and_the_figures_tell_where_its_time_went(post: Post):
