@@ -14,4 +14,8 @@ _nurse = ThreadPoolExecutor(1, "nursery")
 
 def popen(argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
     """As subprocess.Popen; the child gets SIGTERM when we are gone. A program that is missing ends with 127."""
-    return _nurse.submit(subprocess.Popen, ["setpriv", "--pdeathsig", "TERM", "--", *argv], **options).result()
+    return _nurse.submit(_popen, argv, options).result()
+
+
+def _popen(argv: Sequence[str], options: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "--", *argv], **options)

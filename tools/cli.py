@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)       # parts that run are stopped in order, as by Ctrl-C
     try:
-        code = modules[args.command].run(args)
+        code: int = modules[args.command].run(args)
         sys.stdout.flush()
         return code
     except NotSetUp as missing:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tools.interpreters import TIMEOUT_S, test_modules
 from tools.paths import FIRMWARE, MICROPYPATH, MICROPYTHON_TOOLS, ROOT, SETTRACE, require
@@ -116,7 +117,7 @@ def _is_folded(node: ast.stmt) -> bool:
     return isinstance(value, ast.Call) and getattr(value.func, "id", "") == "const"
 
 
-def print_report(report: dict[str, dict]) -> None:
+def print_report(report: dict[str, dict[str, Any]]) -> None:
     width = max(map(len, report), default=0)
     for path, file in report.items():
         missed = ", ".join(map(str, file["missed"][:12])) + (" ..." if len(file["missed"]) > 12 else "")
@@ -125,7 +126,7 @@ def print_report(report: dict[str, dict]) -> None:
     print(f"{'total':<{width}} {total['hit']:>5} of {total['statements']:<5} {_percent(total):>4}")
 
 
-def _percent(counts: dict) -> str:
+def _percent(counts: dict[str, int]) -> str:
     return f"{100 * counts['hit'] // counts['statements']}%" if counts["statements"] else "-"
 
 

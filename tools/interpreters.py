@@ -38,7 +38,8 @@ def heap_bytes(text: str) -> int:
 def run_unix(module: Path) -> str:
     """Run one test module under build/bin/micropython; returns its output, raises AssertionError if it failed."""
     heap = constant(module, "HEAP", HEAP)
-    command = [require(MICROPYTHON), "-X", f"heapsize={heap}", MICROPYTHON_TOOLS / "run_tests.py", module.stem]
+    runner = MICROPYTHON_TOOLS / "run_tests.py"
+    command: list[str | Path] = [require(MICROPYTHON), "-X", f"heapsize={heap}", runner, module.stem]
     return _run(command, {**os.environ, "MICROPYPATH": f"{module.parent}:{MICROPYPATH}"})
 
 

@@ -60,6 +60,9 @@ class Depot:
         self._settings = settings or {}
         self._board = board
         self._parts = contextlib.ExitStack()
+        self.chip: Pn532Chip
+        self.first: Post
+        self.second: Post
         self.posts: tuple[Post, ...] = ()
         self.centre = Centre(folder / "centre")
 
