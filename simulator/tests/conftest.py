@@ -1,4 +1,4 @@
-"""One pcscd for all tests that need one: starting it is quick, its first look at a slot takes 0.4 s."""
+"""One pcscd for all tests of a module. Where the machine has room for one only, the next module waits for its end."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,14 @@ import pytest
 from simulator.pcscd import Pcscd
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pcscd() -> Iterator[Pcscd]:
     with Pcscd() as daemon:
         yield daemon
+
+
+@pytest.fixture
+def room_for_another(pcscd: Pcscd) -> None:
+    """For tests that start a daemon of their own beside this one."""
+    if pcscd.shared:
+        pytest.skip("one pcscd at a time on this machine: mount namespaces are not allowed here")

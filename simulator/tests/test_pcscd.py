@@ -122,6 +122,7 @@ def test_where_no_reader_listens_it_says_what_to_start():
         VpcdSlot(free_port_pair()).insert(card_with(1))
 
 
+@pytest.mark.usefixtures("room_for_another")
 def test_a_daemon_that_dies_lets_go_of_its_cards_and_comes_back_for_the_same_clients():
     with Pcscd() as own:
         slot, command = VpcdSlot(own.port), own.command(["true"])
@@ -137,6 +138,7 @@ def test_a_daemon_that_dies_lets_go_of_its_cards_and_comes_back_for_the_same_cli
         slot.remove()
 
 
+@pytest.mark.usefixtures("room_for_another")
 def test_two_daemons_side_by_side_do_not_meet(pcscd: Pcscd):
     with Pcscd() as other:
         slots = VpcdSlot(pcscd.port), VpcdSlot(other.port)
@@ -148,6 +150,7 @@ def test_two_daemons_side_by_side_do_not_meet(pcscd: Pcscd):
     assert answers == ["000000649000", "000000C89000"]
 
 
+@pytest.mark.usefixtures("room_for_another")
 def test_nothing_of_a_closed_daemon_is_left():
     with Pcscd() as own:
         port, pid = own.port, own.pid
@@ -156,6 +159,7 @@ def test_nothing_of_a_closed_daemon_is_left():
     assert not Path(f"/proc/{pid}").exists() and not Path(f"/proc/{keeper}").exists()
 
 
+@pytest.mark.usefixtures("room_for_another")
 def test_a_port_that_is_taken_is_told_with_the_daemons_words():
     with Pcscd() as first:
         second = Pcscd()
@@ -168,6 +172,7 @@ def test_a_port_that_is_taken_is_told_with_the_daemons_words():
             second.close()
 
 
+@pytest.mark.usefixtures("room_for_another")
 def test_without_namespaces_the_machines_folder_is_used_under_a_lock():
     """In a container without the right to unshare; here, with that right taken away."""
     script = (
