@@ -15,8 +15,9 @@ UP, DOWN = "up", "down"       # towards the back office, towards the validators
 class Cable:
     """Relays 127.0.0.1:`port` to `target_port`. While pulled, what was connected breaks and nothing new connects.
 
-    lost    set when bytes have been lost on the way, see `lose`
-    broken  connections that have ended so far
+    lost     set when bytes have been lost on the way, see `lose`
+    broken   connections that have ended so far
+    carried  bytes by way, so far
     """
 
     def __init__(self, target_port: int) -> None:
@@ -25,6 +26,7 @@ class Cable:
         self._losing = ""
         self.lost = threading.Event()
         self.broken = 0
+        self.carried = {UP: 0, DOWN: 0}
         self._loop = asyncio.new_event_loop()
         self._flows: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
@@ -84,6 +86,7 @@ class Cable:
                     continue
                 writer.write(chunk)
                 await writer.drain()
+                self.carried[way] += len(chunk)
         except OSError:  # one side broke off: closing the other tells it
             writer.transport.abort()
         else:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
+from simulator.field import Faults
 from simulator.pcscd import READERS, Pcscd
 from simulator.personalise import TEST_MASTERS, psam_image
 from simulator.pn532_chip import Pn532Chip
@@ -84,9 +85,9 @@ class Depot:
         self._parts.callback(lambda: post.validator.stop())
         post.power_on()
 
-    def insert_psam(self) -> None:
+    def insert_psam(self, faults: Faults | None = None) -> None:
         """Put the first bus's PSAM into its slot (again)."""
-        self.psam.insert(self._psam)
+        self.psam.insert(self._psam, faults)
 
     def restart_pcscd(self) -> None:
         """After it was stopped or killed; the PSAM is where it was."""
