@@ -129,6 +129,17 @@ def found(rig: Any) -> Any:
     return wait_until(lambda: rig.reader.poll(WAIT_MS), "a card in the field")
 
 
+def test_a_card_that_lies_on_the_reader_is_found_when_the_reader_is_opened_again(rig: Any) -> None:
+    rig.insert(new_card())
+    found(rig)
+    rig.reader.transceive(bytes.fromhex(SELECT_EPURSE), ANSWER_MS)
+
+    rig.reader.open()
+    found(rig)
+
+    assert rig.reader.transceive(bytes.fromhex(SELECT_EPURSE), ANSWER_MS)[-2:] == b"\x90\x00"
+
+
 def gone(rig: Any) -> None:
     """Wait until the card has left."""
     wait_until(lambda: rig.reader.removed(WAIT_MS), "the card's leaving")

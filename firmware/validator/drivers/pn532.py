@@ -53,12 +53,13 @@ class Pn532:
         self._iso_dep = False
 
     def open(self) -> None:
-        """Wake the chip and set it up. Raises ReaderLost."""
-        self._selected = self._unbroken = False
+        """Wake the chip, set it up, let go of a card that it may hold for a host that died. Raises ReaderLost."""
         self._frames.wake()
         self._frames.call(_SAM_CONFIGURATION, _NORMAL_MODE)
         self._frames.call(_SET_PARAMETERS, _AUTOMATIC_RATS)
         self._frames.call(_RF_CONFIGURATION, _RETRIES)
+        self._selected = True  # for all we know; an active card answers no search
+        self._let_go()
 
     def poll(self, wait_ms: int) -> "Target | None":
         """A card in the field, activated afresh; None: none within `wait_ms`. Raises ReaderLost."""
