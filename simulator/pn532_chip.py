@@ -31,6 +31,7 @@ class Pn532Chip:
     on_left         called when a card was torn away, by the chip's thread
 
     left   set while no card is in the field, also after a tear
+    dead   the line is gone, see `unplug`
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Pn532Chip:
         self._last_answer = b""
         self._looking = False
         self._until_s: float | None = None      # end of the looking
-        self._dead = False                      # nothing is sent any more
+        self.dead = False                      # nothing is sent any more
         self._master, self._slave = pty.openpty()
         tty.setraw(self._master)
         tty.setraw(self._slave)
@@ -98,7 +99,7 @@ class Pn532Chip:
 
     def unplug(self) -> None:
         """The line goes dead, also in the middle of an exchange; `close` follows. From any thread, the chip's too."""
-        self._dead = True
+        self.dead = True
         os.write(self._waker, b"q")
 
     def close(self) -> None:
@@ -179,7 +180,7 @@ class Pn532Chip:
         self._send(self._last_answer)
 
     def _send(self, raw: bytes) -> None:
-        if self._dead:
+        if self.dead:
             return
         if self._byte_s:
             self._pause(len(raw) * self._byte_s)
