@@ -7,7 +7,7 @@ DEBIT and its answer, the network is cut, a validator is killed in the middle of
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -122,10 +122,18 @@ class Post:
 
 
 def in_parallel(*works: Callable[[], None]) -> None:
-    """Each work in a thread of its own; the first fault is raised when all have ended."""
-    with ThreadPoolExecutor(len(works)) as pool:
-        for done in [pool.submit(work) for work in works]:
-            done.result()
+    """Each work in a thread of its own; the first fault is raised when all have ended.
+
+    Ctrl-C is not kept waiting: the works then end by the validators that are stopped under them.
+    """
+    pool = ThreadPoolExecutor(len(works))
+    going = [pool.submit(work) for work in works]
+    try:
+        wait(going)
+    finally:
+        pool.shutdown(wait=False)
+    for done in going:
+        done.result()
 
 
 def says(*what: str) -> Callable[[dict[str, Any]], bool]:
