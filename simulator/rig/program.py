@@ -21,6 +21,10 @@ class RigFault(Exception):
     """A part of the rig did not do what the scenario waits for. The message names the part and its log."""
 
 
+class ProgramEnded(RigFault):
+    """It ended while something was expected of it."""
+
+
 class Program:
     """A started program. `lines` grows as it speaks; stderr goes to `log`.
 
@@ -64,7 +68,7 @@ class Program:
             return len(self.lines)
 
     def expect(self, wanted: Callable[[dict[str, Any]], bool], since: int, wait_s: float, of: str) -> dict[str, Any]:
-        """The first line from `since` on that is `wanted`. Raises RigFault when it ends or `wait_s` have passed."""
+        """The first line from `since` on that is `wanted`. Raises ProgramEnded, or RigFault after `wait_s`."""
         deadline = time.monotonic() + wait_s
         at = since
         with self._spoke:
@@ -75,7 +79,7 @@ class Program:
                     at += 1
                 left_s = deadline - time.monotonic()
                 if self._ended:
-                    raise RigFault(f"{self.name} ended while we waited for {of}; see {self.log}{self._tail()}")
+                    raise ProgramEnded(f"{self.name} ended while we waited for {of}; see {self.log}{self._tail()}")
                 if left_s <= 0 or not self._spoke.wait(left_s):
                     raise RigFault(f"{self.name} did not report {of} in {wait_s:.0f} s; see {self.log}{self._tail()}")
 

@@ -8,8 +8,10 @@ In the evening the shift ends, the day is cleared, and cards, panels and back of
 """
 
 import argparse
+import contextlib
 import json
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -23,7 +25,7 @@ from simulator.pcscd import PcscdFailed
 from simulator.rig import storm_plan as plans
 from simulator.rig.books import Books
 from simulator.rig.depot import Depot
-from simulator.rig.program import RigFault
+from simulator.rig.program import ProgramEnded, RigFault
 from simulator.rig.riders import Rider, riders
 from simulator.rig.shift import SHOWN, TAP_WAIT_S, Post, in_parallel, says
 from simulator.rig.storm_plan import Accident, Ashore
@@ -127,11 +129,8 @@ class Storm:
 
     def _watch(self, post: Post, since: int) -> None:
         """Wait until the panel has said how it went, or what is out of order, or the validator is dead."""
-        try:
+        with contextlib.suppress(ProgramEnded):
             post.validator.expect(says(*SHOWN, "fault"), since, TAP_WAIT_S, "anything about a card")
-        except RigFault:
-            if post.validator.running:
-                raise
 
     def _faults(self, post: Post, accident: Accident) -> Faults:
         """What strikes at the accident's exchange, once."""
@@ -168,6 +167,8 @@ class Storm:
         elif depot.chip.dead:
             depot.replace_chip()
         if not post.validator.running:
+            if post.validator.wait() != -signal.SIGKILL:
+                raise RigFault(f"{post.bus.name} ended by itself; see {post.validator.log}")
             post.power_on()
 
     # --- ashore
