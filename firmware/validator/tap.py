@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from validator.settings import Settings
 
 _BY_SFI = const(0x80)  # P1 of READ BINARY
+_LOG_P2 = const(0xC4)  # of READ RECORD: of file 18h, by number; 1 is the newest
+_NO_PROOF = const(0x9406)  # what a card says that proves nothing
 _COUNTER_MASK = const(0xFFFF)
 _BALANCE_MASK = const(0x7FFFFFFF)  # bit 31 of a balance is reserved
 _CLOCK_UNKNOWN = const(0)
@@ -165,6 +167,9 @@ class TapPath:
             except CardRefused as refusal:
                 self._unanswered.append((claim, refusal.sw))
                 continue
+            if self._is_of_another(tap):
+                self._unanswered.append((claim, _NO_PROOF))
+                continue
             mac2 = self._verdict(claim, proof.mac2)
             if mac2 == wire.MAC2_WRONG:
                 claim.dispute(proof.tac)
@@ -174,6 +179,21 @@ class TapPath:
                 paid = True
                 self._show_paid("recovered", tap.amount_fen, tap.balance_fen - tap.amount_fen)
         return paid
+
+    def _is_of_another(self, tap: "Any") -> bool:
+        """The card's log names another terminal or time for its last transaction: what it proves is not this claim.
+
+        A card torn before its debit spends the same counter elsewhere, and proves that. A card whose log cannot be
+        read is believed; clearing still has the TAC.
+        """
+        try:
+            raw = self._card.send(files.READ_RECORD, p1=1, p2=_LOG_P2, le=files.LOG_ENTRY.size)
+            last = files.LOG_ENTRY.unpack(raw)
+        except (CardRefused, BadInput):
+            return False
+        if raw.count(raw[:1]) == len(raw):  # never written: all 00, or all FF
+            return False
+        return (last.terminal, last.at) != (tap.terminal, bcd.stamp(tap.at_s))
 
     def _judged(self, public: "Any", today: bytes) -> Identity:
         """The card's identity, if it may ride. Raises Refused."""

@@ -76,11 +76,12 @@ class Slot:
 class Bus:
     """The tap path with a PSAM in a slot."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: str = "611000000042") -> None:
         self.clock = ManualClock()
         self.panel = PanelNotes()
         self.card = SimCard(personalise.example_card())
         self.psam = SimPsam(personalise.example_psam())
+        self.psam.image.files[0x16] = bytes.fromhex(terminal)
         self.field = Slot(self.card, LinkLost)
         self.slot = Slot(self.psam, LinkLost)
         self.sam = SamSlot(self.slot, self.clock)
@@ -188,3 +189,15 @@ def test_a_terminal_counter_that_repeats_after_a_torn_card_stays_told_apart_by_s
     bus.field.chip = torn
     assert bus.serve() == "recovered"
     assert [(body.seq, body.terminal_seq) for _, body, _ in bus.finished()] == [(1, 0x64), (2, 0x64)]
+
+
+def test_a_card_that_spent_the_counter_on_another_bus_does_not_ride_here_on_that_proof():
+    """Torn before its debit here, paid there under the same counter: its proof is the other bus's. Storm, seed 2."""
+    here, there = Bus(), Bus("611000000099")
+    there.card = there.field.chip = here.card
+    assert here.sam.terminal != there.sam.terminal
+    assert here.serve((EXCHANGES, BEFORE)) == "tap_again"
+    assert there.serve() == "paid"
+    assert here.serve() == "paid"
+    assert here.spent_fen == 2 * FARE_FEN
+    assert [code for code, _, _ in here.finished()] == [wire.GREY, wire.SETTLED]
