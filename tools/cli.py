@@ -59,11 +59,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ykt {args.command}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:         # the reader of our output, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except OSError as refused:
+        _drop_output()
         print(f"ykt {args.command}: {_in_words(refused)}", file=sys.stderr)
         return 1
+
+
+def _drop_output() -> None:
+    """What could not be written is tried once more when Python ends: let that succeed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _in_words(refused: OSError) -> str:

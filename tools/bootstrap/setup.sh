@@ -9,6 +9,9 @@ cd "$(dirname "$0")/../.."
 HERE=tools/bootstrap
 mkdir -p build/stamps build/log
 
+progress_pid=
+trap 'kill $progress_pid 2> /dev/null; echo "setup: interrupted; run it again to go on"; exit 130' INT
+
 exec 9> build/setup.lock
 flock -n 9 || { echo "setup: another run is busy in this clone, waiting for it"; flock 9; }
 
@@ -18,19 +21,29 @@ unchanged() {       # STEP KEY
     [ "$(cat "build/stamps/$1" 2> /dev/null)" = "$2" ]
 }
 
+progress() {        # LOG: its last line every 5 seconds, until it is killed or this script is gone
+    seconds=0
+    while sleep 1 && kill -0 $$ 2> /dev/null; do
+        seconds=$((seconds + 1))
+        [ $((seconds % 5)) != 2 ] || printf '       %3d s  %.90s\n' $seconds "$(grep . "$1" | tail -n 1)"
+    done
+}
+
 step() {            # STEP KEY WHY COMMAND...: runs COMMAND with progress, then stamps STEP with KEY
     step=$1 key=$2 log=build/log/setup-$1.log
     echo "setup: $3"
     shift 3
     rm -f "build/stamps/$step"
-    "$@" > "$log" 2>&1 &
-    command_pid=$! seconds=0
-    while kill -0 $command_pid 2> /dev/null; do
-        sleep 1
-        seconds=$((seconds + 1))
-        [ $((seconds % 5)) != 2 ] || printf '       %3d s  %.90s\n' $seconds "$(grep . "$log" | tail -n 1)"
-    done
-    if ! wait $command_pid; then
+    : > "$log"
+    progress "$log" 9>&- &
+    progress_pid=$!
+    # In the foreground, so that Ctrl-C reaches it; in a subshell of its own, so that -e holds within.
+    set +e
+    (set -e; "$@") > "$log" 2>&1
+    code=$?
+    set -e
+    kill $progress_pid 2> /dev/null || true
+    if [ $code != 0 ]; then
         tail -n 20 "$log" >&2
         echo "setup: this step failed; the whole output is in $log. Run make setup again after the cure." >&2
         exit 1
