@@ -13,7 +13,7 @@ from validator.drivers.soft_sam import SoftSam
 from validator.ports import FlashFault, SamLost
 from validator.statistics import Meter
 
-HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
+HEAP = "2m"  # a flash image and everything compiled on the spot lie in it
 
 
 class FlakySam(SoftSam):

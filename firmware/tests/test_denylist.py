@@ -6,7 +6,7 @@ from tunion.bcd import from_digits
 from tunion.record import BadInput
 from validator import denylist
 
-HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
+HEAP = "2m"  # a flash image and everything compiled on the spot lie in it
 
 
 def serials(numbers):

@@ -13,7 +13,7 @@ from validator.journal import Journal
 from validator.ports import Response
 from validator.sync import EPOCH_WAIT_S, Sync
 
-HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
+HEAP = "2m"  # a flash image and everything compiled on the spot lie in it
 HOUR_MS = 3600 * 1000
 
 

@@ -11,7 +11,7 @@ from tunion.wire import tap as wire
 from validator.drivers.soft_sam import SoftSam
 from validator.ports import ReaderLost, SamLost
 
-HEAP = "1m"  # a flash image and everything compiled on the spot lie in it
+HEAP = "2m"  # a flash image and everything compiled on the spot lie in it
 PAID_CODES = (wire.SETTLED, wire.PROVED, wire.DISPUTED)
 EXCHANGES = 4  # SELECT, READ 17h, INITIALIZE, DEBIT
 
@@ -352,6 +352,21 @@ class PowerCuts(TapCase):
             self.assert_books_match(bus, card)
         self.assertEqual(seen, {"paid", "recovered"})
         self.assertGreater(cut, 110)
+
+
+    def test_a_passenger_who_did_not_see_paid_because_the_power_failed_is_not_charged_again(self):
+        bus, card = Bus(same_card_s=5), PurseCard()
+        self.assertEqual(bus.serve(card), "paid")
+        seen = bus.panel.shown[-1]
+        bus.reboot()
+        bus.clock.advance_ms(2000)
+        bus.reader.present(card, None)
+        bus.tap.serve()
+        self.assertEqual(bus.panel.shown[-1], seen)
+        self.assertEqual(len(taps(bus.journal)), 1)
+        bus.reboot()
+        self.assertEqual(bus.serve(card), "paid")
+        self.assertEqual(len(taps(bus.journal)), 2)
 
 
 class Verdicts(unittest.TestCase):

@@ -98,10 +98,11 @@ def test_sm4_card_and_psam_agree_on_the_inferred_vectors():
 
 def test_scriptor_gets_every_vector_through_pcscd(pcscd: Pcscd):
     card_slot, sam_slot = VpcdSlot(pcscd.port), VpcdSlot(pcscd.port + 1)
-    card_slot.insert(SimCard(example_card(), replay(card_randoms())))
-    sam_slot.insert(SimPsam(example_psam()))
     try:
-        assert card_slot.powered.wait(SLOT_S) and sam_slot.powered.wait(SLOT_S)
+        card = SimCard(example_card(), replay(card_randoms()))
+        for slot, held in ((card_slot, card), (sam_slot, SimPsam(example_psam()))):
+            slot.insert(held)
+            assert slot.powered.wait(SLOT_S)        # one after the other: pcscd takes the power from an idle card
         flow = card_flow()
         expect(clients.scriptor(pcscd, 0, "T=1", [one.command for one in flow]), flow)
         flow = sam_flow()
