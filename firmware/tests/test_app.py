@@ -236,6 +236,7 @@ class Faults(AppCase):
 
     def test_the_soft_sam_goes_on_counting_after_a_reboot(self):
         self.tap(PurseCard())
+        self.clock.advance_ms(60000)  # the same card again, as another ride
         self.boot()
         self.tap(PurseCard())
         self.assertEqual((self.shown().count("paid"), self.validator.journal.last_terminal_seq()), (1, 2))

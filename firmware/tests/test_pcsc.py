@@ -1,4 +1,4 @@
-"""The PC/SC driver beside a daemon whose answers are set here. On the real pcscd: simulator/tests/test_reader_contract."""
+"""The PC/SC driver beside a daemon whose answers are set here; on a real one: simulator/tests/test_reader_contract."""
 
 import unittest
 

@@ -121,6 +121,8 @@ class Journal:
         self.rejected = 0
         self.seq: int = self._ring.newest.first_seq - 1
         self._terminal_seq: int = self._ring.newest.terminal_seq
+        # before the flash was read: card, seconds, fare, balance before it
+        self.last_paid: tuple[bytes, int, int, int] | None = None
         self._next = 1  # slot of the head to write to
         for sector, _ in self._ring.in_use():
             self._recall(sector)
@@ -282,6 +284,8 @@ class Journal:
         self._terminal_seq = tap.terminal_seq
         outcome = self._stored_outcome()
         if outcome is not None and outcome[0] != wire.GREY:
+            if outcome[0] in (wire.SETTLED, wire.PROVED):
+                self.last_paid = (tap.card, tap.at_s, tap.amount_fen, tap.balance_fen)
             return
         claim = Claim(self, tap.seq, address, tap.card)
         claim.grey = outcome is not None

@@ -88,6 +88,7 @@ class TapPath:
         self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
         self.sam_exchanges = 0
+        self._resume()
 
     def serve(self) -> None:
         """The card that the reader has just reported, from SELECT to what the panel shows.
@@ -114,6 +115,20 @@ class TapPath:
         """The reader as a link, counted."""
         self.card_exchanges += 1
         return self._reader.transceive(apdu, wait_ms)
+
+    def _resume(self) -> None:
+        """The power may have failed between the last outcome and "paid": that passenger will hold the card there again.
+
+        Not charged twice within `same_card_s` of the ride, as far as the clock can tell.
+        """
+        last = self._journal.last_paid
+        if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
+            return
+        card, at_s, fare_fen, balance_fen = last
+        if 0 <= self._clock.now_s() - at_s < self._settings.same_card_s:
+            self._served = card
+            self._served_ms = self._clock.ticks_ms()
+            self._shown = ("paid", {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen})
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
