@@ -36,7 +36,6 @@ class Depot:
 
     The parts may be broken and mended: `centre`, `cable`, `pcscd`, `psam` (a slot), `chip`.
 
-
     folder       emptied first; holds every file of the run
     interpreter  of the validators: its command, options included
     firmware     where it finds their modules: MICROPYPATH, PYTHONPATH
