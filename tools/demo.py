@@ -13,6 +13,7 @@ from backoffice.store.engine import Store
 from simulator.pcscd import PcscdFailed
 from simulator.rig.demo import RIDERS, Demo
 from simulator.rig.program import RigFault
+from simulator.vpcd import ReaderGone
 from tools.backoffice_text import print_summary, print_table
 from tools.firmware import CompileFailed, build
 from tools.paths import BUILD, MICROPYTHON, require
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         micropython = [str(MICROPYTHON), "-X", f"heapsize={HEAP}"]
         figures = Demo(folder, micropython, f"{BUILD / 'firmware' / ARCH}:.frozen", args.seed, say).run()
         _count_by_device(figures)
-    except (RigFault, PcscdFailed, CompileFailed) as fault:
+    except (RigFault, PcscdFailed, ReaderGone, CompileFailed) as fault:
         print(f"ykt demo: {fault}", file=sys.stderr)
         return 1
     if args.json:
