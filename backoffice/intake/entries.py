@@ -1,7 +1,7 @@
 """One upload's entries into the store: each is new, a replay, in conflict, or refused by name.
 
-The rules: backoffice/docs/intake.md. The device key (device, epoch, seq) is the identity; the card key (card, counter) says
-that a card spends a counter once. Same key and same content: nothing is stored again. Same key and other content:
+The rules: backoffice/docs/intake.md. The device key (device, epoch, seq) is the identity; the card key (card, counter)
+says that a card spends a counter once. Same key and same content: nothing is stored again. Same key and other content:
 both are kept, the first stands, the second waits (HELD) until their TACs tell which one is true.
 """
 
