@@ -116,6 +116,11 @@ make_venv() {
     rm -f .venv/whole
     PIP_CONSTRAINT=requirements.lock .venv/bin/pip install --progress-bar off -r requirements.lock
     .venv/bin/pip install --progress-bar off --no-build-isolation --no-deps --editable .
+    # Our folders as seen from site-packages. Python reads this file in the locale's encoding and does not start when
+    # that cannot spell the path, as C cannot spell 一卡通.
+    for site in .venv/lib/python3.*/site-packages; do
+        printf '../../../..\n../../../../firmware\n' > "$site/_yikatong.pth"
+    done
     # A second copy of the MicroPython stubs, apart from site-packages: the type checker takes it for typeshed.
     rm -rf build/typings
     .venv/bin/pip install --no-deps --target build/typings $(grep '^micropython-.*-stubs==' requirements.lock)
