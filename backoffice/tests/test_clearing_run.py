@@ -217,7 +217,7 @@ def opening(rides: list[Ride], carry: Carry) -> dict[LineKey, Carry]:
     return {line.key: carry for line in clear(DAY, rides, RULES, {}, "v").lines}
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(days, carries, st.randoms(use_true_random=False), st.integers(1, 4))
 def test_order_repeats_and_partition_change_no_byte(
     day: list[Ride], carry: Carry, shuffled: random.Random, workers: int
@@ -237,7 +237,7 @@ def test_order_repeats_and_partition_change_no_byte(
     assert close(DAY, parts[0], opened, "v").output_bytes == expected.output_bytes
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(days, carries)
 def test_the_invariants_hold_with_reversals_and_carries(day: list[Ride], carry: Carry) -> None:
     result: RunResult = clear(DAY, day, RULES, opening(day, carry), "v")
@@ -252,7 +252,7 @@ def test_the_invariants_hold_with_reversals_and_carries(day: list[Ride], carry: 
         assert sum(share.records for share in line.shares) == line.records
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(days, carries)
 def test_another_rule_carry_or_ride_is_another_digest(day: list[Ride], carry: Carry) -> None:
     first = clear(DAY, day, RULES, {}, "v")
