@@ -95,7 +95,7 @@ class Bank:
         self._unerased = sectors_of(self._flash)
 
     def erase(self) -> bool:
-        """Erase one sector, that of the header last; True when none is left. Slow: never with a card present."""
+        """Erase one sector; True when none is left. Slow: never with a card present."""
         if self._unerased:
             self._flash.erase(self._first_sector + self._unerased - 1)
             self._unerased -= 1
