@@ -67,6 +67,7 @@ class AppCase(unittest.TestCase):
         self.settings = settings(**changes)
         self.clock = ManualClock()
         self.flash = FailingFlash(sectors=8, sector_bytes=4096)
+        self.params_flash = None
         self.boot()
 
     def boot(self):
@@ -78,6 +79,7 @@ class AppCase(unittest.TestCase):
             reader=self.reader,
             sam=lambda next_seq: soft_sam(self.clock, next_seq, FlakySam),
             flash=self.flash,
+            params_flash=self.params_flash,
             clock=self.clock,
             net=self.office,
             panel=self.panel,

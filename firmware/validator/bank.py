@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tunion.record import Bytes
     from validator.ports import Flash
+    from validator.settings import ParamsArea
 
 CHUNK_BYTES = const(128)  # divides the pages of every flash that the journal takes
 BANK_BYTES = 2 * CHUNK_BYTES + BLOB_BYTES_MAX
@@ -163,6 +164,6 @@ class Bank:
         self._flash.read_into(self._start + chunk * CHUNK_BYTES, self._chunk)
 
 
-def sectors_of(flash: "Flash") -> int:
+def sectors_of(flash: "Flash | ParamsArea") -> int:
     """How many sectors one bank takes on this flash."""
     return (BANK_BYTES + flash.sector_bytes - 1) // flash.sector_bytes

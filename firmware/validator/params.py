@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from validator.journal import Journal
     from validator.ports import Clock, Flash
+    from validator.settings import ParamsArea
 
 ROUNDS_A_STEP = const(8)  # of a signature's 257: some 30 ms on a board, so that a card is noticed at once
 HASH_STEP_BYTES = const(1024)
@@ -42,8 +43,8 @@ class _Refused(Exception):
         super().__init__(wire.WORDS[why][2])
 
 
-def sectors_needed(flash: "Flash") -> int:
-    """Of a flash with these sectors: the pointer's two and both banks."""
+def sectors_needed(flash: "Flash | ParamsArea") -> int:
+    """Of a flash with such sectors: the pointer's two and both banks."""
     return pointer.SECTORS + 2 * sectors_of(flash)
 
 

@@ -162,7 +162,7 @@ class Settings:
         self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
         self.params: ParamsArea | None = None
         if found["params"]:
-            self.params = ParamsArea(**_checked("params.", found["params"], _PARAMS_ROWS))
+            self.params = _params(found["params"])
         self.line: int = found["line"]
         self.vehicle: int = found["vehicle"]
         self.driver: int = found["driver"]
@@ -211,6 +211,16 @@ def _checked(where: str, values: "Any", rows: "Any") -> "dict[str, Any]":
         else:
             raise BadSettings("%s%s takes %s" % (where, key, takes))
     return found
+
+
+def _params(values: "dict[str, Any]") -> ParamsArea:
+    area = ParamsArea(**_checked("params.", values, _PARAMS_ROWS))
+    from validator.params import sectors_needed  # for devices that take parameter sets
+
+    needed = sectors_needed(area)
+    if area.sectors < needed:
+        raise BadSettings("params.sectors takes at least %d for sectors of %d bytes" % (needed, area.sector_bytes))
+    return area
 
 
 def _part(which: str, values: "dict[str, Any]") -> Part:
