@@ -1,4 +1,4 @@
-"""GET /d/v1/manifest and GET /d/v1/blob: bytes that were signed when they were published, in pieces that a device holds.
+"""GET /d/v1/manifest and GET /d/v1/blob: bytes signed when they were published, in pieces that a device holds.
 
 Nothing here is secret, so nobody is asked who he is; a device trusts the signature, not the path it came by.
 """
@@ -37,7 +37,7 @@ def manifest_of(db: sqlite3.Connection, scope: str) -> bytes:
 
 
 def piece_of(db: sqlite3.Connection, sha256: str, offset: str, count: str) -> bytes:
-    """At most PIECE_BYTES_MAX bytes of a published blob, `count` of them unless it ends. Raises Unknown, BadQuestion."""
+    """`count` bytes of a published blob, at most PIECE_BYTES_MAX, fewer at its end. Raises Unknown, BadQuestion."""
     if not (offset.isascii() and offset.isdigit() and count.isascii() and count.isdigit()):
         raise BadQuestion
     first, size = int(offset[:8]), int(count[:8])

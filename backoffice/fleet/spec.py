@@ -1,6 +1,7 @@
 """A clerk's file as a parameter set: JSON in, the payload that will be signed out.
 
-{"name": "...", "scope": "SAMPLE-BUS-A", "version": 2, "effective_at": "2025-06-01 04:00", "expires_at": "2026-06-01 04:00",
+{"name": "...", "scope": "SAMPLE-BUS-A", "version": 2,
+ "effective_at": "2025-06-01 04:00", "expires_at": "2026-06-01 04:00",
  "fare":     {"version": 2, "fare_id": 1, "fare_fen": 250},
  "kinds":    {"version": 1, "discounts": [[2, 300], [3, 500]]},
  "calendar": {"version": 1, "days": [[20251001, 2]]},

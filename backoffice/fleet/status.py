@@ -28,8 +28,8 @@ def sets(db: sqlite3.Connection) -> list[dict[str, Any]]:
 
 def _coverage(db: sqlite3.Connection, scope: str, version: int) -> dict[str, Any]:
     devices = db.execute(
-        "SELECT device.device_id, value FROM device LEFT JOIN device_version ON device_version.device_id = device.device_id "
-        "AND what = 'params' WHERE operator = ?",
+        "SELECT device.device_id, value FROM device LEFT JOIN device_version "
+        "ON device_version.device_id = device.device_id AND what = 'params' WHERE operator = ?",
         (scope,),
     ).fetchall()
     running = [row for row in devices if (row["value"] or "").isdigit() and int(row["value"]) >= version]

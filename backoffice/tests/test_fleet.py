@@ -197,7 +197,7 @@ def test_a_fare_version_that_clearing_knows_with_other_prices_is_refused(
 
 
 def test_bad_files_are_refused_with_what_is_wrong(city: City, scope: str, tmp_path: Path) -> None:
-    for changes, words in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"fare": {"version": 2, "fare_id": 1, "fare_fen": 0}}, "flat fare"),
         ({"kinds": {"version": 1, "discounts": [[2, 300], [2, 400]]}}, "KIND"),
         ({"effective_at": "tomorrow"}, "2025-06-01 04:00"),
@@ -206,7 +206,8 @@ def test_bad_files_are_refused_with_what_is_wrong(city: City, scope: str, tmp_pa
         ({"device": {"version": 1}}, "DEV"),
         ({"fare": None}, "describe"),
         ({"scope": "nobody"}, "registered"),
-    ):
+    )
+    for changes, words in cases:
         with pytest.raises(spec.FleetRefused, match=words):
             build(city, tmp_path, **{"scope": scope, **changes})
     path = tmp_path / "broken.json"

@@ -1,4 +1,4 @@
-"""Parameter banks: staged in pieces, checked, active at their time; a power cut anywhere leaves one set or the other."""
+"""Parameter banks: staged in pieces, checked, active at their time; a power cut leaves one set or the other."""
 
 import unittest
 

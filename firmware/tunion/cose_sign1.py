@@ -28,7 +28,8 @@ _START = b"\x84\x43\xa1\x01\x26\xa1\x04\x48"  # array of 4, protected, unprotect
 
 def kid(key: "Bytes") -> bytes:
     """A public key's name: the first 8 bytes of the SHA-256 of its point."""
-    return sha256(bytes(key)).digest()[:KID_BYTES]
+    name: bytes = sha256(bytes(key)).digest()[:KID_BYTES]
+    return name
 
 
 def named(name: bytes, keys: "Sequence[bytes]") -> bytes:

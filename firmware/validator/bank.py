@@ -116,7 +116,7 @@ class Bank:
 
         Only a whole chunk is taken, or the blob's end.
         """
-        count = min(CHUNK_BYTES, self.header.bytes - self.staged)
+        count: int = min(CHUNK_BYTES, self.header.bytes - self.staged)
         if len(data) < count:
             return 0
         self._flash.program(self._start + _BLOB_AT + self.staged, data[:count])

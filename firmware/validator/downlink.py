@@ -1,4 +1,4 @@
-"""What the office offers, fetched over the Net port in small steps between taps: a signed manifest, then pieces of a blob.
+"""What the office offers, fetched in small steps between taps: a signed manifest, then pieces of a blob.
 
 An upload goes first: `step` begins a request only when it is called, and it is called only when no upload is under
 way. After any failure the manifest is asked for again, and what was staged is gone on with. Rules and reasons:

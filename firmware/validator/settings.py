@@ -84,7 +84,7 @@ _SECONDS = _number(0, 86400)
 _KEPT = object()  # in place of a default: the key must be there
 
 # key, what it takes, default
-_ROWS = (
+_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("device_id", _number(1, 0xFFFFFFFF), _KEPT),
     ("key", _bytes(32, 32), _KEPT),  # HMAC key of sync
     ("host", _TEXT, _KEPT),  # the back office's name, covered by the MAC of each message
@@ -103,7 +103,7 @@ _ROWS = (
     ("deny", _MAP, {"version": 0, "serials": b""}),
     ("test_cards", _FLAG, False),  # cards of kind 04 ride
     ("overdraft", _one_of("refuse", "allow"), "refuse"),
-    ("same_card_s", _number(*limits.DEV["same_card_s"]), 5),  # the same card again within this time is not charged again
+    ("same_card_s", _number(*limits.DEV["same_card_s"]), 5),  # the same card is not charged again within
     ("grey_after_s", _number(*limits.DEV["grey_after_s"]), 14400),  # a claim whose card does not return
     ("block_denied", _FLAG, False),  # block cards of the deny list through the SAM
     ("balance_max_fen", _number(*limits.DEV["balance_max_fen"]), 500000),  # card 5: more is not plausible

@@ -174,7 +174,7 @@ class TapPath:
         """The passenger holds on, or comes again at once: show again what was shown, charge nothing."""
         if serial != self._served:
             return False
-        return self._clock.since_ms(self._served_ms) < 1000 * self._rules.same_card_s
+        return bool(self._clock.since_ms(self._served_ms) < 1000 * self._rules.same_card_s)
 
     def _recovered(self) -> bool:
         """Ask the card about claims without an answer. True if one of them was debited and is this ride."""

@@ -1,10 +1,10 @@
 """The sweep of test_params at every byte, and random lives of a parameter store against a plain model."""
 
-import test_params as unit
 from hypothesis import given
 from hypothesis import strategies as st
-from support.nor import BACKWARD, FORWARD, PowerCut
 
+import test_params as unit
+from support.nor import BACKWARD, FORWARD, PowerCut
 from validator.pointer import TRIALS_MAX
 
 
