@@ -81,13 +81,17 @@ class AppCase(unittest.TestCase):
             flash=self.flash,
             params_flash=self.params_flash,
             clock=self.clock,
-            net=self.office,
+            net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
             heap_free=lambda: 1,
             meter=self.meter,
         )
         self.validator = app.build(ports, self.settings)
+
+    def network(self):
+        """What the validator is given for a network."""
+        return self.office
 
     def turns(self, count=5, each_ms=100):
         for _ in range(count):
