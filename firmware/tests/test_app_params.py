@@ -77,7 +77,7 @@ class Wired(AppCase):
         self.clock.advance_ms(1000 * max(0, at_s - self.clock.now_s()))
 
     def taps(self):
-        found = [tap.from_wire(entry)[0] for entry in self.office.entries.values()]
+        found = [tap.from_wire(self.office.entries[seq])[0] for seq in sorted(self.office.entries)]
         return [(body.fare_version, body.amount_fen) for body in found if body.kind == tap.TAP]
 
     def test_taps_pay_the_new_fare_from_its_time_on_and_uploads_name_it(self):
