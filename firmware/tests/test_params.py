@@ -10,6 +10,7 @@ from tunion import cbor
 from tunion.fare.flat import FlatFare
 from tunion.wire import params as wire
 from tunion.wire.tap import PARAMS_ACTIVE, PARAMS_REFUSED
+from validator.bank import HEADER
 from validator.params import FETCHES_MAX, Params, sectors_needed
 from validator.pointer import POINTER, TRIALS_MAX
 from validator.ring import JournalFull
@@ -39,6 +40,19 @@ class Notes:
 def make_flash(**options):
     flash = NorFlash(sectors=1, sector_bytes=SECTOR_BYTES, **options)
     return NorFlash(sectors=sectors_needed(flash), sector_bytes=SECTOR_BYTES, **options)
+
+
+def record(flash):
+    """A list that grows by each address that is programmed."""
+    programmed = []
+    program = flash.program
+
+    def noted(address, data):
+        programmed.extend(range(address, address + len(data)))
+        program(address, data)
+
+    flash.program = noted
+    return programmed
 
 
 def entry(version):
@@ -418,7 +432,8 @@ class PowerCuts(Case):
             self.clock.set(sets.EFFECTIVE_S - 100)
             self.work([entry(3)])
             self.reach()
-            self.boot(cut)
+            self.boot()
+            self.flash.cut_after = HEADER.size + 1 + (len(BLOBS[3]) + 127) // 128 + cut  # the bank is made firm first
             with self.assertRaises(PowerCut):
                 for _ in range(3):
                     self.params.step()
@@ -428,6 +443,27 @@ class PowerCuts(Case):
             self.work([entry(4)])
             self.params.step()
             self.assertEqual((self.params.version, self.boot().version), (4, 4))
+
+    def test_what_a_cut_left_and_what_reads_whole_is_programmed_again_before_it_is_relied_on(self):
+        self.work([entry(2)])
+        per_bank = (sectors_needed(self.flash) - 2) // 2
+        bank_at, pointer_at = 2 * SECTOR_BYTES, SECTOR_BYTES
+        self.assertTrue(per_bank > 1)
+        self.reach()
+        programmed = record(self.flash)
+        self.params.step()  # active
+        for at in (bank_at, bank_at + 51, bank_at + 56, bank_at + 128):  # header, proven, the first mark
+            self.assertIn(at, programmed)
+        self.flash = self.flash.rebooted()
+        programmed = record(self.flash)
+        self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
+        self.assertEqual(programmed, list(range(pointer_at, pointer_at + POINTER.size)))
+        self.params.card_paid()
+        self.params.step()
+        self.flash = self.flash.rebooted()
+        programmed = record(self.flash)
+        self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
+        self.assertEqual(programmed, [pointer_at + 32])
 
     stride = 29  # every byte in tests/props/test_params.py
 

@@ -105,9 +105,7 @@ class Bank:
     def begin(self, version: int, size: int, digest: bytes) -> None:
         """Say what will be staged here, in a bank that was just erased."""
         assert self.header is None and self._unerased == 0, "the bank was not erased"
-        header = sealed(
-            HEADER, magic=MAGIC, layout=VERSION, reserved=bytes(3), version=version, bytes=size, sha256=digest
-        )
+        header = _packed(version, size, digest)
         self._flash.program(self._start, header)
         self.header = HEADER.unpack(header)
 
@@ -154,6 +152,16 @@ class Bank:
         self._flash.program(self._start + _PROVEN_AT, b"\x00")
         self.proven = True
 
+    def make_firm(self) -> None:
+        """Program once more what a power cut may have left half done and what reads whole now. Before it is relied on.
+
+        Chunks are firm: one that was cut short had no mark, and was programmed again.
+        """
+        header = self.header
+        self._flash.program(self._start, _packed(header.version, header.bytes, header.sha256))
+        self._flash.program(self._start + _PROVEN_AT, b"\x00")
+        self._flash.program(self._start + _MARKS_AT, bytes((header.bytes + CHUNK_BYTES - 1) // CHUNK_BYTES))
+
     def refuse(self, why: int) -> None:
         """Never make this blob active. `why` is 1..254."""
         if not self.refused:
@@ -167,3 +175,7 @@ class Bank:
 def sectors_of(flash: "Flash | ParamsArea") -> int:
     """How many sectors one bank takes on this flash."""
     return (BANK_BYTES + flash.sector_bytes - 1) // flash.sector_bytes
+
+
+def _packed(version: int, size: int, digest: bytes) -> bytes:
+    return sealed(HEADER, magic=MAGIC, layout=VERSION, reserved=bytes(3), version=version, bytes=size, sha256=digest)

@@ -247,6 +247,7 @@ class Params:
         except _Refused as refused:
             self._refuse(bank, refused.why)
             return False
+        bank.make_firm()
         self._pointer.set(self._idle(), found.version)
         self.rules = _rules(found)
         return True

@@ -76,6 +76,7 @@ class Pointer:
                     self._take(entry, sector, slot)
         if self.entry is not None:
             self._next = self._first_blank()
+            self._make_firm()
 
     def set(self, bank: int, version: int, why: int = 0) -> None:
         """Make `bank` the active one; it is when this returns. Erases a sector now and then: never in a tap.
@@ -87,17 +88,13 @@ class Pointer:
         if slot == self._slots:
             sector, slot = 1 - sector, 0
             self._flash.erase(self._first_sector + sector)
-        entry = sealed(
-            POINTER,
-            magic=MAGIC,
-            layout=LAYOUT,
-            bank=bank,
-            previous=before.bank if before is not None else 0,
-            why=why,
-            reserved=bytes(2),
-            generation=before.generation + 1 if before is not None else 1,
-            version=version,
-            floor=max(version, before.floor) if before is not None else version,
+        entry = _packed(
+            bank,
+            before.bank if before is not None else 0,
+            why,
+            before.generation + 1 if before is not None else 1,
+            version,
+            max(version, before.floor) if before is not None else version,
         )
         self._flash.program(self._address(sector, slot), entry)
         self._slot[:] = b"\xff" * SLOT_BYTES
@@ -129,6 +126,19 @@ class Pointer:
         while self.trials < TRIALS_MAX and is_set(self._slot[_TRIALS_AT + self.trials]):
             self.trials += 1
 
+    def _make_firm(self) -> None:
+        """Program once more what a power cut may have left half done and what reads whole now: it might not, next time.
+
+        An entry that was told was read at an earlier boot and made firm there.
+        """
+        entry = self.entry
+        address = self._address(self._sector, self._at)
+        if not self.told:
+            again = _packed(entry.bank, entry.previous, entry.why, entry.generation, entry.version, entry.floor)
+            self._flash.program(address, again)
+        if self.served:
+            self._flash.program(address + _SERVED_AT, b"\x00")
+
     def _first_blank(self) -> int:
         """The slot after the last one of the sector that is not blank: a torn one is not used again."""
         slot = self._slots
@@ -149,3 +159,18 @@ class Pointer:
 
     def _address(self, sector: int, slot: int) -> int:
         return (self._first_sector + sector) * self._flash.sector_bytes + slot * SLOT_BYTES
+
+
+def _packed(bank: int, previous: int, why: int, generation: int, version: int, floor: int) -> bytes:
+    return sealed(
+        POINTER,
+        magic=MAGIC,
+        layout=LAYOUT,
+        bank=bank,
+        previous=previous,
+        why=why,
+        reserved=bytes(2),
+        generation=generation,
+        version=version,
+        floor=floor,
+    )
