@@ -60,8 +60,9 @@ class Validator:
         self._bare_sam: Sam = ports.sam(self.journal.last_terminal_seq() + 1)
         self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
-        self._rules = provisioned(settings)
-        self.params = make_params(ports, settings, self._rules, self.journal)
+        zero = provisioned(settings)
+        self.params = make_params(ports, settings, zero, self.journal)
+        self._rules = zero if self.params is None else self.params.rules
         self.tap = TapPath(
             self._reader, self._sam, self.journal, ports.clock, ports.panel, settings.deny, self._rules, settings
         )

@@ -132,7 +132,7 @@ class TapPath:
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
         card, at_s, fare_fen, balance_fen = last
-        if 0 <= self._clock.now_s() - at_s < self._settings.same_card_s:
+        if 0 <= self._clock.now_s() - at_s < self._rules.same_card_s:
             self._served = card
             self._served_ms = self._clock.ticks_ms()
             self._shown = ("paid", {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen})
