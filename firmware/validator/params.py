@@ -78,13 +78,18 @@ class Params:
         self._start()
 
     def _start(self) -> None:
+        self._settle()
+        self.rules = self._zero
+        self._resume()
+
+    def _settle(self) -> None:
+        """The pointer is what it is now: find the bank to stage in, with nothing under way."""
+        self._idle = self._find_idle()
         self._wanted: Any = None  # manifest entry being staged
         self._erasing = False
         self._piece = b""  # of the blob, still to be programmed
         self._checks: Iterator[None] | None = None
         self._due_s: int | None = None  # when the proven set becomes active; None: not read yet
-        self.rules = self._zero
-        self._resume()
 
     # -- what is in force ---------------------------------------------------------------------------------------
 
@@ -97,7 +102,7 @@ class Params:
     @property
     def staged_version(self) -> int:
         """A proven set that waits for its time, 0: none."""
-        bank = self._banks[self._idle()]
+        bank = self._banks[self._idle]
         return int(bank.header.version) if bank.proven and self._is_candidate(bank) else 0
 
     def card_came(self) -> None:
@@ -134,7 +139,7 @@ class Params:
         self._piece = b""
         self._checks = None
         self._due_s = None
-        bank = self._banks[self._idle()]
+        bank = self._banks[self._idle]
         self._erasing = not _is_of(bank, entry)
         if self._erasing:
             bank.void()
@@ -143,7 +148,7 @@ class Params:
         """Where the next piece of the blob starts; -1: none is wanted just now."""
         if self._wanted is None or self._erasing or self._piece:
             return -1
-        bank = self._banks[self._idle()]
+        bank = self._banks[self._idle]
         return -1 if bank.is_whole else int(bank.staged)
 
     def feed(self, piece: bytes) -> None:
@@ -164,7 +169,7 @@ class Params:
         if not self._pointer.served and self._pointer.trials >= TRIALS_MAX:
             self._fall_back(wire.TAKES_NO_CARD)
             return True
-        bank = self._banks[self._idle()]
+        bank = self._banks[self._idle]
         if self._erasing:
             self._erase(bank)
         elif self._piece:
@@ -248,7 +253,8 @@ class Params:
             self._refuse(bank, refused.why)
             return False
         bank.make_firm()
-        self._pointer.set(self._idle(), found.version)
+        self._pointer.set(self._idle, found.version)
+        self._settle()
         self.rules = _rules(found)
         return True
 
@@ -307,8 +313,8 @@ class Params:
             left.refuse(why)
         self._pointer.set(number, rules.version, why)
         self._pointer.serve()  # it has, before
+        self._settle()
         self.rules = rules
-        self._due_s = None
 
     def _refuse(self, bank: Bank, why: int) -> None:
         """Say so, then mark the bank; a power cut in between says it twice."""
@@ -335,12 +341,12 @@ class Params:
         """It will not become active here."""
         if not 0 < entry.bytes <= wire.BLOB_BYTES_MAX or self._spoilt.get(entry.sha256, 0) >= FETCHES_MAX:
             return True
-        bank = self._banks[self._idle()]
+        bank = self._banks[self._idle]
         return bool(_is_of(bank, entry) and bank.refused)
 
     def _is_wanted(self, entry: "Any") -> bool:
         """Its bytes are missing, and there is room: the set before stays until a card has paid under this one."""
-        idle = self._idle()
+        idle = self._idle
         if not self._pointer.served and self._pointer.entry.previous == idle:
             return False
         return not (_is_of(self._banks[idle], entry) and self._banks[idle].is_whole)
@@ -360,7 +366,7 @@ class Params:
         entry = self._pointer.entry
         return 0 if entry is None else int(entry.floor)
 
-    def _idle(self) -> int:
+    def _find_idle(self) -> int:
         """The bank to stage in: not the active one, and with none active the one that has something."""
         active = _PROVISIONED if self._pointer.entry is None else self._pointer.entry.bank
         if active != _PROVISIONED:

@@ -1,6 +1,6 @@
 """The sweep of test_params at every byte, and random lives of a parameter store against a plain model."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import test_params as unit
@@ -29,6 +29,7 @@ ACTS = st.one_of(
 
 
 @given(st.lists(ACTS, max_size=14))
+@example([("time", 0), ("offer", 2), ("cut", 276), ("refuse", 16), ("offer", 4)])  # staging over a staged set
 def test_in_any_life_what_is_in_force_is_whole_and_grows_unless_it_fell_back(acts):
     case = unit.Case()
     case.setUp()
