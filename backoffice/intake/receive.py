@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from backoffice.fleet.status import saw
 from backoffice.intake import entries
 from backoffice.intake.refusals import UNSIGNED, unsigned
 from backoffice.keys.service import KeyService, NoKey
@@ -112,6 +113,7 @@ class Intake:
         source = entries.Source(device_id, upload.epoch, now_s)
         taken = entries.take(db, source, upload.records, upload.events)
         response = self._sealed(device_id, _reply(upload, now_s, taken))
+        saw(db, device_id, upload.versions, now_s)
         registry.remember_message(db, device_id, upload.epoch, upload.msg_seq, digest, response)
         log.info(
             "device %d message %d: %d entries stored, %d refused",

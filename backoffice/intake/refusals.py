@@ -14,6 +14,8 @@ UNSIGNED: dict[str, tuple[int, tuple[str, str, str]]] = {
     "too-large": (413, ("too-large", "报文过大", "the body is too long: send fewer records")),
     "unknown-device": (401, _NOT_AUTHENTICATED),
     "bad-mac": (401, _NOT_AUTHENTICATED),
+    "unknown-blob": (404, ("unknown-blob", "没有该文件", "nothing is published under this name")),
+    "bad-question": (400, ("bad-question", "请求参数错误", "off and len name bytes of the blob, len at most 2048")),
     "busy": (503, ("busy", "系统繁忙,请稍后重试", "busy now, nothing was stored: send the same again later")),
 }
 

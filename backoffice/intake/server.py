@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from backoffice.fleet import download
 from backoffice.intake.receive import RETRY_AFTER_BUSY_S, Answer, Intake
 from backoffice.intake.refusals import unsigned
 from backoffice.store.engine import Busy, Store
@@ -21,7 +22,7 @@ log = logging.getLogger("yikatong.intake")
 
 
 def app(intake: Intake, store: Store) -> Starlette:
-    """The ASGI application: POST /d/v1/up, GET /healthz."""
+    """The ASGI application: POST /d/v1/up, GET /d/v1/manifest, GET /d/v1/blob, GET /healthz."""
     uploads = _Uploads(intake)
 
     async def healthz(request: Request) -> Response:
@@ -31,7 +32,8 @@ def app(intake: Intake, store: Store) -> Starlette:
             return JSONResponse({"status": "busy"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    return Starlette(routes=[Route(sync.PATH, uploads.post, methods=["POST"]), Route("/healthz", healthz)])
+    own = [Route(sync.PATH, uploads.post, methods=["POST"]), Route("/healthz", healthz)]
+    return Starlette(routes=own + download.routes(store))
 
 
 class _Uploads:

@@ -12,7 +12,7 @@ UNAVAILABLE = "unavailable"  # ask again later: not the record's fault
 
 
 class NoKey(Exception):
-    """The key service holds no key for this device."""
+    """The key service holds no such key."""
 
 
 class TacRequest(NamedTuple):
@@ -35,3 +35,9 @@ class KeyService(Protocol):
 
     def device_mac(self, device_id: int, message: bytes) -> bytes:
         """HMAC-SHA-256 under the device's key, 32 bytes. Raises NoKey."""
+
+    def sign(self, key_id: str, digest: bytes) -> bytes:
+        """ECDSA P-256 over a SHA-256 digest: r and s, 64 bytes. Raises NoKey."""
+
+    def public_key(self, key_id: str) -> bytes:
+        """The public half of a signing key: 04 X Y, 65 bytes. Raises NoKey."""

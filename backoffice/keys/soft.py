@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from backoffice.keys import signing
 from backoffice.keys.service import BAD, BATCH_MAX, NO_KEY, OK, NoKey, TacRequest
 from backoffice.keys.suites import ALGORITHMS, SUITES
 from backoffice.keys.vault import MixedKeys, Vault, open_vault
@@ -20,6 +21,7 @@ class SoftKeys:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._ids = {(info.purpose, info.algorithm, info.level, info.subject): info.key_id for info in vault.infos()}
+        self._signers = {(info.purpose, info.key_id) for info in vault.infos()}
         self._issuer_key = lru_cache(maxsize=ISSUERS_CACHED)(self._derive_issuer_key)
 
     def tac_verify_batch(self, requests: Sequence[TacRequest]) -> list[str]:
@@ -32,6 +34,17 @@ class SoftKeys:
         if key_id is None:
             raise NoKey(f"no key of device {device_id} in the vault")
         return hmac.digest(self._vault._key(key_id), message, "sha256")
+
+    def sign(self, key_id: str, digest: bytes) -> bytes:
+        return signing.sign(self._signing_key(key_id), digest)
+
+    def public_key(self, key_id: str) -> bytes:
+        return signing.public_key(self._signing_key(key_id))
+
+    def _signing_key(self, key_id: str) -> bytes:
+        if ("params", key_id) not in self._signers:
+            raise NoKey(f"no signing key {key_id} in the vault: make one with `ykt fleet key new`")
+        return self._vault._key(key_id)
 
     def _verdict(self, request: TacRequest) -> str:
         algorithm = ALGORITHMS.get(request.algorithm)

@@ -16,18 +16,21 @@ from typing import Any, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from backoffice.keys import signing
 from backoffice.keys.known import KNOWN_TEST_KCVS
 from backoffice.keys.suites import SUITES
+from tunion import cose_sign1
 
 FORMAT = "yikatong vault"
 VERSION = 1
 VAULT_BYTES_MAX = 64 << 20  # 200 000 devices need 50 MB; a longer file is none of ours
 
 _SCRYPT = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 64 << 20, "dklen": 64}  # 32 MB, about 0.1 s
-_KEY_BYTES = {"3DES": 16, "SM4": 16, "HMAC": 32}
+_KEY_BYTES = {"3DES": 16, "SM4": 16, "HMAC": 32, "ES256": 32}
 
-PURPOSES = ("tac", "device")
-LEVELS = {"tac": ("root", "issuer"), "device": ("device",)}
+PURPOSES = ("tac", "device", "params")
+LEVELS = {"tac": ("root", "issuer"), "device": ("device",), "params": ("sign",)}
+_ALGORITHMS = {"tac": tuple(SUITES), "device": ("HMAC",), "params": ("ES256",)}
 
 
 class VaultError(Exception):
@@ -50,10 +53,10 @@ class KeyInfo(NamedTuple):
     """All that may be known of a key. The check value is 3 bytes in hex."""
 
     key_id: str
-    purpose: str  # tac, device
-    algorithm: str  # 3DES, SM4; HMAC for a device
-    level: str  # tac: root (issuer and card factor follow) or issuer (card factor follows); device
-    subject: str  # issuer identifier in hex, '' for a root of all issuers; device id in decimal
+    purpose: str  # tac, device, params
+    algorithm: str  # 3DES, SM4; HMAC for a device; ES256 to sign parameter sets
+    level: str  # tac: root (issuer and card factor follow) or issuer (card factor follows); device; sign
+    subject: str  # issuer identifier in hex, '' for a root of all issuers; device id in decimal; '' for params
     kcv: str
 
 
@@ -172,19 +175,23 @@ def open_vault(path: Path, passphrase: bytes) -> Vault:
 
 
 def kcv(algorithm: str, key: bytes) -> str:
-    """The check value of a key, 6 hex digits: E(key, zeros), or HMAC over nothing for a device key."""
+    """The check value of a key, 6 hex digits: E(key, zeros), HMAC over nothing, or the start of a public key's name."""
     if algorithm == "HMAC":
         return hmac.digest(key, b"", "sha256")[:3].hex().upper()
+    if algorithm == "ES256":
+        return cose_sign1.kid(signing.public_key(key))[:3].hex().upper()
     return SUITES[algorithm].kcv(key).hex().upper()
 
 
 def _check_shape(info: KeyInfo, key: bytes) -> None:
-    algorithms = ("HMAC",) if info.purpose == "device" else tuple(SUITES)
-    if info.purpose not in PURPOSES or info.level not in LEVELS[info.purpose] or info.algorithm not in algorithms:
+    fits = info.purpose in PURPOSES and info.level in LEVELS[info.purpose]
+    if not fits or info.algorithm not in _ALGORITHMS[info.purpose]:
         raise VaultError(f"key {info.key_id}: no such purpose, level or algorithm")
     key_bytes = _KEY_BYTES[info.algorithm]
     if len(key) != key_bytes:
         raise VaultError(f"key {info.key_id}: a {info.algorithm} key has {key_bytes} bytes")
+    if info.purpose == "params" and (info.subject or not signing.is_private(key)):
+        raise VaultError(f"key {info.key_id}: a signing key is a number of the group, and has no subject")
     if info.purpose == "device" and not info.subject.isdigit():
         raise VaultError(f"key {info.key_id}: its subject is the device's number")
     if info.purpose == "tac" and not _is_issuer(info.subject, may_be_empty=info.level == "root"):

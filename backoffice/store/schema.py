@@ -274,6 +274,45 @@ CREATE TABLE cleared (
 CREATE INDEX cleared_txn ON cleared (txn_id);
 """
 
+_PARAMS = """
+-- one parameter set of a scope (an operator). What it says never changes; who approved and published it is added
+CREATE TABLE params_set (
+    scope TEXT NOT NULL REFERENCES org,
+    version INTEGER NOT NULL,
+    effective_at_s INTEGER NOT NULL,
+    expires_at_s INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    dry_run TEXT NOT NULL,              -- JSON: yesterday's taps under this set
+    built_at_s INTEGER NOT NULL,
+    built_by TEXT NOT NULL,
+    approved_at_s INTEGER,
+    approved_by TEXT,
+    published_at_s INTEGER,
+    published_by TEXT,
+    blob BLOB,                          -- signed
+    sha256 TEXT,
+    PRIMARY KEY (scope, version),
+    CHECK (approved_by IS NULL OR approved_by <> built_by),
+    CHECK (published_by IS NULL OR approved_by IS NOT NULL)
+) STRICT;
+CREATE UNIQUE INDEX params_set_blob ON params_set (sha256);
+
+-- the newest signed manifest of each scope
+CREATE TABLE params_manifest (
+    scope TEXT PRIMARY KEY REFERENCES org,
+    envelope BLOB NOT NULL
+) STRICT;
+
+-- what each device said it runs, in its newest upload
+CREATE TABLE device_version (
+    device_id INTEGER NOT NULL REFERENCES device,
+    what TEXT NOT NULL,
+    value TEXT NOT NULL,
+    seen_at_s INTEGER NOT NULL,
+    PRIMARY KEY (device_id, what)
+) STRICT;
+"""
+
 _MUTABLE_OF_TXN = ("state", "reason", "proof", "amend_id", "rival_id")
 _APPEND_ONLY = ("entry", "txn_event", "event", "amend", "settle_line", "operator_share", "cleared")
 _NEVER_DELETED = ("txn", "clearing_run", "anomaly", "retired_epoch")
@@ -286,6 +325,15 @@ def first_line(db: Database) -> None:
             db.conn.execute(statement)
     for statement in _guards(db):
         db.conn.execute(statement)
+
+
+@MIGRATIONS(name="005_params")
+def params(db: Database) -> None:
+    for statement in _statements(_PARAMS):
+        db.conn.execute(statement)
+    said = "scope, version, effective_at_s, expires_at_s, payload, dry_run, built_at_s, built_by"
+    db.conn.execute(_refuse("params_set", "UPDATE OF " + said))
+    db.conn.execute(_refuse("params_set", "DELETE"))
 
 
 def _statements(script: str) -> list[str]:

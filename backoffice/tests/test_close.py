@@ -193,6 +193,12 @@ class Away:
     def device_mac(self, device_id: int, message: bytes) -> bytes:
         return self._keys.device_mac(device_id, message)
 
+    def sign(self, key_id: str, digest: bytes) -> bytes:
+        return self._keys.sign(key_id, digest)
+
+    def public_key(self, key_id: str) -> bytes:
+        return self._keys.public_key(key_id)
+
 
 def test_a_key_service_that_is_away_makes_no_anomaly_and_no_loss(city: City, bus: Validator) -> None:
     bus.send([bus.tap(1)])

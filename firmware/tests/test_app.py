@@ -67,6 +67,7 @@ class AppCase(unittest.TestCase):
         self.settings = settings(**changes)
         self.clock = ManualClock()
         self.flash = FailingFlash(sectors=8, sector_bytes=4096)
+        self.params_flash = None
         self.boot()
 
     def boot(self):
@@ -78,14 +79,19 @@ class AppCase(unittest.TestCase):
             reader=self.reader,
             sam=lambda next_seq: soft_sam(self.clock, next_seq, FlakySam),
             flash=self.flash,
+            params_flash=self.params_flash,
             clock=self.clock,
-            net=self.office,
+            net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
             heap_free=lambda: 1,
             meter=self.meter,
         )
         self.validator = app.build(ports, self.settings)
+
+    def network(self):
+        """What the validator is given for a network."""
+        return self.office
 
     def turns(self, count=5, each_ms=100):
         for _ in range(count):

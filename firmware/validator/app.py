@@ -10,6 +10,7 @@ from tunion.wire import tap as wire
 from validator.journal import Journal
 from validator.ports import FlashFault, ReaderLost, SamLost
 from validator.ring import JournalFull
+from validator.rules import provisioned
 from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
 from validator.supervisor import note, reader_part, sam_part
 from validator.sync import Sync
@@ -19,7 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from validator.downlink import Downlink
+    from validator.params import Params
     from validator.ports import Sam
+    from validator.rules import Rules
     from validator.settings import Settings
 
 VERSION = "0.1.0"
@@ -31,8 +35,10 @@ _CLOCK_UNKNOWN = const(0)
 
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
-# counts bytes; `meter` measures taps, None does not.
-Ports = namedtuple("Ports", ("reader", "sam", "flash", "clock", "net", "panel", "below", "heap_free", "meter"))
+# counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets, None: the settings name none.
+Ports = namedtuple(
+    "Ports", ("reader", "sam", "flash", "params_flash", "clock", "net", "panel", "below", "heap_free", "meter")
+)
 
 
 def build(ports: "Any", settings: "Settings") -> "Validator":
@@ -54,17 +60,18 @@ class Validator:
         self._bare_sam: Sam = ports.sam(self.journal.last_terminal_seq() + 1)
         self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
+        zero = provisioned(settings)
+        self.params = make_params(ports, settings, zero, self.journal)
+        self._rules = zero if self.params is None else self.params.rules
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, ports.panel, settings.deny, settings.fare, settings
+            self._reader, self._sam, self.journal, ports.clock, ports.panel, settings.deny, self._rules, settings
         )
-        versions: dict[str, int | str] = {
-            "deny": settings.deny.version,
-            "fare": settings.fare.version,
-            "firmware": VERSION,
-        }
+        self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.sync = Sync(
-            ports.net, self.journal, ports.clock, ports.panel, settings, versions, ports.below, ports.heap_free
+            ports.net, self.journal, ports.clock, ports.panel, settings, self._versions, ports.below, ports.heap_free
         )
+        self.downlink = make_downlink(ports, settings, self.params)
+        self._use_rules()
         self._parts = (
             reader_part(self._reader.open, self.journal, ports.clock, ports.panel),
             sam_part(self._open_sam, self.journal, ports.clock, ports.panel),
@@ -108,10 +115,38 @@ class Validator:
             self._card_present = False
             wait_ms = POLL_WAIT_MS
         self._age_claims()
-        self.sync.step(self._card_present)
+        self._talk()
         if not self._card_present:
-            self.journal.idle()
-        return BUSY_WAIT_MS if wait_ms and self.sync.busy else wait_ms
+            self._between_taps()
+        return BUSY_WAIT_MS if wait_ms and self._talking else wait_ms
+
+    @property
+    def _talking(self) -> bool:
+        """A request is under way."""
+        return self.sync.busy or (self.downlink is not None and self.downlink.busy)
+
+    def _talk(self) -> None:
+        """One connection, one request at a time: what is under way goes on, then uploads, then downloads."""
+        if self.downlink is None or not self.downlink.busy:
+            self.sync.step(self._card_present)
+        if self.downlink is not None and not self.sync.busy:
+            self.downlink.step(self._card_present)
+
+    def _between_taps(self) -> None:
+        """What takes the flash longer than a tap may."""
+        self.journal.idle()
+        if self.params is not None and self.params.step():
+            self._use_rules()
+        if self.params is not None:
+            self._versions["staged"] = self.params.staged_version
+
+    def _use_rules(self) -> None:
+        """From now on: fares, issuers and tunables of the active set, and its versions in each upload."""
+        if self.params is not None:
+            self._rules = self.params.rules
+        self.tap.use(self._rules)
+        self._versions["fare"] = self._rules.fare.version
+        self._versions["params"] = self._rules.version
 
     def _announce(self) -> None:
         """Say once that cards are taken."""
@@ -125,7 +160,7 @@ class Validator:
     def _attend(self) -> None:
         """Serve the card that came, once, and wait until it has gone."""
         reader, sam = self._parts
-        wait_ms = BUSY_WAIT_MS if self.sync.busy else POLL_WAIT_MS
+        wait_ms = BUSY_WAIT_MS if self._talking else POLL_WAIT_MS
         try:
             if self._card_present:
                 self._card_present = not self._reader.removed(wait_ms)
@@ -140,6 +175,13 @@ class Validator:
 
     def _serve(self) -> None:
         self.taps += 1
+        if self.params is not None:
+            self.params.card_came()
+        self._serve_measured()
+        if self.params is not None and self.tap.paid:
+            self.params.card_paid()
+
+    def _serve_measured(self) -> None:
         if self._meter is None:
             self.tap.serve()
             return
@@ -164,7 +206,7 @@ class Validator:
         now_ms = self._clock.ticks_ms()
         self._seen_open = {claim.seq: self._seen_open.get(claim.seq, now_ms) for claim in claims}
         for claim in claims:
-            if self._clock.since_ms(self._seen_open[claim.seq]) >= 1000 * self._settings.grey_after_s:
+            if self._clock.since_ms(self._seen_open[claim.seq]) >= 1000 * self._rules.grey_after_s:
                 try:
                     claim.give_up()
                 except JournalFull:
@@ -176,9 +218,30 @@ class Validator:
             return False
         try:
             self.journal.mount()
+            if self.params is not None:
+                self.params.mount()
+                self._use_rules()
         except FlashFault:
             self._flash_failed_ms = self._clock.ticks_ms()
             return False
         self._flash_failed_ms = None
         self._panel.show("back", part="flash")
         return True
+
+
+def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Journal) -> "Params | None":
+    """The parameter store, where the settings name one: 30 kB of heap with what it needs. Raises BadSettings."""
+    if settings.params is None:
+        return None
+    from validator.params import Params
+
+    return Params(ports.params_flash, zero, settings.params.scope, settings.params.keys, journal, ports.clock)
+
+
+def make_downlink(ports: "Any", settings: "Settings", params: "Params | None") -> "Downlink | None":
+    """What fills the store."""
+    if params is None:
+        return None
+    from validator.downlink import Downlink
+
+    return Downlink(ports.net, params, ports.clock, settings, ports.below)

@@ -110,7 +110,10 @@ if TYPE_CHECKING:
         host: str
 
         def start(self, path: str, body: bytes) -> None:
-            """Begin a POST; drops one that is under way."""
+            """Begin a POST; drops a request that is under way."""
+
+        def get(self, path: str) -> None:
+            """Begin a GET; drops a request that is under way."""
 
         def step(self) -> "Response | None":
             """Go on; the answer when it is whole, None before. Raises NetLost."""

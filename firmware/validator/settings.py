@@ -8,6 +8,7 @@ from collections import namedtuple
 from tunion import cbor
 from tunion.fare import flat
 from tunion.record import BadInput
+from tunion.wire import limits
 from validator import denylist
 
 TYPE_CHECKING = False
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     Check = Callable[[Any], bool]
 
-_ISSUERS_MAX = 512  # accepted issuers: the joined cities are some 340
+_ISSUERS_MAX = limits.ISSUERS_MAX
+_KEYS_MAX = 2  # of the office: two while one is replaced
 
 
 class BadSettings(ValueError):
@@ -28,6 +30,8 @@ class BadSettings(ValueError):
 
 Server = namedtuple("Server", ("address", "port", "pin", "cert"))
 FlashArea = namedtuple("FlashArea", ("path", "sector_bytes", "page_bytes", "sectors"))
+# Where parameter sets are kept, whose are taken, who signs them, how often the office is asked.
+ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "sectors", "scope", "keys", "interval_s"))
 Part = namedtuple("Part", ("driver", "name", "path", "blob", "storage_key"))  # what the driver does not take is None
 
 
@@ -52,17 +56,35 @@ def _is_issuers(value: "Any") -> bool:
     return all(isinstance(issuer, bytes) and len(issuer) == 4 for issuer in value)
 
 
+def _is_keys(value: "Any") -> bool:
+    if not isinstance(value, list) or not 0 < len(value) <= _KEYS_MAX:
+        return False
+    from tunion.crypto import p256  # 20 kB of heap, for devices that take parameter sets
+
+    for key in value:
+        try:
+            p256.point(key if isinstance(key, bytes) else b"")
+        except BadInput:
+            return False
+    return True
+
+
 _TEXT: "tuple[str, Check]" = ("a text", lambda value: isinstance(value, str) and 0 < len(value) <= 255)
 _FLAG: "tuple[str, Check]" = ("true or false", lambda value: isinstance(value, bool))
 _MAP: "tuple[str, Check]" = ("a map", lambda value: isinstance(value, dict))
 _ISSUERS: "tuple[str, Check]" = ("up to %d issuer identifiers of 4 bytes" % _ISSUERS_MAX, _is_issuers)
+_KEYS: "tuple[str, Check]" = ("1 or %d P-256 keys, 04 X Y, 65 bytes each" % _KEYS_MAX, _is_keys)
+_SCOPE: "tuple[str, Check]" = (
+    "1 to %d letters, digits, '-', '_' or '.'" % limits.NAME_MAX,
+    lambda value: isinstance(value, str) and limits.is_scope(value),
+)
 _U16 = _number(0, 0xFFFF)
 _U32 = _number(0, 0xFFFFFFFF)
 _SECONDS = _number(0, 86400)
 _KEPT = object()  # in place of a default: the key must be there
 
 # key, what it takes, default
-_ROWS = (
+_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("device_id", _number(1, 0xFFFFFFFF), _KEPT),
     ("key", _bytes(32, 32), _KEPT),  # HMAC key of sync
     ("host", _TEXT, _KEPT),  # the back office's name, covered by the MAC of each message
@@ -77,13 +99,14 @@ _ROWS = (
     ("industry", _number(1, 14), 2),  # card 7: 02 bus
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
+    ("params", _MAP, {}),  # empty: no sets are taken, what this file says stays in force
     ("deny", _MAP, {"version": 0, "serials": b""}),
     ("test_cards", _FLAG, False),  # cards of kind 04 ride
     ("overdraft", _one_of("refuse", "allow"), "refuse"),
-    ("same_card_s", _SECONDS, 5),  # the same card again within this time is not charged again
-    ("grey_after_s", _number(1, 172800), 14400),  # a claim whose card does not return; ticks wrap after days
+    ("same_card_s", _number(*limits.DEV["same_card_s"]), 5),  # the same card is not charged again within
+    ("grey_after_s", _number(*limits.DEV["grey_after_s"]), 14400),  # a claim whose card does not return
     ("block_denied", _FLAG, False),  # block cards of the deny list through the SAM
-    ("balance_max_fen", _number(1, 0x7FFFFFFF), 500000),  # card 5: more is not plausible
+    ("balance_max_fen", _number(*limits.DEV["balance_max_fen"]), 500000),  # card 5: more is not plausible
     ("clock_required", _FLAG, True),  # no rides before the clock was set
     ("production", _FLAG, False),  # refuse a soft SAM with test keys
     ("sync_interval_s", _SECONDS, 300),
@@ -103,6 +126,12 @@ _FLASH_ROWS = (
     ("sector_bytes", _number(512, 0x40000), 4096),
     ("page_bytes", _number(128, 4096), 256),
     ("sectors", _number(4, 0xFFFF), 64),
+)
+_PARAMS_ROWS = _FLASH_ROWS[:3] + (
+    ("sectors", _number(4, 0xFFFF), 8),  # two for the pointer, and two banks
+    ("scope", _SCOPE, _KEPT),
+    ("keys", _KEYS, _KEPT),
+    ("interval_s", _number(1, 86400), 3600),
 )
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
 _DRIVERS: "dict[str, dict[str, Any]]" = {
@@ -131,6 +160,9 @@ class Settings:
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
         self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
+        self.params: ParamsArea | None = None
+        if found["params"]:
+            self.params = _params(found["params"])
         self.line: int = found["line"]
         self.vehicle: int = found["vehicle"]
         self.driver: int = found["driver"]
@@ -179,6 +211,16 @@ def _checked(where: str, values: "Any", rows: "Any") -> "dict[str, Any]":
         else:
             raise BadSettings("%s%s takes %s" % (where, key, takes))
     return found
+
+
+def _params(values: "dict[str, Any]") -> ParamsArea:
+    area = ParamsArea(**_checked("params.", values, _PARAMS_ROWS))
+    from validator.params import sectors_needed  # for devices that take parameter sets
+
+    needed = sectors_needed(area)
+    if area.sectors < needed:
+        raise BadSettings("params.sectors takes at least %d for sectors of %d bytes" % (needed, area.sector_bytes))
+    return area
 
 
 def _part(which: str, values: "dict[str, Any]") -> Part:

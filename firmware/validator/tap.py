@@ -27,10 +27,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from tunion.fare.flat import FlatFare
     from validator.denylist import DenyList
     from validator.journal import Claim, Journal
     from validator.ports import Clock, Panel, Reader, Sam
+    from validator.rules import Rules
     from validator.settings import Settings
 
 _BY_SFI = const(0x80)  # P1 of READ BINARY
@@ -57,6 +57,7 @@ class TapPath:
     """Serves one presented card after the other.
 
     card_exchanges, sam_exchanges   of the last card
+    paid                            it paid, now
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class TapPath:
         clock: "Clock",
         panel: "Panel",
         deny: "DenyList",
-        fare: "FlatFare",
+        rules: "Rules",
         settings: "Settings",
     ) -> None:
         self._reader = reader
@@ -76,7 +77,7 @@ class TapPath:
         self._clock = clock
         self._panel = panel
         self._deny = deny
-        self._fare = fare
+        self._rules = rules
         self._settings = settings
         self._card = Card(self)
         self._serial = _NO_CARD  # of the card at hand, for the journal
@@ -88,7 +89,12 @@ class TapPath:
         self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
         self.sam_exchanges = 0
+        self.paid = False
         self._resume()
+
+    def use(self, rules: "Rules") -> None:
+        """From the next card on. Between taps."""
+        self._rules = rules
 
     def serve(self) -> None:
         """The card that the reader has just reported, from SELECT to what the panel shows.
@@ -100,6 +106,7 @@ class TapPath:
         self._sam_fault = None
         self.card_exchanges = 0
         self.sam_exchanges = 0
+        self.paid = False
         try:
             self._serve()
         except LinkLost:
@@ -125,7 +132,7 @@ class TapPath:
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
         card, at_s, fare_fen, balance_fen = last
-        if 0 <= self._clock.now_s() - at_s < self._settings.same_card_s:
+        if 0 <= self._clock.now_s() - at_s < self._rules.same_card_s:
             self._served = card
             self._served_ms = self._clock.ticks_ms()
             self._shown = ("paid", {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen})
@@ -167,7 +174,7 @@ class TapPath:
         """The passenger holds on, or comes again at once: show again what was shown, charge nothing."""
         if serial != self._served:
             return False
-        return self._clock.since_ms(self._served_ms) < 1000 * self._settings.same_card_s
+        return bool(self._clock.since_ms(self._served_ms) < 1000 * self._rules.same_card_s)
 
     def _recovered(self) -> bool:
         """Ask the card about claims without an answer. True if one of them was debited and is this ride."""
@@ -220,21 +227,21 @@ class TapPath:
             raise Refused(reason.INVALID_CARD, refusal.sw)
         except BadInput:
             raise Refused(reason.INVALID_CARD)
-        settings = self._settings
+        rules = self._rules
         found = checks.refusal(
-            public, management, today, settings.home_issuers, settings.issuers, settings.test_cards
+            public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards
         )
         if found:
             raise Refused(found)
         identity = Identity(public.serial, public.issuer, management.city, management.kind)
         if public.serial in self._deny:
-            if settings.block_denied:
+            if rules.block_denied:
                 self._block(identity)
             raise Refused(reason.DENIED)
         return identity
 
     def _purchase(self, card: Identity, now_s: int) -> None:
-        price = self._fare.price(card.kind)
+        price = self._rules.fare.price(card.kind)
         offer = self._offered(price.amount_fen)
         self._close_unanswered(offer.counter)
         balance_fen = (offer.balance_fen & _BALANCE_MASK) - offer.limit_fen
@@ -259,6 +266,7 @@ class TapPath:
             raise Refused(reason.CARD_SAYS_NO, refusal.sw)
         except Unproven:
             raise Refused(reason.NOT_GENUINE)
+        self.paid = True
         self._show_paid("paid", price.amount_fen, balance_fen - price.amount_fen)
 
     # -- parts of the steps -------------------------------------------------------------------------------------
@@ -300,9 +308,9 @@ class TapPath:
         self._unanswered = []
 
     def _check_balance(self, balance_fen: int, limit_fen: int, amount_fen: int) -> None:
-        if balance_fen > self._settings.balance_max_fen or balance_fen + limit_fen < amount_fen:
+        if balance_fen > self._rules.balance_max_fen or balance_fen + limit_fen < amount_fen:
             raise Refused(reason.IMPLAUSIBLE_BALANCE)  # it took INITIALIZE for more than it says it holds
-        if balance_fen < amount_fen and not self._settings.overdraft:
+        if balance_fen < amount_fen and not self._rules.overdraft:
             raise Refused(reason.NOT_ENOUGH_MONEY)
 
     def _claim(
@@ -329,8 +337,8 @@ class TapPath:
             key_index=self._sam.key_index,
             key_version=offer.key_version,
             algorithm=offer.algorithm,
-            fare_id=self._fare.fare_id,
-            fare_version=self._fare.version,
+            fare_id=self._rules.fare.fare_id,
+            fare_version=self._rules.fare.version,
             line=self._settings.line,
             stop_in=0,
             stop_out=0,

@@ -72,17 +72,39 @@ class Centre:
         )
         return figures
 
-    def _clerk(self, *argv: object) -> str:
+    def make_signing_key(self) -> bytes:
+        """A key for parameter sets, made inside the vault; its public half, 65 bytes."""
+        return bytes.fromhex(self._clerk("key", "new", "--vault", self.vault, command="fleet"))
+
+    def publish(self, params: Path, scope: str, version: int) -> None:
+        """What `ykt fleet params` does with a clerk's file: wang builds it, li approves and publishes it."""
+        named = ("--db", self.db, "--scope", scope, "--version", version)
+        self._clerk("params", "build", "--db", self.db, "--file", params, "--user", "wang", command="fleet")
+        self._clerk("params", "approve", *named, "--user", "li", command="fleet")
+        self._clerk("params", "publish", *named, "--vault", self.vault, "--user", "li", command="fleet")
+
+    def coverage(self) -> list[dict[str, Any]]:
+        """What `ykt fleet params status --json` says."""
+        rows: list[dict[str, Any]] = json.loads(
+            self._clerk("params", "status", "--db", self.db, "--json", command="fleet")
+        )
+        return rows
+
+    def _clerk(self, *argv: object, command: str = "backoffice") -> str:
         done = subprocess.run(
-            _ykt(*argv), capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **_PASSPHRASE_ENV}
+            _ykt(*argv, command=command),
+            capture_output=True,
+            text=True,
+            timeout=CLERK_WAIT_S,
+            env={**os.environ, **_PASSPHRASE_ENV},
         )
         if done.returncode:
-            raise RigFault(f"ykt backoffice {argv[0]} refused: {done.stderr.strip()}")
+            raise RigFault(f"ykt {command} {argv[0]} refused: {done.stderr.strip()}")
         return done.stdout
 
 
-def _ykt(*argv: object) -> list[str]:
-    return [sys.executable, "-m", "tools.cli", "backoffice", *map(str, argv)]
+def _ykt(*argv: object, command: str = "backoffice") -> list[str]:
+    return [sys.executable, "-m", "tools.cli", command, *map(str, argv)]
 
 
 def _test_keys(fleet: tuple[Bus, ...]) -> dict[str, Any]:

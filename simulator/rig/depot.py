@@ -20,7 +20,7 @@ from simulator.psam import SimPsam
 from simulator.rig.cable import Cable
 from simulator.rig.centre import Centre
 from simulator.rig.program import Program
-from simulator.rig.provision import Bus, buses, write_device_file
+from simulator.rig.provision import Bus, buses, params_area, write_device_file
 from simulator.rig.riders import ISSUERS
 from simulator.rig.shift import Post
 from simulator.vpcd import VpcdSlot
@@ -42,6 +42,7 @@ class Depot:
     denied       application serial numbers on the deny list
     settings     device settings beside those of provision.write_device_file
     board        under firmware/boards that the interpreter runs
+    downlink_s   how often the validators ask for parameter sets; 0: they take none
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Depot:
         denied: tuple[bytes, ...] = (),
         settings: dict[str, Any] | None = None,
         board: str = "unix",
+        downlink_s: int = 0,
     ) -> None:
         self._folder = folder
         self._interpreter = interpreter
@@ -59,6 +61,7 @@ class Depot:
         self._denied = list(denied)
         self._settings = settings or {}
         self._board = board
+        self._downlink_s = downlink_s
         self._parts = contextlib.ExitStack()
         self.chip: Pn532Chip
         self.first: Post
@@ -104,6 +107,8 @@ class Depot:
     def _set_up(self, parts: contextlib.ExitStack) -> None:
         one, two = buses(self._folder)
         self.centre.prepare((one, two))
+        if self._downlink_s:
+            self._params_key = self.centre.make_signing_key()
         self.centre.open()
         parts.callback(self.centre.close)
         self.cable = Cable(self.centre.port)
@@ -129,7 +134,10 @@ class Depot:
 
     def _write(self, bus: Bus, reader: dict[str, Any], sam: dict[str, Any]) -> None:
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
-        write_device_file(bus, reader, sam, server, self._denied, self._settings)
+        more = dict(self._settings)
+        if self._downlink_s:
+            more["params"] = params_area(bus, self._params_key, self._downlink_s)
+        write_device_file(bus, reader, sam, server, self._denied, more)
 
     def _starter(self, place: Callable[[list[str]], list[str]]) -> Callable[[Bus], Program]:
         """Starts a bus's validator; `place` puts the command where its pcscd is."""

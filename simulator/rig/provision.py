@@ -150,3 +150,15 @@ def write_device_file(
         **more,
     }
     bus.device_file.write_bytes(cbor.encode(settings))
+
+
+def params_area(bus: Bus, key: bytes, interval_s: int) -> dict[str, Any]:
+    """The setting `params` of a bus: sets of its operator, signed by `key`, in a flash image of its own."""
+    return {
+        "path": str(bus.folder / "params.nor"),
+        "sector_bytes": SECTOR_BYTES,
+        "page_bytes": PAGE_BYTES,
+        "scope": bus.operator,
+        "keys": [key],
+        "interval_s": interval_s,
+    }

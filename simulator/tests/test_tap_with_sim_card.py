@@ -22,6 +22,7 @@ from tunion.wire import tap as wire
 from validator.drivers.sam_slot import SamSlot
 from validator.journal import Journal
 from validator.ports import SamLost, Target
+from validator.rules import provisioned
 from validator.tap import TapPath
 
 FARE_FEN = 200
@@ -89,7 +90,7 @@ class Bus:
         self.journal = Journal(NorFlash(sectors=8, sector_bytes=4096), self.clock, lambda: 1)
         options = settings()
         self.path = TapPath(
-            self.field, self.sam, self.journal, self.clock, self.panel, options.deny, options.fare, options
+            self.field, self.sam, self.journal, self.clock, self.panel, options.deny, provisioned(options), options
         )
 
     def serve(self, tear: tuple[int, str] | None = None) -> str:

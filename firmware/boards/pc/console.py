@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.pn532_frame import Line
     from validator.ports import Clock, Reader, Sam
+    from validator.settings import FlashArea, ParamsArea
 
     class Signals(Protocol):
         def arrived(self) -> bool:
@@ -126,7 +127,8 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
     return app.Ports(
         reader=make_reader(board, settings, clock),
         sam=lambda next_seq: make_sam(board, settings, clock, next_seq),
-        flash=NorFile(area.path, area.sector_bytes, area.page_bytes, area.sectors),
+        flash=make_flash(area),
+        params_flash=make_flash(settings.params) if settings.params is not None else None,
         clock=clock,
         net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
         panel=PanelText(sys.stdout.write, clock, board.dumps),
@@ -134,6 +136,11 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
     )
+
+
+def make_flash(area: "FlashArea | ParamsArea") -> NorFile:
+    """The image that an area of the settings names. Raises FlashFault."""
+    return NorFile(area.path, area.sector_bytes, area.page_bytes, area.sectors)
 
 
 def make_reader(board: "Board", settings: Settings, clock: "Clock") -> "Reader":

@@ -11,6 +11,7 @@ from tunion.crypto.mac import maintenance_mac
 from tunion.wire.soft_sam import make_blob
 from validator.drivers.soft_sam import SoftSam
 from validator.journal import Journal
+from validator.rules import provisioned
 from validator.settings import Settings
 from validator.tap import TapPath
 
@@ -115,7 +116,7 @@ class Bus:
             self.clock,
             self.panel,
             self.settings.deny,
-            self.settings.fare,
+            provisioned(self.settings),
             self.settings,
         )
 

@@ -109,6 +109,8 @@ READER_BACK = const(5)
 CLOCK_STEP = const(6)  # value: seconds, new minus old
 SAM_LOST = const(7)
 SAM_BACK = const(8)
+PARAMS_ACTIVE = const(16)  # value: version in force; reason: why the one before was left, 0: its time had come
+PARAMS_REFUSED = const(17)  # value: version; reason, as above: a code of tunion.wire.params
 
 AMEND_V1 = Record(
     "Amend",

@@ -1,4 +1,4 @@
-"""The Net port: HTTP/1.1 POSTs over one TLS connection that is kept open, because opening it costs most. RFC 9112.
+"""The Net port: HTTP/1.1 requests over one TLS connection that is kept open, because opening it costs most. RFC 9112.
 
 Each `step` is one small action: connect, a round of the handshake, a piece sent, a piece received. The answer's
 buffer is made once.
@@ -36,7 +36,7 @@ _RECEIVING = const(3)
 
 
 class Https:
-    """POSTs to one server, one at a time."""
+    """Requests to one server, one at a time."""
 
     def __init__(self, line: "Line", host: str, clock: "Clock") -> None:
         self.host = host
@@ -55,16 +55,11 @@ class Https:
 
     def start(self, path: str, body: bytes) -> None:
         """Begin a POST; drops one that is under way, with its connection: the answer would be mistaken for ours."""
-        if self._state != _IDLE:
-            self._line.close()
-        self._head = (
-            "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/cose\r\nContent-Length: %d\r\n\r\n"
-            % (path, self.host, len(body))
-        ).encode()
-        self._body = body
-        self._reused = self._line.proven()
-        self._progress_ms = self._clock.ticks_ms()
-        self._begin()
+        self._request("POST", path, "Content-Type: application/cose\r\nContent-Length: %d\r\n" % len(body), body)
+
+    def get(self, path: str) -> None:
+        """Begin a GET, as `start`."""
+        self._request("GET", path, "", b"")
 
     def step(self) -> "Response | None":
         """Go on; the answer when it is whole, None before and when nothing was started. Raises NetLost."""
@@ -80,6 +75,15 @@ class Https:
                 return None
             self._state = _IDLE
             raise
+
+    def _request(self, method: str, path: str, headers: str, body: bytes) -> None:
+        if self._state != _IDLE:
+            self._line.close()
+        self._head = ("%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (method, path, self.host, headers)).encode()
+        self._body = body
+        self._reused = self._line.proven()
+        self._progress_ms = self._clock.ticks_ms()
+        self._begin()
 
     def _begin(self) -> None:
         self._sent = 0

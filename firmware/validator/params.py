@@ -1,0 +1,408 @@
+"""The parameters in force: two banks on raw flash, one pointer, and the provisioning file as bank zero.
+
+A set is staged in the idle bank, checked, and becomes active at its time, all between taps and in small steps. What is
+active stays so until the pointer's next entry is whole; the bank before stays until a card has paid under the new one.
+Format and reasons: firmware/docs/params.md.
+"""
+
+from hashlib import sha256
+
+from tunion import cose_sign1
+from tunion.compat import const
+from tunion.crypto.p256 import BadSignature, Verification
+from tunion.record import BadInput
+from tunion.wire import manifest
+from tunion.wire import params as wire
+from tunion.wire.tap import PARAMS_ACTIVE, PARAMS_REFUSED
+from validator import pointer
+from validator.bank import Bank, sectors_of
+from validator.pointer import TRIALS_MAX, Pointer
+from validator.ring import JournalFull
+from validator.rules import Rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from validator.journal import Journal
+    from validator.ports import Clock, Flash
+    from validator.settings import ParamsArea
+
+ROUNDS_A_STEP = const(8)  # of a signature's 257: some 30 ms on a board, so that a card is noticed at once
+HASH_STEP_BYTES = const(1024)
+FETCHES_MAX = const(3)  # of one blob whose hash comes out wrong, until the next boot: a gateway that spoils it stays so
+
+_CLOCK_UNKNOWN = const(0)
+_PROVISIONED = const(0)  # as a bank
+
+
+class _Refused(Exception):
+    def __init__(self, why: int) -> None:
+        self.why = why
+        super().__init__(wire.WORDS[why][2])
+
+
+def sectors_needed(flash: "Flash | ParamsArea") -> int:
+    """Of a flash with such sectors: the pointer's two and both banks."""
+    return pointer.SECTORS + 2 * sectors_of(flash)
+
+
+class Params:
+    """`rules` are in force; they change in `mount` and `step` only. `version` is the set's, 0 the provisioned one.
+
+    Raises FlashFault from any method that writes: `mount` before the next call.
+    """
+
+    def __init__(
+        self, flash: "Flash", zero: Rules, scope: str, keys: "Sequence[bytes]", journal: "Journal", clock: "Clock"
+    ) -> None:
+        """keys: those of the office, 65 bytes each; two while one is replaced."""
+        self._zero = zero
+        self._scope = scope
+        self._keys = keys
+        self._journal = journal
+        self._clock = clock
+        per_bank = sectors_of(flash)
+        self._pointer = Pointer(flash, 0)
+        self._banks = {1 + i: Bank(flash, pointer.SECTORS + i * per_bank) for i in range(2)}
+        self._downgrade_told = 0
+        self._spoilt: dict[bytes, int] = {}  # hash -> how often the blob came with another one
+        self._start()
+
+    def mount(self) -> None:
+        """Read the flash again, after a FlashFault."""
+        self._pointer.mount()
+        for bank in self._banks.values():
+            bank.mount()
+        self._start()
+
+    def _start(self) -> None:
+        self._settle()
+        self.rules = self._zero
+        self._resume()
+
+    def _settle(self) -> None:
+        """The pointer is what it is now: find the bank to stage in, with nothing under way."""
+        self._idle = self._find_idle()
+        self._wanted: Any = None  # manifest entry being staged
+        self._erasing = False
+        self._piece = b""  # of the blob, still to be programmed
+        self._checks: Iterator[None] | None = None
+        self._due_s: int | None = None  # when the proven set becomes active; None: not read yet
+
+    # -- what is in force ---------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """The version in force, 0: as provisioned."""
+        version: int = self.rules.version
+        return version
+
+    @property
+    def staged_version(self) -> int:
+        """A proven set that waits for its time, 0: none."""
+        bank = self._banks[self._idle]
+        return int(bank.header.version) if bank.proven and self._is_candidate(bank) else 0
+
+    def card_came(self) -> None:
+        """Before each tap."""
+        if not self._pointer.served and self._pointer.trials < TRIALS_MAX:
+            self._pointer.try_card()
+
+    def card_paid(self) -> None:
+        """After a tap that ended in a payment: the set has served."""
+        if not self._pointer.served:
+            self._pointer.serve()
+
+    # -- the download's side ------------------------------------------------------------------------------------
+
+    def choose(self, entries: "Sequence[Any]") -> "Any":
+        """The entry of a manifest to be downloaded now, or gone on with; None: none.
+
+        The lowest version above those that were active comes first: what is effective tomorrow is not given up for
+        what is effective next month. The office leaves out what a later version has replaced.
+        """
+        floor = self._floor()
+        for entry in sorted(entries, key=lambda entry: entry.version):
+            if entry.kind != manifest.PARAMS or entry.version == floor:
+                continue
+            if entry.version < floor:
+                self._tell_downgrade(entry.version)
+            elif not self._is_hopeless(entry):
+                return entry if self._is_wanted(entry) else None
+        return None
+
+    def begin(self, entry: "Any") -> None:
+        """Stage this blob, from where it was left off. Only for an entry that was chosen."""
+        self._wanted = entry
+        self._piece = b""
+        self._checks = None
+        self._due_s = None
+        bank = self._banks[self._idle]
+        self._erasing = not _is_of(bank, entry)
+        if self._erasing:
+            bank.void()
+
+    def next_offset(self) -> int:
+        """Where the next piece of the blob starts; -1: none is wanted just now."""
+        if self._wanted is None or self._erasing or self._piece:
+            return -1
+        bank = self._banks[self._idle]
+        return -1 if bank.is_whole else int(bank.staged)
+
+    def feed(self, piece: bytes) -> None:
+        """The bytes from `next_offset` on."""
+        self._piece = piece
+
+    @property
+    def is_staging(self) -> bool:
+        """A blob was begun and is not whole."""
+        return self._wanted is not None
+
+    # -- between taps -------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """One small thing, if there is one to do; True where `rules` have changed. Never with a card present."""
+        if not self._pointer.told:
+            self._tell()
+        if not self._pointer.served and self._pointer.trials >= TRIALS_MAX:
+            self._fall_back(wire.TAKES_NO_CARD)
+            return True
+        bank = self._banks[self._idle]
+        if self._erasing:
+            self._erase(bank)
+        elif self._piece:
+            self._program(bank)
+        elif bank.is_whole and self._is_candidate(bank):
+            if bank.proven:
+                return self._activated(bank)
+            self._check(bank)
+        return False
+
+    def _erase(self, bank: Bank) -> None:
+        if bank.erase():
+            self._erasing = False
+            bank.begin(self._wanted.version, self._wanted.bytes, self._wanted.sha256)
+
+    def _program(self, bank: Bank) -> None:
+        count = bank.stage(self._piece)
+        self._piece = self._piece[count:] if count else b""  # what is left is no whole chunk: it comes again
+        if bank.is_whole:
+            self._wanted = None
+            self._piece = b""
+
+    def _check(self, bank: Bank) -> None:
+        """Go on with the checks of a whole blob."""
+        if self._checks is None:
+            self._checks = self._checking(bank)
+        try:
+            for _ in self._checks:
+                return
+        except _Refused as refused:
+            self._refuse(bank, refused.why)
+        self._checks = None
+
+    def _checking(self, bank: Bank) -> "Iterator[None]":
+        """Every check of a set, a little between two yields. Raises _Refused."""
+        size = bank.header.bytes
+        context = sha256()
+        for offset in range(0, size, HASH_STEP_BYTES):
+            bank.hash_into(context, offset, min(HASH_STEP_BYTES, size - offset))
+            yield
+        if context.digest() != bank.header.sha256:
+            raise _Refused(wire.BAD_HASH)
+        try:
+            name, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
+            context = cose_sign1.to_be_signed(length, wire.AAD)
+            bank.hash_into(context, start, length)
+            tail_at = cose_sign1.tail_at(size)
+            signature = cose_sign1.signature(bank.read(tail_at, size - tail_at))
+            verification = Verification(cose_sign1.named(name, self._keys), context.digest(), signature)
+        except BadSignature:
+            raise _Refused(wire.BAD_SIGNATURE)
+        except BadInput:
+            raise _Refused(wire.BAD_CONTENT)
+        yield
+        while not verification.step(ROUNDS_A_STEP):
+            yield
+        if not verification.good:
+            raise _Refused(wire.BAD_SIGNATURE)
+        self._read(bank)
+        yield
+        bank.prove()
+
+    def _activated(self, bank: Bank) -> bool:
+        """Make a proven set active once its time has come; True then."""
+        if self._due_s is None:
+            try:
+                found = self._read(bank)
+            except _Refused as refused:
+                self._refuse(bank, refused.why)
+                return False
+            self._due_s = found.effective_at_s
+        now_s = self._clock.now_s()
+        if now_s < self._due_s or self._clock.quality() == _CLOCK_UNKNOWN:
+            return False
+        self._due_s = None
+        try:
+            found = self._intact(bank)
+            if now_s >= found.expires_at_s:
+                raise _Refused(wire.EXPIRED)
+        except _Refused as refused:
+            self._refuse(bank, refused.why)
+            return False
+        bank.make_firm()
+        self._pointer.set(self._idle, found.version)
+        self._settle()
+        self.rules = _rules(found)
+        return True
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """At boot: the rules that the pointer names; where they cannot be read, those before."""
+        entry = self._pointer.entry
+        if entry is None or entry.bank == _PROVISIONED:
+            return
+        try:
+            self.rules = self._rules_of(entry.bank, entry.version)
+        except _Refused as refused:
+            self._fall_back(refused.why)
+
+    def _rules_of(self, number: int, version: int) -> Rules:
+        """Raises _Refused where the bank does not hold this version, proven and intact."""
+        bank = self._banks[number]
+        if not bank.proven or bank.refused or bank.header.version != version:
+            raise _Refused(wire.UNREADABLE)
+        return _rules(self._intact(bank))
+
+    def _intact(self, bank: Bank) -> "Any":
+        """The set of a bank whose bytes are what they were. Raises _Refused."""
+        if not bank.is_intact():
+            raise _Refused(wire.UNREADABLE)
+        return self._read(bank)
+
+    def _read(self, bank: Bank) -> "Any":
+        """The set of a bank, decoded and judged. Raises _Refused."""
+        size = bank.header.bytes
+        try:
+            _, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
+            found = wire.decode(bank.read(start, length))
+        except BadInput:
+            raise _Refused(wire.BAD_CONTENT)
+        if found.scope != self._scope:
+            raise _Refused(wire.FOREIGN_SCOPE)
+        if found.version != bank.header.version:
+            raise _Refused(wire.DOWNGRADE if found.version <= self._floor() else wire.BAD_CONTENT)
+        return found
+
+    def _fall_back(self, why: int) -> None:
+        """Leave the active bank for good: the one before it, else the provisioning file."""
+        entry = self._pointer.entry
+        number, rules = _PROVISIONED, self._zero
+        before = self._banks.get(entry.previous)
+        if before is not None and before.header is not None and entry.previous != entry.bank:
+            try:
+                rules = self._rules_of(entry.previous, before.header.version)
+                number = entry.previous
+            except _Refused:
+                pass  # nor can that one be read: the provisioning file is left, and an event tells
+        left = self._banks.get(entry.bank)
+        if left is not None and left.header is not None:
+            left.refuse(why)
+        self._pointer.set(number, rules.version, why)
+        self._pointer.serve()  # it has, before
+        self._settle()
+        self.rules = rules
+
+    def _refuse(self, bank: Bank, why: int) -> None:
+        """Say so, then mark the bank; a power cut in between says it twice."""
+        try:
+            self._journal.event(PARAMS_REFUSED, reason=why, value=_as_signed(bank.header.version))
+        except JournalFull:
+            return  # the same check comes to the same end later
+        if why != wire.BAD_HASH:
+            bank.refuse(why)
+            return
+        self._spoilt[bank.header.sha256] = self._spoilt.get(bank.header.sha256, 0) + 1
+        bank.void()
+
+    def _tell(self) -> None:
+        """Journal the pointer's newest entry; a power cut may make it two events, never none."""
+        entry = self._pointer.entry
+        try:
+            self._journal.event(PARAMS_ACTIVE, reason=entry.why, value=_as_signed(entry.version))
+        except JournalFull:
+            return
+        self._pointer.tell()
+
+    def _is_hopeless(self, entry: "Any") -> bool:
+        """It will not become active here."""
+        if not 0 < entry.bytes <= wire.BLOB_BYTES_MAX or self._spoilt.get(entry.sha256, 0) >= FETCHES_MAX:
+            return True
+        bank = self._banks[self._idle]
+        return bool(_is_of(bank, entry) and bank.refused)
+
+    def _is_wanted(self, entry: "Any") -> bool:
+        """Its bytes are missing, and there is room: the set before stays until a card has paid under this one."""
+        idle = self._idle
+        if not self._pointer.served and self._pointer.entry.previous == idle:
+            return False
+        return not (_is_of(self._banks[idle], entry) and self._banks[idle].is_whole)
+
+    def _tell_downgrade(self, version: int) -> None:
+        """An older set is offered: an old manifest played back, or a slip in the office. Once for each version."""
+        if version == self._downgrade_told:
+            return
+        try:
+            self._journal.event(PARAMS_REFUSED, reason=wire.DOWNGRADE, value=_as_signed(version))
+        except JournalFull:
+            return
+        self._downgrade_told = version
+
+    def _floor(self) -> int:
+        """The highest version that was ever active."""
+        entry = self._pointer.entry
+        return 0 if entry is None else int(entry.floor)
+
+    def _find_idle(self) -> int:
+        """The bank to stage in: not the active one, and with none active the one that has something."""
+        active = _PROVISIONED if self._pointer.entry is None else self._pointer.entry.bank
+        if active != _PROVISIONED:
+            return 3 - int(active)
+        return 2 if not self._is_candidate(self._banks[1]) and self._is_candidate(self._banks[2]) else 1
+
+    def _is_candidate(self, bank: Bank) -> bool:
+        """It holds a set that may yet become active."""
+        return bank.header is not None and not bank.refused and bank.header.version > self._floor()
+
+
+def _is_of(bank: Bank, entry: "Any") -> bool:
+    """The bank is staging, or holds, this blob."""
+    header = bank.header
+    return header is not None and (header.version, header.bytes, header.sha256) == (
+        entry.version,
+        entry.bytes,
+        entry.sha256,
+    )
+
+
+def _rules(found: "Any") -> Rules:
+    tunables = found.tunables
+    return Rules(
+        found.version,
+        found.fare,
+        found.home_issuers,
+        found.issuers,
+        tunables["balance_max_fen"],
+        bool(tunables["block_denied"]),
+        tunables["grey_after_s"],
+        bool(tunables["overdraft"]),
+        tunables["same_card_s"],
+    )
+
+
+def _as_signed(version: int) -> int:
+    """A version as an event's value carries it: those beyond 2^31 wrap, two's complement."""
+    return version - (1 << 32) if version >> 31 else version

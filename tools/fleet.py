@@ -1,0 +1,203 @@
+"""`ykt fleet`: parameter sets from a clerk's file to every bus, and the key that signs them.
+
+Exit codes: 0 done, 1 refused, 2 wrong usage.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from backoffice.fleet import sets, spec, status
+from backoffice.fleet.replay import replay
+from backoffice.keys import signing, soft, vault
+from backoffice.keys.service import NoKey
+from backoffice.store import engine, registry
+from backoffice.store.days import clearing_day, is_day
+from tools.backoffice import PASSPHRASE_VARIABLE
+from tunion import bcd
+from tunion.money import yuan
+from tunion.wire import params
+
+_REFUSALS = (spec.FleetRefused, engine.WrongStore, engine.Busy, vault.VaultError, NoKey)
+_DAY_S = 86400
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `ykt fleet`."""
+    subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
+    help_line = "参数集 | parameter sets"
+    actions = subjects.add_parser("params", help=help_line, description=help_line).add_subparsers(
+        dest="action", metavar="ACTION", required=True
+    )
+    build = _command(actions, "build", _build, "由文件生成,并用昨日交易试算 | from a file, tried on a day's taps")
+    build.add_argument("--file", type=Path, required=True, metavar="FILE", help="JSON: backoffice/docs/fleet.md")
+    build.add_argument("--day", type=_day, help="taps of this day (default: yesterday's)")
+    show = _command(actions, "show", _show, "查看 | what a set says and would do")
+    approve = _command(actions, "approve", _approve, "复核 | by a second person")
+    publish = _command(actions, "publish", _publish, "签名并发布 | sign it, offer it to the devices")
+    publish.add_argument("--vault", type=Path, required=True, metavar="FILE")
+    publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
+    for action in (show, approve, publish):
+        action.add_argument("--scope", required=True, help="operator's organisation code")
+        action.add_argument("--version", type=int, required=True)
+    for action in (build, approve, publish):
+        action.add_argument("--user", required=True, help="who does this")
+    listing = _command(actions, "status", _status, "版本与覆盖率 | every set, who did what, how many devices run it")
+    for action in (build, show, listing):
+        action.add_argument("--json", action="store_true")
+
+    help_line = "签名密钥 | the signing key"
+    actions = subjects.add_parser("key", help=help_line, description=help_line).add_subparsers(
+        dest="action", metavar="ACTION", required=True
+    )
+    new = _command(actions, "new", _key_new, "在密钥库中生成 | make one inside the vault", database=False)
+    public = _command(actions, "show", _key_show, "公钥 | its public half, for device files", database=False)
+    for action in (new, public):
+        action.add_argument("--vault", type=Path, required=True, metavar="FILE")
+        action.add_argument("--key", default="params", metavar="ID")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code of one command."""
+    try:
+        args.act(args)
+        return 0
+    except _REFUSALS as refusal:
+        print(f"ykt fleet: {refusal}", file=sys.stderr)
+        return 1
+
+
+def _build(args: argparse.Namespace) -> None:
+    now_s = int(time.time())
+    payload = spec.payload_of(args.file, now_s)
+    day = args.day or clearing_day(now_s - _DAY_S)
+    with _writing(args.db) as db:
+        effect = replay(db, params.decode(payload), day)
+        found = sets.build(db, payload, effect, args.user, now_s)
+    if args.json:
+        print(json.dumps({"scope": found.scope, "version": found.version, **effect}, ensure_ascii=False))
+    else:
+        print(f"{found.scope} {found.version}: 已生成,待复核 | built, waits for a second person")
+        _print_effect(effect)
+
+
+def _show(args: argparse.Namespace) -> None:
+    with _reading(args.db) as db:
+        row = sets.stored(db, args.scope, args.version)
+    found = params.decode(row["payload"])
+    effect = json.loads(row["dry_run"])
+    if args.json:
+        said = {name: [section.version, _plain(section.content)] for name, section in found.sections.items()}
+        print(json.dumps({"name": found.name, "sections": said, "dry_run": effect}, ensure_ascii=False))
+        return
+    print(f"{found.name}  {found.scope} {found.version}")
+    print(f"生效 effective {_local(found.effective_at_s)}  失效 expires {_local(found.expires_at_s)}")
+    for kind, list_fen, discount_fen, amount_fen in found.samples:
+        print(f"  卡种 kind {kind}: {yuan(list_fen)} - {yuan(discount_fen)} = {yuan(amount_fen)}")
+    for name, section in found.sections.items():
+        print(f"  {name} {section.version}: {json.dumps(_plain(section.content))}")
+    _print_effect(effect)
+
+
+def _approve(args: argparse.Namespace) -> None:
+    with _writing(args.db) as db:
+        sets.approve(db, args.scope, args.version, args.user, int(time.time()))
+    print(f"{args.scope} {args.version}: 已复核 | approved")
+
+
+def _publish(args: argparse.Namespace) -> None:
+    with _reading(args.db) as db:
+        production = registry.is_production(db)
+    keys = soft.open_keys(args.vault, _passphrase(), production)
+    with _writing(args.db) as db:
+        sets.publish(db, keys, args.key, args.scope, args.version, args.user, int(time.time()))
+    print(f"{args.scope} {args.version}: 已发布 | published")
+
+
+def _status(args: argparse.Namespace) -> None:
+    with _reading(args.db) as db:
+        rows = status.sets(db)
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        people = f"生成 built {row['built_by']}  复核 approved {row['approved_by'] or '-'}"
+        print(f"{row['scope']} {row['version']}  生效 effective {_local(row['effective_at_s'])}  {people}")
+        print(f"  发布 published {row['published_by'] or '-'}  覆盖 coverage {row['running']}/{row['devices']}")
+
+
+def _key_new(args: argparse.Namespace) -> None:
+    opened = vault.open_vault(args.vault, _passphrase())
+    key = signing.new()
+    opened.add(vault.KeyInfo(args.key, "params", "ES256", "sign", "", vault.kcv("ES256", key)), key)
+    opened.save()
+    print(soft.SoftKeys(opened).public_key(args.key).hex())
+
+
+def _key_show(args: argparse.Namespace) -> None:
+    print(soft.SoftKeys(vault.open_vault(args.vault, _passphrase())).public_key(args.key).hex())
+
+
+def _print_effect(effect: dict[str, Any]) -> None:
+    print(
+        f"{effect['day']} 试算 dry run: {effect['taps']} 笔 taps, "
+        f"{yuan(effect['before_fen'])} → {yuan(effect['after_fen'])} 元 yuan, 不受理 refused {effect['refused']}"
+    )
+
+
+def _plain(content: Any) -> Any:
+    """CBOR's byte strings as hex, for JSON."""
+    if isinstance(content, bytes):
+        return content.hex()
+    return [_plain(item) for item in content] if isinstance(content, list) else content
+
+
+def _local(at_s: int) -> str:
+    digits = bcd.to_digits(bcd.stamp(at_s))
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:12]}"
+
+
+def _command(actions: Any, name: str, act: Any, help_line: str, database: bool = True) -> Any:
+    parser = actions.add_parser(name, help=help_line, description=help_line)
+    parser.set_defaults(act=act)
+    if database:
+        parser.add_argument("--db", type=Path, required=True, metavar="FILE")
+    return parser
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Any]:
+    store = engine.Store(path)
+    try:
+        with store.transaction() as db:
+            yield db
+    finally:
+        store.close()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    store = engine.Store(path)
+    try:
+        with store.reading() as db:
+            yield db
+    finally:
+        store.close()
+
+
+def _passphrase() -> bytes:
+    if PASSPHRASE_VARIABLE not in os.environ:
+        raise vault.VaultError(f"no passphrase: set {PASSPHRASE_VARIABLE}")
+    return os.environ[PASSPHRASE_VARIABLE].encode()
+
+
+def _day(text: str) -> str:
+    if not is_day(text):
+        raise argparse.ArgumentTypeError("a day is YYYY-MM-DD")
+    return text
