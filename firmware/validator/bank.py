@@ -14,7 +14,7 @@ from tunion.compat import const
 from tunion.crc import crc32
 from tunion.record import Record
 from tunion.wire.params import BLOB_BYTES_MAX
-from validator.ring import is_set, sealed
+from validator.cells import is_set, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from tunion.card.refusals import CardRefused, Unproven
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.wire import tap as wire
+from validator.cells import is_blank, is_set
 from validator.ports import FlashFault
-from validator.ring import SLOT_BYTES, JournalFull, Ring, is_blank, is_set
+from validator.ring import SLOT_BYTES, JournalFull, Ring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ first entry of that is whole, the newest of the full sector counts. Bytes and re
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.record import Record
-from validator.ring import is_blank, is_set, sealed
+from validator.cells import is_blank, is_set, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ Sectors are taken in the order of their numbers, round and round; a generation t
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.record import Record
+from validator.cells import ForeignFlash, is_blank, is_set, may_become, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +46,6 @@ _HEADER_BYTES = const(57)
 
 class JournalFull(Exception):
     """No erased slot is left, because nothing more is acknowledged. Refuse cards and sync."""
-
-
-class ForeignFlash(Exception):
-    """The flash holds no journal of this version and size. Nothing was changed; the message says what to do."""
 
 
 class Ring:
@@ -208,7 +205,7 @@ class Ring:
         for sector in range(self._flash.sectors):
             for number in range(self.slots):
                 self._flash.read_into(self.address(sector, number), slot)
-                begun = sector == 0 and number == 0 and _may_become(slot, MAGIC)
+                begun = sector == 0 and number == 0 and may_become(slot, MAGIC)
                 if not is_blank(memoryview(slot)[_DRAINED_AT:] if begun else slot):
                     raise ForeignFlash(
                         "neither blank nor a journal (sector %d): name another flash area, or erase this one" % sector
@@ -237,34 +234,3 @@ class Ring:
         self._flash.program(self.address(sector, 0) + _USE_AT[0], use + use)
         self.newest = USE.unpack(use)
         self.head = sector
-
-
-def sealed(record: Record, **fields: "Any") -> bytes:
-    """The record's bytes, its last field `crc` computed over those before it."""
-    blob = record.pack(crc=0, **fields)
-    return blob[:-4] + crc32(memoryview(blob)[:-4]).to_bytes(4, "big")
-
-
-def is_set(mark: int) -> bool:
-    """A mark byte: FF not set, 00 set. A power cut may leave it half way, where the majority of bits decides."""
-    zeros = 0
-    while mark != 0xFF:
-        zeros += 1
-        mark |= mark + 1
-    return zeros > 4
-
-
-def is_blank(area: "bytearray | memoryview") -> bool:
-    """Every byte is FF."""
-    for byte in area:
-        if byte != 0xFF:
-            return False
-    return True
-
-
-def _may_become(area: "bytearray | memoryview", wanted: bytes) -> bool:
-    """Programming, which clears bits only, could still turn the first bytes of `area` into `wanted`."""
-    for i in range(len(wanted)):
-        if area[i] & wanted[i] != wanted[i]:
-            return False
-    return True

@@ -15,12 +15,13 @@ import sys
 from boards.pc.clock import SystemClock
 from boards.pc.commands import Commands
 from validator import app
+from validator.cells import ForeignFlash
 from validator.drivers.https import Https
 from validator.drivers.nor_file import NorFile
 from validator.drivers.panel_text import PanelText
 from validator.drivers.tls_line import TlsLine
 from validator.ports import FlashFault
-from validator.ring import ForeignFlash, JournalFull
+from validator.ring import JournalFull
 from validator.settings import BadSettings, Settings
 from validator.statistics import Meter
 
