@@ -3,13 +3,18 @@
 An erase sets a sector to FF, programming only clears bits: a mark is one byte, FF or 00; a record ends in its CRC.
 """
 
+from tunion.compat import const
 from tunion.crc import crc32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from tunion.record import Record
+    from tunion.record import Bytes, Record
+    from validator.ports import Flash
+
+MARK_BYTES = const(4)  # of a mark in the journal: one program unit of every flash that it takes
+SET = bytes(MARK_BYTES)
 
 
 class ForeignFlash(Exception):
@@ -45,3 +50,27 @@ def may_become(area: "bytearray | memoryview", wanted: bytes) -> bool:
         if area[i] & wanted[i] != wanted[i]:
             return False
     return True
+
+
+def is_marked(blob: "bytearray | memoryview", at: int) -> bool:
+    """A mark of MARK_BYTES: FF not set, 00 set. A power cut may leave it half way, where the majority of bits decides."""
+    zeros = 0
+    for i in range(at, at + MARK_BYTES):
+        mark = blob[i]
+        while mark != 0xFF:
+            zeros += 1
+            mark |= mark + 1
+    return zeros > 4 * MARK_BYTES
+
+
+def holds(flash: "Flash", address: int, data: "Bytes") -> bool:
+    """What `flash` gives back at `address` is `data`."""
+    found = bytearray(len(data))
+    flash.read_into(address, found)
+    return found == data
+
+
+def program(flash: "Flash", address: int, data: "Bytes") -> bool:
+    """Program and read back; False where the cells do not hold it. Raises FlashFault where the flash says so itself."""
+    flash.program(address, data)
+    return holds(flash, address, data)
