@@ -16,6 +16,7 @@ from tunion.fare.flat import FlatFare
 from tunion.wire import tap as wire
 from validator.journal import Journal
 from validator.params import Params, sectors_needed
+from validator.ring import JournalFull
 from validator.rules import Rules
 
 TYPE_CHECKING = False
@@ -179,7 +180,7 @@ CLAIMED = 1  # durable: it is there, whatever becomes of the debit
 SETTLED = 2  # the passenger was let in: it is there with its proof
 
 
-class Books:
+class Ledger:
     """What passengers and back office know. Taps by the number of their card, which is another one each time."""
 
     def __init__(self) -> None:
@@ -187,8 +188,8 @@ class Books:
         self.events: dict[int, int] = {}  # value -> TRIED, CLAIMED
         self.stored: dict[int, bytes] = {}  # the back office: seq -> entry
 
-    def twin(self) -> "Books":
-        other = Books()
+    def twin(self) -> "Ledger":
+        other = Ledger()
         other.taps = dict(self.taps)
         other.events = dict(self.events)
         other.stored = dict(self.stored)
@@ -243,9 +244,9 @@ class JournalStory(Story):
     sectors = 6
 
     @classmethod
-    def start(cls, faults: Faults, erase_order: "Any") -> "tuple[NorFlash, Books]":
+    def start(cls, faults: Faults, erase_order: "Any") -> "tuple[NorFlash, Ledger]":
         flash = NorFlash(cls.sectors, erase_order=erase_order, faults=faults)
-        story = cls(flash, Books())
+        story = cls(flash, Ledger())
         story.boot_until(None, story.recover)
         story.prepare()
         return story.flash, story.ledger
@@ -264,15 +265,24 @@ class JournalStory(Story):
         """From an empty journal to where the operation starts."""
 
     def seen(self) -> "Any":
-        journal = self.journal
-        claims = [(claim.seq, claim.grey) for claim in journal.open_claims()]
-        return journal.pending(ROUNDS_MAX, 1000000), claims, journal.seq, journal.waiting, journal.epoch
+        """Epoch, last sequence, open claims, and (seq, kind, outcome) of what the back office does not have yet.
+
+        What it has may be sent again or not: that is for a torn mark to say.
+        """
+        waiting = []
+        for seq, entry in self.journal.pending(ROUNDS_MAX, 1000000):
+            if seq not in self.ledger.stored:
+                body, outcome = wire.from_wire(entry)
+                waiting.append((seq, body.kind, outcome and outcome.code))
+        claims = [(claim.seq, claim.grey) for claim in self.journal.open_claims()]
+        return self.journal.epoch, self.journal.seq, claims, waiting
 
     def settle(self) -> None:
         """The cards never come back; everything is uploaded; then the ring still turns."""
         for claim in self.journal.open_claims():
             claim.give_up()
         self.upload()
+        self.idle()
         for _ in range(self.sectors * 7):
             self.tap()
             self.upload()
@@ -296,7 +306,11 @@ class JournalStory(Story):
         taps = self.ledger.taps
         number = len(taps) + 1
         taps[number] = TRIED
-        claim = self.journal.claim(**fields(number, terminal_seq=number))
+        try:
+            claim = self.journal.claim(**fields(number, terminal_seq=number))
+        except JournalFull:
+            del taps[number]  # refused by name: nothing was written
+            raise
         taps[number] = CLAIMED
         if settles:
             claim.settle(TAC, wire.MAC2_OK)
@@ -374,26 +388,24 @@ class Ack(JournalStory):
 
 
 class Collect(JournalStory):
-    """A full turn of the ring: acknowledged sectors are let go, erased, made ready, taken again."""
+    """Idle time after a full ring was acknowledged: sectors are let go, erased, made ready; then a tap."""
 
     name = "gc"
 
     def prepare(self) -> None:
         """The spares are used up, everything but the newest sector is acknowledged, nothing is erased yet."""
         for _ in range(7 * 6):
+            self.idle()
             self.tap()
             self.upload()
-            self.idle()
-        for _ in range(7 * 2 - 3):
-            self.tap()
+        while True:
+            try:
+                self.tap()
+            except JournalFull:
+                break
         self.upload()
 
-    def recover(self) -> None:
-        """Boot alone: the erases are the operation."""
-        self.journal = Journal(self.flash, self.clock, lambda: EPOCH)
-
     def act(self) -> None:
-        self.idle()
         self.tap()
 
 
@@ -403,8 +415,8 @@ class Birth(JournalStory):
     name = "birth"
 
     @classmethod
-    def start(cls, faults: Faults, erase_order: "Any") -> "tuple[NorFlash, Books]":
-        return NorFlash(cls.sectors, erase_order=erase_order, faults=faults), Books()
+    def start(cls, faults: Faults, erase_order: "Any") -> "tuple[NorFlash, Ledger]":
+        return NorFlash(cls.sectors, erase_order=erase_order, faults=faults), Ledger()
 
     def act(self) -> None:
         self.tap()
