@@ -108,10 +108,6 @@ class Header:
         """Every byte FF: never used, or an erase was cut short."""
         return is_blank(self._view)
 
-    def is_void(self) -> bool:
-        """Given up before an erase: a byte of each copy of USE is 00 or on its way back to FF."""
-        return self.use is None and self.format is None
-
     def _whole(self, record: "Record", at: int) -> "Any":
         end = at + record.size - 4
         found = self._view[at : at + record.size]

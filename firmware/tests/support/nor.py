@@ -110,6 +110,7 @@ class NorFlash:
         self.sectors = sectors
         self.sector_bytes = sector_bytes
         self.page_bytes = page_bytes
+        self.program_bytes = 1
         self.cut_after = cut_after
         self.erase_order = erase_order
         self.cells = cells or bytearray(b"\xff" * (sectors * sector_bytes))
