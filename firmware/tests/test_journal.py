@@ -9,7 +9,6 @@ from tunion.card.refusals import LinkLost, NotEnoughMoney, Unproven
 from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
 from validator.journal import ALARM_PERMILLE, AMEND_RESERVE, INTENT_MAX, Journal
-from validator.ports import FlashFault
 from validator.ring import JournalFull
 
 TAC = b"\x62\x4a\x55\x80"

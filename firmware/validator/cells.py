@@ -53,7 +53,7 @@ def may_become(area: "bytearray | memoryview", wanted: bytes) -> bool:
 
 
 def is_marked(blob: "bytearray | memoryview", at: int) -> bool:
-    """A mark of MARK_BYTES: FF not set, 00 set. A power cut may leave it half way, where the majority of bits decides."""
+    """A mark of MARK_BYTES: FF not set, 00 set. Cut short, the majority of its bits decides."""
     zeros = 0
     for i in range(at, at + MARK_BYTES):
         mark = blob[i]

@@ -1,7 +1,7 @@
 """The journal: a tap's claim in flash before the debit, its outcome after, until the back office has it.
 
-Entries are tunion.wire.tap bodies in slots (validator/slot.py) of the ring (validator/ring.py); what the back office has
-not answered for is validator/backlog.py's. Layout and why: firmware/docs/journal.md.
+Entries are tunion.wire.tap bodies in slots (validator/slot.py) of the ring (validator/ring.py); what the back office
+has not answered for is validator/backlog.py's. Layout and why: firmware/docs/journal.md.
 """
 
 from tunion.compat import const
@@ -243,7 +243,7 @@ class Journal:
             worn.pop(0)
 
     def _watch_filling(self) -> None:
-        """At ALARM_PERMILLE one event; and an open claim in the oldest sector goes to clearing: all others wait behind."""
+        """At ALARM_PERMILLE one event; and open claims of the oldest sector go to clearing: all else waits behind them."""
         permille = self.fill_permille()
         if permille < ALARM_PERMILLE:
             self.filling = self.filling and permille >= CALM_PERMILLE

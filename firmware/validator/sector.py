@@ -39,7 +39,7 @@ CHECKPOINT = Record(
     "Checkpoint",
     56,
     (
-        ("claims", "30s"),  # CLAIMS_MAX slot numbers of 3 bytes: taps without a final outcome, oldest first; FFFFFF none
+        ("claims", "30s"),  # CLAIMS_MAX slot numbers of 3 bytes: taps without a final outcome; FFFFFF none
         ("paid", "T"),  # slot number of the newest tap that paid, FFFFFF none
         ("retired", "16s"),  # RETIRED_MAX sector numbers of 2 bytes, FFFF none
         ("reserved", "3s"),  # zero

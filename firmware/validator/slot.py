@@ -9,7 +9,7 @@ Bodies and outcomes are those of tunion/wire/tap.py. Why: firmware/docs/journal.
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.wire import tap as wire
-from validator.cells import MARK_BYTES, SET, holds, is_blank, is_marked, program
+from validator.cells import MARK_BYTES, SET, is_blank, is_marked, program
 from validator.ports import FlashFault
 
 TYPE_CHECKING = False
