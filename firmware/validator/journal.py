@@ -51,7 +51,7 @@ class Journal:
     def mount(self) -> None:
         """Read the flash: at boot, and after a FlashFault."""
         ring = Ring(self._flash, self._new_epoch)
-        found = Recall(self, ring, self._slot)
+        found = Recall(self, self._flash, ring, self._slot)
         self._ring = ring
         self._claims = found.claims  # oldest first, at most INTENT_MAX
         self.epoch = ring.epoch
@@ -243,7 +243,7 @@ class Journal:
             worn.pop(0)
 
     def _watch_filling(self) -> None:
-        """At ALARM_PERMILLE one event; and open claims of the oldest sector go to clearing: all else waits behind them."""
+        """At ALARM_PERMILLE one event; and open claims of the oldest sector go to clearing: they hold up all else."""
         permille = self.fill_permille()
         if permille < ALARM_PERMILLE:
             self.filling = self.filling and permille >= CALM_PERMILLE

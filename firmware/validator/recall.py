@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from validator.journal import Journal
+    from validator.ports import Flash
     from validator.ring import Ring
 
 
@@ -30,8 +31,9 @@ class Recall:
     waiting, rejected   entries of the head alone
     """
 
-    def __init__(self, journal: "Journal", ring: "Ring", slot: Slot) -> None:
+    def __init__(self, journal: "Journal", flash: "Flash", ring: "Ring", slot: Slot) -> None:
         """Raises FlashFault."""
+        self._flash = flash
         self._journal = journal
         self._ring = ring
         self._slot = slot
@@ -73,18 +75,20 @@ class Recall:
                     self._read_entry()
 
     def _read_head(self) -> None:
-        newest = 0
-        tap = 0
-        for number in range(1, self._ring.slots):
+        tap = newest = 0
+        record = b""
+        self.next = self._first_blank()
+        for number in range(1, self.next):
             address = self._ring.address(self._ring.head, number)
-            whole = self._slot.load(address)
-            if not whole and self._slot.is_blank():
-                continue
-            self.next = number + 1
-            if not whole:
-                self._read_spoilt()
+            if number == self.next - 1 and self._slot.is_being_retired(address):
+                self._slot.address = address
+                self._worn = not self._slot.retire()
+            if not self._slot.load(address):
+                if number == self.next - 1 or not self._slot.is_blank():
+                    self._read_spoilt()
                 continue
             newest = address
+            record = bytes(self._slot.record)
             if self._slot.kind == wire.TAP:
                 tap = address
                 self._firm(self._slot.make_outcome_firm)
@@ -93,12 +97,21 @@ class Recall:
             self.waiting += not self._slot.is_done()
             self.rejected += self._slot.is_marked(REJECTED_AT)
             self._read_entry()
+        if newest:  # what was understood, not what a second look shows
+            self._firm(lambda: self._flash.program(newest, record))
         if tap:
             self._slot.load(tap)
             self.terminal_seq = wire.TAP_V1.unpack(self._slot.bytes).terminal_seq
-        if newest:
-            self._slot.load(newest)
-            self._firm(self._slot.make_body_firm)
+
+    def _first_blank(self) -> int:
+        """The head's slot after the last one that was programmed."""
+        number = self._ring.slots
+        while number > 1:
+            self._slot.load(self._ring.address(self._ring.head, number - 1))
+            if not self._slot.is_blank():
+                break
+            number -= 1
+        return number
 
     def _read_spoilt(self) -> None:
         """A body torn by a power cut was never acted on: its seq is free. One that rotted later has used it up."""

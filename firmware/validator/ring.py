@@ -47,8 +47,7 @@ class Ring:
         newest = self._find_newest()
         self._sectors.refuse_doubt()
         if newest is None:
-            self._sectors.require_blank()
-            newest = self._begin(new_epoch())
+            newest = self._begin(self._sectors.require_blank(), new_epoch())
         self.newest = newest
         self.epoch: int = newest.epoch
         self.head: int = newest.generation
@@ -179,8 +178,9 @@ class Ring:
         for sector in range(min(HOLES_MAX, self._flash.sectors)):
             first = self._sectors.use(sector)
             if first is not None:
-                count = self._flash.sectors - sector
-                return self._sectors.use(self.sector(last(first.generation, count, 1, self._is_taken)))
+                self.newest = first
+                last(first.generation, self._sectors.count - sector, 1, self._is_taken)
+                return self.newest
         newest = None
         for sector in range(self._flash.sectors):
             use = self._sectors.use(sector)
@@ -195,6 +195,8 @@ class Ring:
             return None
         if use.generation > generation:
             self._sectors.out_of_order()
+        if use.generation == generation > self.newest.generation:
+            self.newest = use  # as understood here: a second look may show it otherwise
         return bool(use.generation >= generation)
 
     def _waits(self, generation: int) -> "bool | None":
@@ -215,15 +217,16 @@ class Ring:
         self.ready.append(generation)
         return True
 
-    def _begin(self, epoch: int) -> "Any":
-        """A new journal on a blank flash."""
+    def _begin(self, sector: int, epoch: int) -> "Any":
+        """A new journal on a blank flash, in a sector where nothing was programmed since that was erased."""
         sectors = self._sectors
         sectors.epoch = epoch
-        if sectors.erase(0, []):
-            newest = sectors.begin(sectors.count, 1, 0, [], NONE_3, [], [])
-            if newest is not None:
-                return newest
-        raise FlashFault("sector 0 does not hold what is programmed: the flash is worn out, replace it")
+        newest = None
+        if sectors.format(sector, 0):
+            newest = sectors.begin(sectors.count + sector, 1, 0, [], NONE_3, [], [])
+        if newest is None:
+            raise FlashFault("sector %d does not hold what is programmed: the flash is worn out, replace it" % sector)
+        return newest
 
     def _others(self) -> "list[int]":
         """Sectors to try, whether the flash takes anything."""
@@ -242,7 +245,7 @@ class Ring:
             self.worn_out = True
 
     def _holds_unsent(self, sector: int) -> bool:
-        """A sector without a header holds an entry that waits: rot took the header, or the ring does not know itself."""
+        """A sector without a header holds an entry that waits: rot took the header."""
         oldest = self._sectors.use_of(self.tail)
         slot = Slot(self._flash)
         for number in range(1, self.slots):

@@ -8,7 +8,7 @@ Knows bytes, not order: which sector is the newest is validator/ring.py's. Why: 
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.record import Record
-from validator.cells import is_blank, is_marked, sealed
+from validator.cells import is_blank, is_marked, read_steady, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class Header:
     def read(self, sector: int) -> None:
         """Another sector's."""
         self._flash.read_into(sector * self._flash.sector_bytes, self.bytes)
+
+    def read_steady(self, sector: int) -> None:
+        """Another sector's, of which something blank is to be relied on."""
+        read_steady(self._flash, sector * self._flash.sector_bytes, self.bytes)
 
     @property
     def format(self) -> "Any":

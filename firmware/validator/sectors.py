@@ -93,27 +93,32 @@ class Sectors:
         if self.doubt:
             raise ForeignFlash(self.doubt)
 
-    def require_blank(self) -> None:
-        """No sector is in use. Raises ForeignFlash unless nothing can be lost by beginning a journal here.
+    def require_blank(self) -> int:
+        """No sector is in use. Returns the first blank sector; raises ForeignFlash where something could be lost.
 
-        That is: every byte FF, but for the header of sector 0, where a first beginning may have been cut short;
-        then its first bytes are FORMAT's magic with some zero bits not yet programmed.
+        Every byte must be FF, but for the headers before that sector, where beginnings were cut short: their first
+        bytes are CHECKPOINT_AT times FF, or FORMAT with some zero bits not yet programmed.
         """
+        begun = packed_format(self.count, 0)
+        first = 0
         slot = bytearray(SLOT_BYTES)
-        for number in range(self.count * self.slots):
-            self._flash.read_into(number * SLOT_BYTES, slot)
-            if slot == _BLANK_SLOT:
-                continue
-            if number or not may_become(slot, MAGIC) or not is_blank(memoryview(slot)[DRAINED_AT:]):
-                raise ForeignFlash(
-                    "neither blank nor a journal (sector %d): name another flash area, or erase this one"
-                    % (number // self.slots)
-                )
+        for sector in range(self.count):
+            for number in range(self.slots):
+                self._flash.read_into(self.address(sector, number), slot)
+                if slot == _BLANK_SLOT:
+                    continue
+                torn = may_become(slot, begun) and is_blank(memoryview(slot)[DRAINED_AT:])
+                if number or first != sector or sector == self.count - 1 or not torn:
+                    raise ForeignFlash(
+                        "neither blank nor a journal (sector %d): name another flash area, or erase this one" % sector
+                    )
+                first = sector + 1
+        return first
 
     # -- programming --------------------------------------------------------------------------------------------
 
     def erase(self, sector: int, others: "list[int]") -> bool:
-        """Erase, then say that the erase has ended: blank to the eye is not proof. False where the cells do not hold it.
+        """Erase, then say that the erase has ended: blank to the eye is not proof. False where the cells hold neither.
 
         The header goes first: an erase cut short may leave any bits, and must not leave an old header.
         others   generations of sectors that hold, to tell one worn sector from a flash that is gone: then FlashFault
@@ -132,11 +137,15 @@ class Sectors:
                 self._flash.read_into(address + number * SLOT_BYTES, slot)
                 if slot != _BLANK_SLOT:
                     return False
-            return program(self._flash, address, packed_format(self.count, erases))
+            return self.format(sector, erases)
         except FlashFault:
             if not self.is_alive(sector, others):
                 raise
             return False
+
+    def format(self, sector: int, erases: int) -> bool:
+        """Say that the erase of a sector has ended. False where the cells do not hold it."""
+        return program(self._flash, self.address(sector, 0), packed_format(self.count, erases))
 
     def begin(
         self,
@@ -148,7 +157,10 @@ class Sectors:
         retired: "list[int]",
         others: "list[int]",
     ) -> "Any":
-        """CHECKPOINT, then USE, so that a whole USE has a CHECKPOINT. None where the cells do not hold them."""
+        """Take a sector into use: CHECKPOINT, then USE, so that a whole USE has a CHECKPOINT. Returns USE.
+
+        None where the cells do not hold them; retired, others: sector numbers, generations.
+        """
         address = self.address(generation, 0)
         checkpoint = packed_checkpoint(claims, paid, retired)
         use = sealed(
@@ -169,6 +181,9 @@ class Sectors:
         """The sector is ready; it is said once more, since FORMAT may have been cut short."""
         header = self.header
         header.read(generation % self.count)
+        if not header.is_ready():
+            return False
+        header.read_steady(generation % self.count)
         if header.bytes[:8] != self._prefix or not header.is_ready():
             return False
         try:

@@ -9,7 +9,7 @@ Bodies and outcomes are those of tunion/wire/tap.py. Why: firmware/docs/journal.
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.wire import tap as wire
-from validator.cells import MARK_BYTES, SET, is_blank, is_marked, program
+from validator.cells import MARK_BYTES, SET, is_blank, is_marked, program, read_steady
 from validator.ports import FlashFault
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ class Slot:
         whole = memoryview(self.bytes)
         self.body = whole[:BODY_CRC_AT]
         self.outcome = whole[OUTCOME_AT:OUTCOME_CRC_AT]
-        self._record = whole[:OUTCOME_AT]
+        self.record = whole[:OUTCOME_AT]  # the body with its CRC
         self._sealed_outcome = whole[OUTCOME_AT:ACKED_AT]
         self.address = 0
 
@@ -77,6 +77,12 @@ class Slot:
         """Every byte FF."""
         return is_blank(self.bytes)
 
+    def is_being_retired(self, address: int) -> bool:
+        """A boot began to retire this slot, whatever its cells say at a single look."""
+        mark = bytearray(MARK_BYTES)
+        read_steady(self._flash, address + RETIRED_AT, mark)
+        return is_marked(mark, 0)
+
     def has_outcome_bytes(self) -> bool:
         """The outcome was programmed, whole or torn."""
         return not is_blank(self._sealed_outcome)
@@ -88,7 +94,7 @@ class Slot:
         self.address = address
         self.body[:] = body
         self.bytes[BODY_CRC_AT:OUTCOME_AT] = crc32(self.body).to_bytes(4, "big")
-        return program(self._flash, address, self._record)
+        return program(self._flash, address, self.record)
 
     def write_outcome(self, address: int, outcome: bytes) -> bool:
         """Program the outcome of the tap at `address`; False where it does not read back. Raises FlashFault."""
@@ -108,10 +114,6 @@ class Slot:
             return False
 
     # -- making firm what was understood at boot ----------------------------------------------------------------
-
-    def make_body_firm(self) -> None:
-        """Program the whole body over itself: cells that a power cut left half way may read otherwise next time."""
-        self._flash.program(self.address, self._record)
 
     def make_outcome_firm(self) -> None:
         """A whole outcome is programmed over itself, a torn one to 00, which no outcome is."""
