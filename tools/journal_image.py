@@ -20,6 +20,7 @@ from validator import bank, cells, pointer, sector, slot
 SECTOR_BYTES = 4096         # where nothing in the image tells
 STEP_BYTES = 256            # every sector begins at a multiple of it
 SECTOR_BYTES_MIN = 512      # a header, three entries
+_VOID_AT_LEAST = sector.VOID_BYTES * 7 // 8     # bytes 00 or FF of a header that was given up: some may waver
 _MARKS = ((slot.ACKED_AT, "acked"), (slot.REJECTED_AT, "rejected"), (slot.RETIRED_AT, "retired"))
 _RECORDS = {wire.TAP: wire.TAP_V1, wire.EVENT: wire.EVENT_V1, wire.AMEND: wire.AMEND_V1}
 KINDS = {wire.TAP: "tap", wire.EVENT: "event", wire.AMEND: "amend"}
@@ -189,6 +190,8 @@ def _sector(data: bytes, number: int, geometry: Geometry) -> Sector:
         read_here.state = "drained" if cells.is_marked(raw, sector.DRAINED_AT) else "in_use"
     elif cells.is_marked(raw, sector.RETIRED_AT):
         read_here.state = "retired"
+    elif sum(byte in (0x00, 0xFF) for byte in raw[: sector.VOID_BYTES]) >= _VOID_AT_LEAST and found is None:
+        read_here.state = "erasing"
     elif found is not None and _is_uniform(raw[sector.CHECKPOINT_AT :]) and raw[-1] == 0xFF:
         read_here.state = "ready"
         return read_here
@@ -205,7 +208,7 @@ def _is_uniform(raw: bytearray) -> bool:
 def _uniform(raw: bytearray) -> str:
     if len(raw) < sector.HEADER_BYTES and not _is_uniform(raw):
         return "spoilt"
-    return "blank" if raw[:1] in (b"", b"\xff") else "zeros" if raw[:1] == b"\x00" else "foreign"
+    return {0xFF: "blank", 0: "zeros"}.get(raw[0], "foreign") if raw else "blank"
 
 
 def _other_area(raw: bytearray) -> str:
@@ -287,11 +290,11 @@ def _judge(sectors: list[Sector], geometry: Geometry, epoch: int | None) -> Iter
         elif each.state == "other_layout":
             yield Finding("other_layout", each.number, {"found": each.erases, "known": sector.VERSION})
             each.erases = None
-        elif each.state == "retired":
+        elif each.state == "retired" and epoch is not None:
             yield Finding("worn", each.number)
         elif each.state == "zeros":
             yield Finding("zeros", each.number)
-        elif each.state == "spoilt":
+        elif each.state in ("spoilt", "retired"):
             yield from _spoilt(each, epoch)
         elif each.state == "foreign":
             yield Finding("foreign", each.number)
@@ -306,7 +309,7 @@ def _judge(sectors: list[Sector], geometry: Geometry, epoch: int | None) -> Iter
 
 
 def _spoilt(each: Sector, epoch: int | None) -> Iterator[Finding]:
-    """No header: cut short while it was erased, or something else altogether."""
+    """No header, and it was not given up for an erase."""
     unsent = [entry for entry in each.entries if entry.state == "waiting"]
     if unsent:
         yield Finding("header_lost", each.number, {"unsent": len(unsent)})

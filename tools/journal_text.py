@@ -19,7 +19,8 @@ STATES = {
     "blank": ("空白", "blank"),
     "zeros": ("全零", "all zero"),
     "retired": ("已磨损，停用", "worn, retired"),
-    "spoilt": ("掉电损坏，轮到时擦除", "spoilt by a power cut, erased when its turn comes"),
+    "erasing": ("擦除时掉电，轮到时再擦除", "an erase was cut short, or is due; erased when its turn comes"),
+    "spoilt": ("扇区头损坏", "spoilt: its header is damaged"),
     "foreign": ("非日志内容", "not a journal's"),
     "other_layout": ("其他版本的日志", "a journal of another layout"),
     "other_journal": ("另一份日志", "another journal's"),
@@ -35,7 +36,8 @@ FINDINGS = {
     "cut_off": (True, "文件不完整，{found} 字节，应为 {wanted}：请重新读取镜像",
                 "the file is cut off, {found} bytes of {wanted}: read the image again"),
     "too_long": (True, "文件过长，{found} 字节，应为 {wanted}：请只读取日志区，或指定 --sector-bytes",
-                 "the file is too long, {found} bytes for {wanted}: read the journal's area only, or say --sector-bytes"),
+                 "the file is too long, {found} bytes for {wanted}: read the journal's area only, or name"
+                 " --sector-bytes"),
     "two_journals": (True, "另一份日志 {epoch}：保存镜像交后台，再擦除闪存",
                      "another journal, {epoch}: keep the image for the back office, then erase the flash"),
     "out_of_order": (True, "顺序错误，第 {generation} 代：请核对 --sector-bytes；否则保存镜像交后台，再擦除",
@@ -267,7 +269,7 @@ def _verdict(image: Image) -> str:
         return "发现问题，见上 | something is wrong: see above"
     waiting = sum(entry.state in ("waiting", "open") for entry in image.entries())
     if waiting:
-        return f"完好；{waiting} 条待上传，联网后自动上传 | sound; {waiting} entries wait, sent when the device is online"
+        return f"完好；{waiting} 条待上传，联网后自动上传 | sound; {waiting} entries wait and are sent when online"
     return "完好 | sound"
 
 
