@@ -1,4 +1,4 @@
-"""A boot finds newest and oldest sector by halving, wherever they are, and reads no more of a large ring than it must."""
+"""A boot finds newest and oldest sector by halving, wherever they are, and reads little of a large ring."""
 
 import unittest
 
@@ -72,8 +72,8 @@ class Halving(unittest.TestCase):
     def test_it_finds_the_last_of_any_row(self):
         for count in range(1, 40):
             for found in range(count):
-                self.assertEqual(last(100, count, 1, lambda at: at <= 100 + found), 100 + found)
-                self.assertEqual(last(100, count, -1, lambda at: at >= 100 - found), 100 - found)
+                self.assertEqual(last(100, count, 1, lambda at, end=100 + found: at <= end), 100 + found)
+                self.assertEqual(last(100, count, -1, lambda at, end=100 - found: at >= end), 100 - found)
 
 
 if __name__ == "__main__":

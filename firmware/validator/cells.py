@@ -65,7 +65,7 @@ def is_marked(blob: "bytearray | memoryview", at: int) -> bool:
 
 
 def read_steady(flash: "Flash", address: int, buffer: bytearray) -> None:
-    """Read so often that a cell between 0 and 1 shows its 0: what reads blank then was not programmed since its erase."""
+    """Read so often that a cell between 0 and 1 shows its 0: what reads blank then was not begun to be programmed."""
     look = bytearray(len(buffer))
     flash.read_into(address, buffer)
     for _ in range(_LOOKS - 1):

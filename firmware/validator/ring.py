@@ -139,13 +139,14 @@ class Ring:
         sectors = self._sectors
         sectors.doubt = ""
         use = sectors.use(sector)
-        waits = use is not None and not sectors.header.is_marked(DRAINED_AT)
+        undrained = use is not None and not sectors.header.is_marked(DRAINED_AT)
+        older = undrained and self.head - sectors.count < use.generation < self.tail
         if use is None and not sectors.doubt and sectors.header.is_marked(RETIRED_AT):
             self._note_retired(sector)
-        elif waits and self.head - sectors.count < use.generation < self.tail:
+        elif older and self._holds_waiting(sector, 0):
             self.tail = use.generation  # a boot that met rotted headers looked past it
             return False
-        elif waits or sectors.doubt or (use is None and self._holds_unsent(sector)):
+        elif sectors.doubt or undrained != older or (use is None and self._holds_waiting(sector, self._oldest_seq())):
             self._note_retired(sector)  # whatever this is, it is not ours to erase
             self.worn.append(sector)
         elif sectors.erase(sector, self._others()):
@@ -244,14 +245,17 @@ class Ring:
         else:
             self.worn_out = True
 
-    def _holds_unsent(self, sector: int) -> bool:
-        """A sector without a header holds an entry that waits: rot took the header."""
-        oldest = self._sectors.use_of(self.tail)
+    def _oldest_seq(self) -> int:
+        """Of the first entry in use: an entry before it was answered for."""
+        use = self._sectors.use_of(self.tail)
+        return 0 if use is None else use.first_seq
+
+    def _holds_waiting(self, sector: int, first_seq: int) -> bool:
+        """A sector that is not in use holds an entry that waits all the same, from first_seq on: rot took a header."""
         slot = Slot(self._flash)
         for number in range(1, self.slots):
-            if slot.load(self._sectors.address(sector, number)) and not slot.is_done():
-                if oldest is None or slot.seq >= oldest.first_seq:
-                    return True
+            if slot.load(self._sectors.address(sector, number)) and not slot.is_done() and slot.seq >= first_seq:
+                return True
         return False
 
 

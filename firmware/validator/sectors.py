@@ -10,7 +10,6 @@ from validator.ports import FlashFault
 from validator.sector import (
     CHECKPOINT_AT,
     DRAINED_AT,
-    MAGIC,
     RETIRED_AT,
     USE,
     USE_AT,
