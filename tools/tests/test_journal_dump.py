@@ -256,7 +256,7 @@ def test_an_erase_cut_short_is_no_damage(order):
     journal.ack([[1, journal.seq]])
     states = set()
     for faults in (None, Faults(5)):
-        for cut in range(0, 250, 7):
+        for cut in range(0, 140, 7):
             flash = start.twin()
             flash.faults = faults and faults.twin()
             journal = Journal(flash, ManualClock(), lambda: EPOCH)
