@@ -15,6 +15,10 @@ BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
+    "journal.programmed": ("tools.benches.journal", "journal_programmed"),
+    "journal.erases": ("tools.benches.journal", "journal_erases"),
+    "journal.boot": ("tools.benches.journal", "journal_boot"),
+    "journal.append": ("tools.benches.journal", "journal_append"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 

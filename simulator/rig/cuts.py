@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import simulator.fakes  # noqa: F401
 from support import cuts
@@ -33,14 +34,14 @@ def main(argv: list[str] | None = None) -> int:
         return _sweep_all(args)
     if args.only is None:
         parser.error("--cut replays one operation: name it with --only")
-    return _told(lambda: cuts.replay(cuts.STORIES[args.only], args.seed, args.cut, args.again))
+    return _told(partial(cuts.replay, cuts.STORIES[args.only], args.seed, args.cut, args.again))
 
 
 def _sweep_all(args: argparse.Namespace) -> int:
     failures = 0
     for name in [args.only] if args.only else cuts.STORIES:
         for seed in range(args.seed, args.seed + args.seeds):
-            failures += _told(lambda name=name, seed=seed: _sweep(name, seed, args.stride, args.again_stride))
+            failures += _told(partial(_sweep, name, seed, args.stride, args.again_stride))
     print(f"cuts: {failures} FAILED" if failures else "cuts: nothing was lost, doubled or invented")
     return 1 if failures else 0
 

@@ -155,10 +155,12 @@ class NorFlash:
             raise FlashFault("program past the end")
         if address // self.page_bytes != (address + len(data) - 1) // self.page_bytes:
             raise FlashFault("program across a page border")
-        for i in range(len(data)):
-            if data[i] & ~self.cells[address + i] & 0xFF and not self._is_stuck_at_0(address + i, data[i]):
-                raise FlashFault("a bit that would have to be set at %d" % (address + i))
+        self._require_clearing(address, data)
         self.programs += 1
+        if self._is_plain(address, len(data)):
+            self.cells[address : address + len(data)] = data
+            self.programmed_bytes += len(data)
+            return
         failed = False
         for i in range(len(data)):
             if self._power_fails():
@@ -189,6 +191,27 @@ class NorFlash:
         self.worn[sector] += 1
         if self.faults is not None:
             self._age(self.faults, sector)
+
+    def _require_clearing(self, address: int, data: "bytes | bytearray | memoryview") -> None:
+        wanted = int.from_bytes(bytes(data), "big")
+        if not wanted & ~int.from_bytes(bytes(self.cells[address : address + len(data)]), "big"):
+            return
+        for i in range(len(data)):
+            if data[i] & ~self.cells[address + i] & 0xFF and not self._is_stuck_at_0(address + i, data[i]):
+                raise FlashFault("a bit that would have to be set at %d" % (address + i))
+
+    def _is_plain(self, address: int, count: int) -> bool:
+        """So many bytes can be programmed in one go: the power lasts, and no cell of the sector is at fault."""
+        if self.cut_after is not None and self.cut_after < count:
+            return False
+        faults = self.faults
+        if faults is not None and (
+            faults.stuck_at_0 or faults.stuck_at_1 or address // self.sector_bytes in faults.wavering
+        ):
+            return False
+        if self.cut_after is not None:
+            self.cut_after -= count
+        return True
 
     # -- cells --------------------------------------------------------------------------------------------------
 
