@@ -16,7 +16,7 @@ class Wrong(Exception):
     """With this bit flipped the journal does what it must not."""
 
 
-def used_flash():
+def used_flash() -> NorFlash:
     """Six small sectors with all that a journal knows: drained, half acked, rejected, open, grey, amended, ready."""
     flash = NorFlash(sectors=6)
     journal = journal_on(flash)
@@ -32,7 +32,7 @@ def used_flash():
     return flash
 
 
-def check(flash, bit, before):
+def check(flash: NorFlash, bit: int, before: "dict[int, bytes]") -> None:
     """With one bit flipped the journal starts, sends nothing that it did not send before, and lives on. Raises Wrong.
 
     before   {seq: wire bytes} of what the unharmed journal sends
@@ -60,11 +60,11 @@ def check(flash, bit, before):
         raise Wrong("bit %d: %d entries wait after all was acknowledged" % (bit, journal.waiting))
 
 
-def journal_on(flash):
+def journal_on(flash: NorFlash) -> Journal:
     return Journal(flash, ManualClock(), lambda: 0xC0FFEE01)
 
 
-def idle(journal):
+def idle(journal: Journal) -> None:
     """Until nothing is to be done."""
     for _ in range(IDLE_MAX):
         if not journal.idle():
@@ -72,24 +72,24 @@ def idle(journal):
     raise Wrong("idle never ended")
 
 
-def settled(journal, number=0):
+def settled(journal: Journal, number: int = 0) -> int:
     claim = journal.claim(**fields(number))
     claim.settle(TAC, wire.MAC2_OK)
     return claim.seq
 
 
-def sent(journal):
+def sent(journal: Journal) -> "dict[int, bytes]":
     """{seq: wire bytes} of all that waits."""
     idle(journal)
     return dict(journal.pending(100000, 100000000))
 
 
-def _tells_of_flash(entry):
+def _tells_of_flash(entry: bytes) -> bool:
     body, _ = wire.from_wire(entry)
     return body.kind == wire.EVENT and body.code in (wire.FLASH_WORN, wire.FILLING)
 
 
-def _amended(seq, entry, before):
+def _amended(seq: int, entry: bytes, before: "dict[int, bytes]") -> bool:
     """A tap whose grey outcome rotted is sent with what its amend proved."""
     if seq not in before:
         return False
