@@ -2,19 +2,19 @@
 
 import unittest
 
-from support.manual_clock import ManualClock
+from support import flips
+from support.flips import ALL, TAC, idle, journal_on, sent, settled
 from support.nor import LOUD, SILENT, Faults, NorFlash
 from support.taps import fields
 from tunion.crc import crc32
 from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
-from validator.journal import ALARM_PERMILLE, Journal
+from validator.journal import ALARM_PERMILLE
 from validator.ring import JournalFull
 from validator.sector import RETIRED_MAX, numbers
 from validator.slot import SLOT_BYTES
 
-TAC = b"\x62\x4a\x55\x80"
-ALL = [[1, 0xFFFFFFFF]]
+HEAP = "2m"  # the flash of four large sectors lies in it
 
 
 class WordFlash(NorFlash):
@@ -27,30 +27,6 @@ class WordFlash(NorFlash):
     def program(self, address, data):
         assert address % 4 == 0 and len(data) % 4 == 0, "not a whole word"
         super().program(address, data)
-
-
-def journal_on(flash):
-    return Journal(flash, ManualClock(), lambda: 0xC0FFEE01)
-
-
-def idle(journal):
-    """Until nothing is to be done; returns how often there was something."""
-    for turns in range(1000):
-        if not journal.idle():
-            return turns
-    raise AssertionError("idle never ended")
-
-
-def settled(journal, number=0):
-    claim = journal.claim(**fields(number))
-    claim.settle(TAC, wire.MAC2_OK)
-    return claim.seq
-
-
-def sent(journal):
-    """{seq: wire bytes} of all that waits."""
-    idle(journal)
-    return dict(journal.pending(100000, 100000000))
 
 
 def events(journal, code):
@@ -88,7 +64,7 @@ class WornCells(unittest.TestCase):
                 idle(journal)
                 settled(journal)
                 for each in (journal, journal_on(flash.rebooted())):
-                    entries = [wire.from_wire(entry) for entry in sent(each).values()]
+                    entries = [wire.from_wire(entry) for _, entry in sorted(sent(each).items())]
                     self.assertEqual([(body.kind, body.seq) for body, _ in entries[:2]], [(1, 1), (wire.AMEND, 2)])
                     self.assertEqual([outcome.code for _, outcome in entries[:2]], [wire.SETTLED, wire.SETTLED])
 
@@ -161,7 +137,7 @@ class Filling(unittest.TestCase):
             idle(journal)
         self.assertTrue(journal.filling)
         self.assertEqual([journal.open_claims(), journal.fill_permille() >= ALARM_PERMILLE], [[], True])
-        codes = [wire.from_wire(entry)[1] for entry in sent(journal).values()]
+        codes = [wire.from_wire(entry)[1] for _, entry in sorted(sent(journal).items())]
         self.assertEqual([outcome.code if outcome else None for outcome in codes], [wire.GREY, None])
         self.assertEqual(len(events(journal, wire.FILLING)), 1)
         journal.ack(ALL)
@@ -255,65 +231,10 @@ class Images(unittest.TestCase):
                 self.assertEqual(flash.cells, cells)
 
     def test_one_flipped_bit_invents_nothing_and_hides_little(self):
-        flash = used_flash()
+        flash = flips.used_flash()
         before = sent(journal_on(flash.twin()))
-        for bit in range(0, 8 * len(flash.cells), 61):
-            check_flip(self, flash, bit, before)
-
-
-def used_flash():
-    """Six small sectors with all that a journal knows: drained, half acked, rejected, open, grey, amended, ready."""
-    flash = NorFlash(sectors=6)
-    journal = journal_on(flash)
-    for number in range(38):
-        idle(journal)
-        settled(journal, number)
-        if number == 24:
-            journal.ack([[1, 20], [23, 23]])
-    journal.reject([24])
-    journal.claim(**fields(50)).give_up()
-    journal._claims[0].prove(TAC, wire.MAC2_UNCHECKED)
-    journal.claim(**fields(51))
-    return flash
-
-
-def check_flip(case, flash, bit, before):
-    """With one bit flipped the journal starts, sends nothing that it did not send before, and lives on."""
-    twin = flash.twin()
-    twin.cells[bit // 8] ^= 1 << bit % 8
-    try:
-        journal = journal_on(twin)
-    except ForeignFlash as found:
-        case.fail("bit %d: %s" % (bit, found))
-    after = sent(journal)
-    for seq in after:
-        known = before.get(seq) == after[seq] or tells_of_flash(after[seq]) or is_amended(seq, after[seq], before)
-        case.assertTrue(known, "bit %d: entry %d was not there before" % (bit, seq))
-    case.assertLessEqual(len(set(before) - set(after)), 1, "bit %d" % bit)
-    for claim in journal.open_claims():
-        claim.give_up()
-    expected = journal.seq + 1
-    case.assertEqual(settled(journal), expected, "bit %d" % bit)
-    idle(journal)
-    journal.ack(ALL)
-    idle(journal)
-    case.assertEqual((sent(journal), journal.waiting), ({}, 0), "bit %d" % bit)
-
-
-def tells_of_flash(entry):
-    body, _ = wire.from_wire(entry)
-    return body.kind == wire.EVENT and body.code in (wire.FLASH_WORN, wire.FILLING)
-
-
-def is_amended(seq, entry, before):
-    """A tap whose grey outcome rotted is sent with what its amend proved."""
-    if seq not in before:
-        return False
-    body, outcome = wire.from_wire(entry)
-    was, _ = wire.from_wire(before[seq])
-    entries = [wire.from_wire(each) for each in before.values()]
-    amends = [each for each in entries if each[0].kind == wire.AMEND and each[0].of_seq == seq]
-    return body == was and [amend[1] for amend in amends] == [outcome]
+        for bit in range(0, 8 * len(flash.cells), 61):  # all of them: python -m simulator.rig.flips
+            flips.check(flash, bit, before)
 
 
 def with_version(journal, version):
