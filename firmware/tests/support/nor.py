@@ -339,10 +339,9 @@ class NorFlash:
             wavering = self.faults.wavering.get(sector)
             if wavering is None:
                 continue
-            for i in range(len(buffer)):
-                bits = wavering.get(address + i, 0)
-                if bits:
-                    buffer[i] &= ~(bits & self.faults.chance.byte()) & 0xFF
+            end = address + len(buffer)
+            for at in sorted([at for at in wavering if address <= at < end]):
+                buffer[at - address] &= ~(wavering[at] & self.faults.chance.byte()) & 0xFF
 
     def _age(self, faults: Faults, sector: int) -> None:
         """A whole erase: nothing wavers; a worn sector has one more bit stuck; stuck bits stay 0."""
