@@ -16,10 +16,13 @@ from pathlib import Path
 from mpremote.romfs import make_romfs  # type: ignore[import-untyped]
 
 from tools import firmware
-from tools.paths import BOARD, MPY_CROSS, require
+from tools.paths import BOARD, BUILD, MPY_CROSS, require
 
 ARCH = "armv7m"
 ROM_AT = 0x21000000         # 16 MB of memory that a reset leaves alone
+HEAP_BYTES_AT = 0x21FFFFFC
+HEAP_BYTES_MAX = 1 << 20    # a test brings the card, the flash and the office with it, and they live in the same heap
+DEVICE_HEAP_BYTES = 192 << 10   # what MicroPython leaves of an RP2040; an allocation costs more in a larger one
 SHIFT = 6                   # an instruction takes 2**SHIFT ns
 COUNT_NS = 40               # of the counter behind time.ticks_cpu()
 WAIT_S = 120                # a program that is silent for longer hangs
@@ -35,7 +38,7 @@ def image(folder: Path, sources: Iterable[Path] = ()) -> Path:
     """A ROM image of the compiled firmware and more modules (.py, compiled as well), made in `folder`."""
     firmware.build(ARCH)
     tree = folder / "rom"
-    shutil.copytree(firmware.BUILD / "firmware" / ARCH, tree)
+    shutil.copytree(BUILD / "firmware" / ARCH, tree)
     for source in sources:
         package = tree / source.parent.name if (source.parent / "__init__.py").exists() else tree
         package.mkdir(exist_ok=True)
@@ -47,7 +50,7 @@ def image(folder: Path, sources: Iterable[Path] = ()) -> Path:
     return rom
 
 
-def run(program: str, rom: Path) -> str:
+def run(program: str, rom: Path, heap_bytes: int = DEVICE_HEAP_BYTES) -> str:
     """What `program` prints on the board. Its modules are those of the image; raises BoardFailed.
 
     `instructions()` is a running count, to be subtracted with `spent(since)`, for sections below 100 million.
@@ -66,6 +69,7 @@ def run(program: str, rom: Path) -> str:
         "-serial", "stdio",
         "-icount", f"shift={SHIFT},sleep=off", "-kernel", str(require(BOARD / "firmware.elf", "make test")),
         "-device", f"loader,file={rom},addr={ROM_AT:#x},force-raw=on",
+        "-device", f"loader,data={heap_bytes},data-len=4,addr={HEAP_BYTES_AT:#x}",
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as board:
         try:

@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 MINOR_MIN=25        # 1.25
-BOARD_HEAP_BYTES=196608    # 192 KiB, what MicroPython leaves of an RP2040's 264
+BOARD_HEAP_BYTES=1048576   # at most; each run says how much of it the heap takes
 RELEASE=trixie      # the first Debian with MicroPython 1.25
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
