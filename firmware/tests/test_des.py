@@ -13,6 +13,7 @@ except (ImportError, SyntaxError):
     des_viper = None
 
 PORTABLE = True
+ARM = True
 
 # NIST SP 500-20 / 800-17: key, plaintext, ciphertext. The first 19 reach every entry of every S box.
 ANSWERS = (
