@@ -19,6 +19,8 @@ BENCHMARKS = {
     "journal.erases": ("tools.benches.journal", "journal_erases"),
     "journal.boot": ("tools.benches.journal", "journal_boot"),
     "journal.append": ("tools.benches.journal", "journal_append"),
+    "crypto.purchase": ("tools.benches.purchase", "purchase"),
+    "params.verify": ("tools.benches.verify", "params_verify"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 
