@@ -45,8 +45,8 @@ class Journal:
         self._clock = clock
         self._slot = Slot(flash)
         self._new_epoch = new_epoch
-        self.filling = False
         self.mount()
+        self.filling = self.fill_permille() >= ALARM_PERMILLE  # told before this boot, and not again at each one
 
     def mount(self) -> None:
         """Read the flash: at boot, and after a FlashFault."""

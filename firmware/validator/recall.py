@@ -156,10 +156,9 @@ class Recall:
             self.last_paid = (tap.card, tap.at_s, tap.amount_fen, tap.balance_fen)
 
     def _firm(self, program: "Callable[[], None]") -> None:
-        """Where the cells do not take it, what they hold counts, and the head takes no more."""
+        """Where the cells do not take it, what they hold counts: they are stuck, so it will not change."""
         try:
             program()
         except FlashFault:
             if not self._ring.is_alive(self._ring.sector(self._ring.head)):
                 raise
-            self._worn = True

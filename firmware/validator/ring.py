@@ -230,8 +230,8 @@ class Ring:
         return newest
 
     def _others(self) -> "list[int]":
-        """Sectors to try, whether the flash takes anything."""
-        return [self.head] + self.ready + [self.tail]
+        """Sectors to try, whether the flash takes anything: their first bytes over themselves."""
+        return [self.head, self.head + 1, self.head + 2, self.head + 3]
 
     def _retire(self, sector: int) -> None:
         """Skip a worn sector for ever."""

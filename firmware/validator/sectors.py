@@ -216,12 +216,11 @@ class Sectors:
 
     def retire(self, sector: int) -> None:
         """Its own header says that it is worn, as well as it can."""
-        address = sector * self._flash.sector_bytes
-        try:
-            self._flash.program(address, bytes(VOID_BYTES))
-            self._flash.program(address + RETIRED_AT, SET)
-        except FlashFault:
-            return  # it is worn. Until the next checkpoint says it, a boot finds that out anew
+        for at, data in ((RETIRED_AT, SET), (0, bytes(VOID_BYTES))):
+            try:
+                self._flash.program(self.address(sector, 0) + at, data)
+            except FlashFault:
+                continue  # it is worn. If it takes neither, a boot before the next checkpoint finds that out anew
 
     def is_alive(self, but: int, others: "list[int]") -> bool:
         """The flash takes programming in another sector than `but`: that one is worn, and not the whole flash gone."""
