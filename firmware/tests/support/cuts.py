@@ -16,6 +16,7 @@ from tunion.fare.flat import FlatFare
 from tunion.wire import tap as wire
 from validator.journal import Journal
 from validator.params import Params, sectors_needed
+from validator.ports import FlashFault
 from validator.ring import JournalFull
 from validator.rules import Rules
 
@@ -237,13 +238,13 @@ class Ledger:
                     raise Wrong("tap %d has another card's number" % number)
                 taps[number] = seq
                 outcomes[seq] = outcome.code
-            elif body.kind == wire.EVENT:
+            elif body.kind == wire.EVENT and body.code == wire.BOOT:  # others are the journal's own words
                 if body.value in events or body.value not in self.events:
                     raise Wrong("event %d is stored twice, or nobody made it" % body.value)
                 events.append(body.value)
-            elif body.of_seq not in outcomes:
+            elif body.kind == wire.AMEND and body.of_seq not in outcomes:
                 raise Wrong("entry %d amends what is no tap" % seq)
-            else:
+            elif body.kind == wire.AMEND:
                 outcomes[body.of_seq] = outcome.code
         for number in self.taps:
             state = self.taps[number]
@@ -440,6 +441,70 @@ class Birth(JournalStory):
 
     def act(self) -> None:
         self.tap()
+
+
+# -- a flash that wears out -------------------------------------------------------------------------------------
+
+ENDURANCE = 15  # erases: a life in a second
+REFUSALS_MAX = 6  # in a row: nothing can be written any more
+STICKS_ONE_IN = 15  # rounds in which one more bit, anywhere, sticks
+_IDLE_UNITS = 900  # more than the work between two uploads
+
+
+class Life:
+    """What a flash did until it was worn out."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.boots = 0
+        self.faults = 0
+        self.taps = 0
+
+
+def wear_out(seed: int, mode: int, sticks: bool) -> Life:
+    """Ride and upload, with power cuts at random, until the flash takes nothing more. Then the books are read.
+
+    mode, sticks   SILENT or LOUD; whether single bits stick as well, at 0 or 1
+    raises         Wrong, naming the seed
+    """
+    faults = Faults(seed, pages=seed % 2 == 1, endurance=ENDURANCE, mode=mode)
+    chance = faults.chance
+    story = Tap(*Tap.start(faults, FORWARD))
+    story.boot_until(None, story.recover)
+    life = Life()
+    refused = 0
+    try:
+        while refused < REFUSALS_MAX and life.rounds < ROUNDS_MAX:
+            life.rounds += 1
+            if sticks and chance.below(STICKS_ONE_IN) == 0:
+                faults.stick(chance.below(len(story.flash.cells)), 1 << chance.below(8), chance.below(2))
+            story.flash.cut_after = None if chance.below(3) else chance.below(_IDLE_UNITS)
+            try:
+                story.upload()
+                story.idle()
+                for _ in range(1 + chance.below(3)):
+                    story.tap()
+                refused = 0
+                continue
+            except PowerCut:
+                life.boots += 1
+                refused = 0
+            except JournalFull:
+                refused += 1
+            except FlashFault:
+                life.faults += 1
+                refused += 1
+            while not story.boot_until(chance.below(_IDLE_UNITS) if chance.below(2) else None, story.recover):
+                life.boots += 1
+        story.boot_until(None, story.recover)
+        for claim in story.journal.open_claims():
+            claim.give_up()
+        story.upload()
+        story.ledger.check()
+    except Exception as error:
+        raise Wrong("wear_out(%d, %d, %r), round %d: %r" % (seed, mode, sticks, life.rounds, error))
+    life.taps = len(story.ledger.taps)
+    return life
 
 
 # -- parameter banks --------------------------------------------------------------------------------------------
