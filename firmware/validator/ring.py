@@ -59,6 +59,8 @@ class Ring:
         self.ready: list[int] = []
         while len(self.ready) < SPARE_SECTORS and self._confirm_ready():
             pass
+        if self.tail > self._sectors.count and self.tail - 1 + self._sectors.count > self.head + SPARE_SECTORS + 1:
+            self._keep_lost(self.tail - 1)  # not yet so near that it may be void because it is being erased
 
     def sector(self, generation: int) -> int:
         """Its number."""
@@ -162,6 +164,7 @@ class Ring:
         self._sectors.mark(self.tail, DRAINED_AT)
         self.tail += 1
         while self.tail != self.head and self._sectors.use_of(self.tail) is None:
+            self._keep_lost(self.tail)
             self.tail += 1
 
     def mark_done(self, generation: int) -> None:
@@ -244,6 +247,13 @@ class Ring:
             self.retired.append(sector)
         else:
             self.worn_out = True
+
+    def _keep_lost(self, generation: int) -> None:
+        """Where a sector's header rotted and something in it waits, it is retired as it is."""
+        sector = self.sector(generation)
+        if sector not in self.retired and self._sectors.use(sector) is None and self._holds_waiting(sector, 0):
+            self._note_retired(sector)
+            self.worn.append(sector)
 
     def _oldest_seq(self) -> int:
         """Of the first entry in use: an entry before it was answered for."""
