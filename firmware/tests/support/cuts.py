@@ -223,8 +223,9 @@ class Ledger:
 
     def check(self) -> None:
         """Everything is stored: each tap and event that is told of exactly once, and no other."""
-        if sorted(self.stored) != list(range(1, len(self.stored) + 1)):
-            raise Wrong("the sequence has gaps: %r" % sorted(self.stored))
+        for seq in range(1, len(self.stored) + 1):
+            if seq not in self.stored:
+                raise Wrong("the sequence has gaps: %d is missing" % seq)
         taps: dict[int, int] = {}  # number -> seq
         events: list[int] = []
         outcomes: dict[int, int] = {}  # seq -> code, the last one
