@@ -1,4 +1,4 @@
-"""What a journal makes of cells that waver and of headers that rotted: it decides once, and erases nothing that waits."""
+"""What a journal makes of cells that waver and of bits that rotted: it decides once, and erases nothing that waits."""
 
 import unittest
 
@@ -45,7 +45,7 @@ class Wavering(unittest.TestCase):
 
     def test_a_retirement_that_was_begun_is_ended(self):
         mark = 2 * SLOT_BYTES + RETIRED_AT
-        said = self.check(self.open_tap, mark, {0: 0xFF, 1: 0x3C})
+        said = self.check(self.open_tap, mark, {0: 0x18})
         self.assertEqual([(seq, claims) for seq, claims, _, _ in said], [(1, [])])
 
     def test_an_outcome_is_whole_or_torn_for_ever(self):
@@ -58,6 +58,42 @@ class Wavering(unittest.TestCase):
 
         said = self.check(nearly_settled, outcome, {4: 0x01})
         self.assertEqual(sorted([claims for _, claims, _, _ in said]), [[], [(2, False)]])
+
+
+    def test_a_header_that_may_have_been_begun_is_erased_again(self):
+        for seed in SEEDS:
+            flash = NorFlash(sectors=8, faults=Faults(seed))
+            idle(journal_on(flash))
+            flash.faults.wavering[1] = {1024 + 20: 0x03}
+            flash = flash.rebooted()
+            idle(journal_on(flash))
+            self.assertEqual((flash.erases, flash.worn[1]), (1, 2))
+
+
+class RottenOutcomes(unittest.TestCase):
+    def test_after_the_acknowledgement_it_does_not_matter(self):
+        flash = NorFlash(sectors=8)
+        journal = journal_on(flash)
+        idle(journal)
+        settled(journal)
+        journal.ack(ALL)
+        flash.cells[SLOT_BYTES + OUTCOME_AT + 5] ^= 1
+        journal = journal_on(flash.rebooted())
+        self.assertEqual((journal.open_claims(), journal.waiting, sent(journal)), ([], 0, {}))
+
+    def test_before_it_the_tap_is_open_again_in_whatever_sector(self):
+        flash = NorFlash(sectors=8)
+        journal = journal_on(flash)
+        for number in range(20):
+            idle(journal)
+            settled(journal, number)
+        flash.cells[3 * SLOT_BYTES + OUTCOME_AT + 5] ^= 1
+        journal = journal_on(flash.rebooted())
+        self.assertEqual(sorted(sent(journal)), [1, 2] + list(range(4, 21)))
+        self.assertEqual([claim.seq for claim in journal.open_claims()], [3])
+        journal.open_claims()[0].give_up()
+        entries = sent(journal)
+        self.assertEqual([wire.from_wire(entries[seq])[1].code for seq in (3, 21)], [wire.GREY, wire.GREY])
 
 
 class RottenHeaders(unittest.TestCase):
