@@ -7,6 +7,7 @@ from collections import namedtuple
 
 from tunion.compat import const
 from tunion.wire import tap as wire
+from validator.cells import ForeignFlash
 from validator.journal import Journal
 from validator.ports import FlashFault, ReaderLost, SamLost
 from validator.ring import JournalFull
@@ -78,6 +79,7 @@ class Validator:
         )
         self._card_present = False
         self._ready = False
+        self._filling = False
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
         self.taps = 0
@@ -135,6 +137,10 @@ class Validator:
     def _between_taps(self) -> None:
         """What takes the flash longer than a tap may."""
         self.journal.idle()
+        if self.journal.filling != self._filling:
+            self._filling = self.journal.filling
+            self._ready = False  # cards are taken as before
+            self._panel.show("fault" if self._filling else "back", part="journal")
         if self.params is not None and self.params.step():
             self._use_rules()
         if self.params is not None:
@@ -221,7 +227,7 @@ class Validator:
             if self.params is not None:
                 self.params.mount()
                 self._use_rules()
-        except FlashFault:
+        except (FlashFault, ForeignFlash):
             self._flash_failed_ms = self._clock.ticks_ms()
             return False
         self._flash_failed_ms = None
