@@ -15,12 +15,12 @@ BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
+    "crypto.purchase": ("tools.benches.purchase", "purchase"),
+    "params.verify": ("tools.benches.verify", "params_verify"),
     "journal.programmed": ("tools.benches.journal", "journal_programmed"),
     "journal.erases": ("tools.benches.journal", "journal_erases"),
     "journal.boot": ("tools.benches.journal", "journal_boot"),
     "journal.append": ("tools.benches.journal", "journal_append"),
-    "crypto.purchase": ("tools.benches.purchase", "purchase"),
-    "params.verify": ("tools.benches.verify", "params_verify"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 
