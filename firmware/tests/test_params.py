@@ -477,7 +477,7 @@ class PowerCuts(Case):
             self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
             self.assertEqual(programmed, list(range(SECTOR_BYTES, SECTOR_BYTES + POINTER.size)))
         self.assertEqual(self.params.version, 0)
-        foreign = b"No validator wrote this, nor YP.".ljust(64, b".")
+        foreign = (b"No validator wrote this, nor YP. " * 2)[:64]
         self.flash.cells[: 2 * SECTOR_BYTES] = foreign * (2 * SECTOR_BYTES // 64)
         Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
         self.assertEqual(len(programmed), POINTER.size)
