@@ -3,7 +3,8 @@
 import unittest
 
 from support import cuts
-from support.cuts import STORIES, Ledger, Tap, Wrong, prepared, replay, sweep
+from support.cuts import ENDURANCE, STORIES, Ledger, Tap, Wrong, prepared, replay, sweep, wear_out
+from support.nor import LOUD, SILENT
 from support.taps import fields
 from tunion.wire import tap as wire
 
@@ -40,6 +41,21 @@ class Sweeps(unittest.TestCase):
 
         self.assertEqual(ending(), ending())
         replay(Tap, 5, 200, 40)
+
+
+class Wear(unittest.TestCase):
+    def test_a_flash_that_wears_out_loses_nothing_and_is_used_to_the_end(self):
+        for mode in (SILENT, LOUD):
+            for seed in (3, 4):
+                life = wear_out(seed, mode, sticks=False)
+                self.assertTrue(life.taps > 6 * 7 * ENDURANCE * 4 // 5)
+                self.assertTrue(life.boots > 10)
+
+    def test_nor_does_one_with_bits_that_stick_anywhere_at_any_time(self):
+        for mode in (SILENT, LOUD):
+            for seed in (5, 6):
+                life = wear_out(seed, mode, sticks=True)
+                self.assertTrue(life.taps > 100)
 
 
 class Teeth(unittest.TestCase):

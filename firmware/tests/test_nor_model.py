@@ -2,7 +2,19 @@
 
 import unittest
 
-from support.nor import BACKWARD, FORWARD, LOUD, SILENT, Chance, Faults, NorFlash, PowerCut
+from support.nor import (
+    BACKWARD,
+    FORWARD,
+    HALF_WAY,
+    HARDLY_BEGUN,
+    LOUD,
+    NEARLY_DONE,
+    SILENT,
+    Chance,
+    Faults,
+    NorFlash,
+    PowerCut,
+)
 from validator.ports import FlashFault
 
 HEAP = "512k"  # what each byte of a sector reads
@@ -21,9 +33,9 @@ def readings(flash, address, count=1):
     return set([read(flash, address, count) for _ in range(READS)])
 
 
-def cut_program(seed, cut, data=bytes(16), address=0, **faults):
+def cut_program(seed, cut, data=bytes(16), address=0, progress=HALF_WAY, **faults):
     """A flash under new power, after a program that was cut."""
-    flash = NorFlash(cut_after=cut, faults=Faults(seed, **faults))
+    flash = NorFlash(cut_after=cut, faults=Faults(seed, progress=progress, **faults))
     try:
         flash.program(address, data)
     except PowerCut:
@@ -31,8 +43,8 @@ def cut_program(seed, cut, data=bytes(16), address=0, **faults):
     raise AssertionError("the power did not fail")
 
 
-def cut_erase(seed, cut, **options):
-    faults = Faults(seed)
+def cut_erase(seed, cut, progress=HALF_WAY, **options):
+    faults = Faults(seed, progress=progress)
     flash = NorFlash(cells=bytearray(b"\xa5" * 8192), cut_after=cut, faults=faults, **options)
     try:
         flash.erase(1)
@@ -121,6 +133,18 @@ class Cuts(unittest.TestCase):
                     torn.add(at)
         self.assertEqual(torn, set(range(4, 16)))
 
+    def test_a_program_hardly_begun_reads_blank_at_times_and_one_nearly_done_whole(self):
+        for progress, value in ((HARDLY_BEGUN, b"\xff"), (NEARLY_DONE, b"\x00")):
+            wavered = 0
+            for seed in range(20):
+                found = readings(cut_program(seed, 0, progress=progress, pages=True), 0, 16)
+                if len(found) > 1:
+                    wavered += 1
+                    self.assertTrue(max([each.count(value) for each in found]) >= 14)
+                else:
+                    self.assertEqual(found, set([value * 16]))
+            self.assertTrue(5 < wavered < 20)
+
     def test_programming_again_makes_firm_what_it_clears_and_nothing_else(self):
         for seed in range(20):
             flash = cut_program(seed, 0, pages=True)
@@ -168,6 +192,17 @@ class Cuts(unittest.TestCase):
             else:
                 firm.add(found.pop())
         return weak, firm
+
+    def test_an_erase_hardly_begun_reads_as_before_in_most_cells(self):
+        flash = cut_erase(7, 0, progress=HARDLY_BEGUN)
+        kept = [at for at in range(1024) if readings(flash, 1024 + at) == set([b"\xa5"])]
+        self.assertTrue(900 < len(kept) < 1020)
+
+    def test_an_erase_that_was_not_verified_reads_blank_in_most_cells(self):
+        flash = cut_erase(7, len(FORWARD))
+        weak, firm = self.kinds(flash, 1024, 2048)
+        self.assertTrue(20 < weak < 100)
+        self.assertEqual(firm, set([b"\xff"]))
 
     def test_the_order_of_an_erase_is_kept(self):
         flash = cut_erase(7, 1, erase_order=BACKWARD)

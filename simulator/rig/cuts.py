@@ -9,15 +9,34 @@ old or the new one.
 """
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
+from typing import NamedTuple
 
 import simulator.fakes  # noqa: F401
 from support import cuts
 
-SAY_EACH_S = 5.0
+PARTS = 16      # of one story and seed, so that all processors have work to the end
+
+
+class Task(NamedTuple):
+    """One process's share: each `parts`-th cut from `part` on."""
+
+    name: str
+    seed: int
+    stride: int
+    again_stride: int
+    part: int
+    parts: int
+
+
+class Result(NamedTuple):
+    """How many cuts were made, and how many pairs of them."""
+
+    cuts: int
+    pairs: int
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on")
     parser.add_argument("--stride", type=_from_1, default=1, help="cut at each N-th unit of work")
     parser.add_argument("--again-stride", type=_from_1, default=1, help="and the recovery at each N-th")
+    parser.add_argument("--jobs", type=_from_1, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--cut", type=int, help="replay: units of work before the power fails")
     parser.add_argument("--again", type=int, help="replay: and of the recovery")
     args = parser.parse_args(argv)
@@ -34,41 +54,52 @@ def main(argv: list[str] | None = None) -> int:
         return _sweep_all(args)
     if args.only is None:
         parser.error("--cut replays one operation: name it with --only")
-    return _told(partial(cuts.replay, cuts.STORIES[args.only], args.seed, args.cut, args.again))
-
-
-def _sweep_all(args: argparse.Namespace) -> int:
-    failures = 0
-    for name in [args.only] if args.only else cuts.STORIES:
-        for seed in range(args.seed, args.seed + args.seeds):
-            failures += _told(partial(_sweep, name, seed, args.stride, args.again_stride))
-    print(f"cuts: {failures} FAILED" if failures else "cuts: nothing was lost, doubled or invented")
-    return 1 if failures else 0
-
-
-def _told(work: Callable[[], None]) -> int:
-    """1 where the books do not agree, and says how to replay it."""
     try:
-        work()
+        cuts.replay(cuts.STORIES[args.only], args.seed, args.cut, args.again)
     except cuts.Wrong as wrong:
-        print(f"FAILED: python -m simulator.rig.cuts {wrong}", flush=True)
+        print(f"FAILED: python -m simulator.rig.cuts {wrong}")
         return 1
+    print("cuts: this pair is fine")
     return 0
 
 
-def _sweep(name: str, seed: int, stride: int, again_stride: int) -> None:
-    started_s = said_s = time.monotonic()
+def _sweep_all(args: argparse.Namespace) -> int:
+    names = [args.only] if args.only else list(cuts.STORIES)
+    tasks = [
+        Task(name, seed, args.stride, args.again_stride, part, PARTS)
+        for name in names for seed in range(args.seed, args.seed + args.seeds) for part in range(PARTS)
+    ]  # fmt: skip
+    totals: dict[str, Result] = {name: Result(0, 0) for name in names}
+    failures = 0
+    started_s = time.monotonic()
+    with multiprocessing.Pool(args.jobs) as pool:
+        for number, (task, result) in enumerate(pool.imap_unordered(_sweep, tasks), 1):
+            if isinstance(result, str):
+                failures += 1
+                print(f"FAILED: python -m simulator.rig.cuts {result}", flush=True)
+            else:
+                before = totals[task.name]
+                totals[task.name] = Result(before.cuts + result.cuts, before.pairs + result.pairs)
+            pairs = sum(total.pairs for total in totals.values())
+            print(f"\rcuts: {number} of {len(tasks)} parts, {pairs} pairs, {time.monotonic() - started_s:.0f} s ",
+                  end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    for name, total in totals.items():
+        print(f"{name:<8} {total.cuts:>7} cuts {total.pairs:>9} pairs")
+    seeds = f"seeds {args.seed} to {args.seed + args.seeds - 1}"
+    print(f"cuts: {failures} FAILED, {seeds}" if failures else f"cuts: nothing was lost, doubled or invented, {seeds}")
+    return 1 if failures else 0
 
-    def say(done: cuts.Result) -> None:
-        nonlocal said_s
-        now_s = time.monotonic()
-        if now_s - said_s >= SAY_EACH_S:
-            said_s = now_s
-            print(f"{name}, seed {seed}: {done.cuts} cuts, {done.pairs} pairs …", file=sys.stderr, flush=True)
 
-    done = cuts.sweep(cuts.STORIES[name], seed, stride, again_stride, say)
-    print(f"{name:<8} seed {seed}: {done.cuts:>6} cuts, {done.pairs:>8} pairs, {time.monotonic() - started_s:.0f} s",
-          flush=True)
+def _sweep(task: Task) -> tuple[Task, Result | str]:
+    """In a process of its own: what was cut, or how to replay the failure."""
+    try:
+        done = cuts.sweep(
+            cuts.STORIES[task.name], task.seed, task.stride, task.again_stride, part=task.part, parts=task.parts
+        )
+    except cuts.Wrong as wrong:
+        return task, str(wrong)
+    return task, Result(done.cuts, done.pairs)
 
 
 def _from_1(text: str) -> int:

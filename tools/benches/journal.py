@@ -7,9 +7,11 @@ Counts are exact; only journal.append is time. firmware/docs/journal.md names th
 """
 
 import math
+import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,8 +79,7 @@ def journal_boot() -> Iterator[Figure]:
 def journal_append() -> Iterator[Figure]:
     """Microseconds a tap in a file on this machine, against the bare writes of its bytes; CPython."""
     with tempfile.TemporaryDirectory() as folder:
-        journal_us = _append_us(Path(folder) / "journal.bin")
-        bare_us = _bare_us(Path(folder) / "bare.bin")
+        journal_us, bare_us = _append_us(Path(folder))
     yield Figure("journal.append", journal_us, "us", "the same programs, bare", bare_us)
 
 
@@ -205,24 +206,29 @@ FIELDS = fields(1)
 # -- time -------------------------------------------------------------------------------------------------------
 
 
-def _append_us(path: Path) -> float:
-    flash = NorFile(str(path), SECTOR_BYTES, PAGE_BYTES, 2 * APPENDS * SLOT_BYTES // SECTOR_BYTES)
-    journal = _journal(flash)
-    spent_s = 0.0
-    for _ in range(APPENDS):
-        started_s = time.perf_counter()
-        _tap(journal)
-        spent_s += time.perf_counter() - started_s
-        journal.idle()
-    return 1e6 * spent_s / APPENDS
-
-
-def _bare_us(path: Path) -> float:
-    """The two programs of a tap, 100 and 12 bytes, with nothing around them."""
-    flash = NorFile(str(path), SECTOR_BYTES, PAGE_BYTES, 2 * APPENDS * SLOT_BYTES // SECTOR_BYTES)
-    body, outcome = bytes(100), bytes(12)
-    started_s = time.perf_counter()
+def _append_us(folder: Path) -> tuple[float, float]:
+    """(a tap's, its bare programs'): medians of many, taken in turn, so that a busy machine slows down both."""
+    journal = _journal(_file(folder / "journal.bin"))
+    bare = _file(folder / "bare.bin")
+    ours, theirs = [], []
     for number in range(APPENDS):
-        flash.program(number * SLOT_BYTES, body)
-        flash.program(number * SLOT_BYTES + 100, outcome)
-    return 1e6 * (time.perf_counter() - started_s) / APPENDS
+        ours.append(_each_us(lambda: _tap(journal)))
+        theirs.append(_each_us(partial(_program_bare, bare, number)))
+        journal.idle()
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def _file(path: Path) -> NorFile:
+    return NorFile(str(path), SECTOR_BYTES, PAGE_BYTES, 2 * APPENDS * SLOT_BYTES // SECTOR_BYTES)
+
+
+def _program_bare(flash: NorFile, number: int) -> None:
+    """The two programs of a tap, 100 and 12 bytes, with nothing around them."""
+    flash.program(number * SLOT_BYTES, bytes(100))
+    flash.program(number * SLOT_BYTES + 100, bytes(12))
+
+
+def _each_us(work: Callable[[], None]) -> float:
+    started_s = time.perf_counter()
+    work()
+    return 1e6 * (time.perf_counter() - started_s)

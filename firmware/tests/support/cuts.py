@@ -16,6 +16,7 @@ from tunion.fare.flat import FlatFare
 from tunion.wire import tap as wire
 from validator.journal import Journal
 from validator.params import Params, sectors_needed
+from validator.ports import FlashFault
 from validator.ring import JournalFull
 from validator.rules import Rules
 
@@ -28,7 +29,7 @@ TAC = b"\x62\x4a\x55\x80"
 EPOCH = 0xC0FFEE01
 BATCH = 5  # entries of an upload; small, so that the journal is read in several goes
 ROUNDS_MAX = 1000  # of anything that must come to an end
-UNITS_MAX = 100000  # of one operation
+UNITS_MAX = 1000000  # of one operation
 TURNS_ONE_IN = 16  # so many runs end with a whole turn of the ring, the others with one more sector: it takes its time
 
 
@@ -107,27 +108,44 @@ class Result:
 
 
 def sweep(
-    story: "Any", seed: int, stride: int = 1, again_stride: int = 1, say: "Callable[[Result], None] | None" = None
+    story: "Any",
+    seed: int,
+    stride: int = 1,
+    again_stride: int = 1,
+    part: int = 0,
+    parts: int = 1,
 ) -> Result:
-    """Cut at each `stride`-th unit, and each recovery at each `again_stride`-th. Raises Wrong."""
+    """Cut at each `stride`-th unit, and each recovery at each `again_stride`-th. Raises Wrong.
+
+    The last unit of a program or erase is never left out: there a record may read whole and be torn the next time.
+    part, parts   each `parts`-th cut, from `part` on, for several processes
+    """
     start = prepared(story, seed)
     done = Result()
-    for cut in range(0, UNITS_MAX, stride):
+    for cut in _cuts(start, stride, 0, True)[part::parts]:
         torn = start.fork()
         over = _run(torn, seed, cut, None, torn.recover_and_act)
         _last(torn.fork(), seed, cut, None)
         if over:
-            return done
+            break
         done.cuts += 1
-        for again in range(cut % again_stride, UNITS_MAX, again_stride):
+        for again in _cuts(torn, again_stride, cut, False):
             twice = torn.fork()
             if _run(twice, seed, cut, again, twice.recover):
                 break
             _last(twice, seed, cut, again)
             done.pairs += 1
-        if say is not None:
-            say(done)
-    raise Wrong("%s: more than %d units of work" % (story.name, UNITS_MAX))
+    return done
+
+
+def _cuts(story: "Any", stride: int, first: int, act: bool) -> "list[int]":
+    """Where to cut: each `stride`-th unit, the last unit of each program and erase, and once after all of them."""
+    whole = story.fork()
+    whole.boot_until(None, whole.recover_and_act if act else whole.recover)
+    units, ends = whole.flash.units, whole.flash.ends
+    if stride > 1 and not act:
+        ends = ends[first % 3 :: 3]
+    return sorted(set(range(first % stride, units, stride)) | set([end - 1 for end in ends])) + [UNITS_MAX]
 
 
 def replay(story: "Any", seed: int, cut: int, again: "int | None") -> None:
@@ -205,8 +223,9 @@ class Ledger:
 
     def check(self) -> None:
         """Everything is stored: each tap and event that is told of exactly once, and no other."""
-        if sorted(self.stored) != list(range(1, len(self.stored) + 1)):
-            raise Wrong("the sequence has gaps: %r" % sorted(self.stored))
+        for seq in range(1, len(self.stored) + 1):
+            if seq not in self.stored:
+                raise Wrong("the sequence has gaps: %d is missing" % seq)
         taps: dict[int, int] = {}  # number -> seq
         events: list[int] = []
         outcomes: dict[int, int] = {}  # seq -> code, the last one
@@ -220,13 +239,13 @@ class Ledger:
                     raise Wrong("tap %d has another card's number" % number)
                 taps[number] = seq
                 outcomes[seq] = outcome.code
-            elif body.kind == wire.EVENT:
+            elif body.kind == wire.EVENT and body.code == wire.BOOT:  # others are the journal's own words
                 if body.value in events or body.value not in self.events:
                     raise Wrong("event %d is stored twice, or nobody made it" % body.value)
                 events.append(body.value)
-            elif body.of_seq not in outcomes:
+            elif body.kind == wire.AMEND and body.of_seq not in outcomes:
                 raise Wrong("entry %d amends what is no tap" % seq)
-            else:
+            elif body.kind == wire.AMEND:
                 outcomes[body.of_seq] = outcome.code
         for number in self.taps:
             state = self.taps[number]
@@ -423,6 +442,70 @@ class Birth(JournalStory):
 
     def act(self) -> None:
         self.tap()
+
+
+# -- a flash that wears out -------------------------------------------------------------------------------------
+
+ENDURANCE = 15  # erases: a life in a second
+REFUSALS_MAX = 6  # in a row: nothing can be written any more
+STICKS_ONE_IN = 15  # rounds in which one more bit, anywhere, sticks
+_IDLE_UNITS = 900  # more than the work between two uploads
+
+
+class Life:
+    """What a flash did until it was worn out."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.boots = 0
+        self.faults = 0
+        self.taps = 0
+
+
+def wear_out(seed: int, mode: int, sticks: bool) -> Life:
+    """Ride and upload, with power cuts at random, until the flash takes nothing more. Then the books are read.
+
+    mode, sticks   SILENT or LOUD; whether single bits stick as well, at 0 or 1
+    raises         Wrong, naming the seed
+    """
+    faults = Faults(seed, pages=seed % 2 == 1, endurance=ENDURANCE, mode=mode)
+    chance = faults.chance
+    story = Tap(*Tap.start(faults, FORWARD))
+    story.boot_until(None, story.recover)
+    life = Life()
+    refused = 0
+    try:
+        while refused < REFUSALS_MAX and life.rounds < ROUNDS_MAX:
+            life.rounds += 1
+            if sticks and chance.below(STICKS_ONE_IN) == 0:
+                faults.stick(chance.below(len(story.flash.cells)), 1 << chance.below(8), chance.below(2))
+            story.flash.cut_after = None if chance.below(3) else chance.below(_IDLE_UNITS)
+            try:
+                story.upload()
+                story.idle()
+                for _ in range(1 + chance.below(3)):
+                    story.tap()
+                refused = 0
+                continue
+            except PowerCut:
+                life.boots += 1
+                refused = 0
+            except JournalFull:
+                refused += 1
+            except FlashFault:
+                life.faults += 1
+                refused += 1
+            while not story.boot_until(chance.below(_IDLE_UNITS) if chance.below(2) else None, story.recover):
+                life.boots += 1
+        story.boot_until(None, story.recover)
+        for claim in story.journal.open_claims():
+            claim.give_up()
+        story.upload()
+        story.ledger.check()
+    except Exception as error:
+        raise Wrong("wear_out(%d, %d, %r), round %d: %r" % (seed, mode, sticks, life.rounds, error))
+    life.taps = len(story.ledger.taps)
+    return life
 
 
 # -- parameter banks --------------------------------------------------------------------------------------------

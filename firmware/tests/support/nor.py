@@ -20,6 +20,10 @@ MARKS_FIRST = ((56, 64),) + tuple((slot + 100, slot + 128) for slot in range(128
 SILENT = 0  # the chip says that it has done its work
 LOUD = 1  # the chip reports the failure: FlashFault
 
+# How far a program or erase had got when the power failed.
+HARDLY_BEGUN, HALF_WAY, NEARLY_DONE = 0, 1, 2
+
+_WEAK_IN_PROGRAMMED = 16  # one byte in so many of a program that has hardly begun, or is nearly done, has a weak bit
 _WEAK_IN_ERASED = 24  # one byte in so many of a part whose erase was not verified has a weak bit
 
 
@@ -51,16 +55,24 @@ class Faults:
     pages      a cut tears all bytes that were being programmed, not only the next one: chips take a page at once
     endurance  erases a sector stands, 0: any number; a worn sector's erase leaves one more bit stuck at 0
     mode       SILENT or LOUD: whether stuck and worn cells are reported
+    progress   of what a cut tears: HARDLY_BEGUN, HALF_WAY, NEARLY_DONE; None: drawn each time
     """
 
     def __init__(
-        self, seed: int, weak: bool = True, pages: bool = False, endurance: int = 0, mode: int = SILENT
+        self,
+        seed: int,
+        weak: bool = True,
+        pages: bool = False,
+        endurance: int = 0,
+        mode: int = SILENT,
+        progress: "int | None" = None,
     ) -> None:
         self.seed = seed
         self.weak = weak
         self.pages = pages
         self.endurance = endurance
         self.mode = mode
+        self.progress = progress
         self.chance = Chance(seed)
         self.wavering: dict[int, dict[int, int]] = {}  # sector -> address -> bits that are neither 0 nor 1
         self.stuck_at_0: dict[int, int] = {}  # address -> bits
@@ -68,12 +80,17 @@ class Faults:
 
     def twin(self) -> "Faults":
         """The same chip, in the same state, to be treated differently."""
-        other = Faults(self.seed, self.weak, self.pages, self.endurance, self.mode)
+        other = Faults(self.seed, self.weak, self.pages, self.endurance, self.mode, self.progress)
         other.chance.state = self.chance.state
         other.wavering = {sector: dict(self.wavering[sector]) for sector in self.wavering}
         other.stuck_at_0 = dict(self.stuck_at_0)
         other.stuck_at_1 = dict(self.stuck_at_1)
         return other
+
+    def drawn_progress(self) -> int:
+        """How far the work had got that is torn now."""
+        drawn = self.chance.below(3)
+        return drawn if self.progress is None else self.progress
 
     def stick(self, address: int, bits: int, at: int) -> None:
         """From now on `bits` of this byte are `at`, 0 or 1; what they read is so from the next program or erase on."""
@@ -93,7 +110,8 @@ class NorFlash:
     Without `faults` a torn byte has half its bits, and reads the same each time.
 
     programs, programmed_bytes, reads, read_bytes, erases   since power came
-    worn                                                     erases of each sector since it was made
+    units, ends      of work done since power came, and those at which a program or an erase was complete
+    worn             erases of each sector since it was made
     """
 
     def __init__(
@@ -121,6 +139,8 @@ class NorFlash:
         self.reads = 0
         self.read_bytes = 0
         self.erases = 0
+        self.units = 0
+        self.ends: list[int] = []
         self._dark = False
 
     def rebooted(self, cut_after: "int | None" = None) -> "NorFlash":
@@ -159,7 +179,7 @@ class NorFlash:
         self.programs += 1
         if self._is_plain(address, len(data)):
             self.cells[address : address + len(data)] = data
-            self.programmed_bytes += len(data)
+            self._count(len(data))
             return
         failed = False
         for i in range(len(data)):
@@ -167,7 +187,7 @@ class NorFlash:
                 self._tear(address + i, data[i:])
                 raise PowerCut("power failed")
             failed = self._set_cell(address + i, data[i]) or failed
-            self.programmed_bytes += 1
+        self._count(len(data))
         if failed and self.faults is not None and self.faults.mode == LOUD:
             raise FlashFault("a cell that cannot be programmed, from %d on" % address)
 
@@ -182,11 +202,17 @@ class NorFlash:
         ]
         for i in range(len(parts)):
             if self._power_fails():
-                if self.faults is not None and self.faults.weak:
-                    self._unsettle(sector, parts[:i], parts[i:])
+                self._unsettle(sector, parts[:i], parts[i:])
                 raise PowerCut("power failed")
             first, last = parts[i]
             self.cells[first:last] = b"\xff" * (last - first)
+        self.units += len(parts)
+        if self.faults is not None:
+            if self._power_fails():  # all erased, not verified
+                self._unsettle(sector, parts, [])
+                raise PowerCut("power failed")
+            self.units += 1
+        self.ends.append(self.units)
         self.erases += 1
         self.worn[sector] += 1
         if self.faults is not None:
@@ -212,6 +238,11 @@ class NorFlash:
         if self.cut_after is not None:
             self.cut_after -= count
         return True
+
+    def _count(self, count: int) -> None:
+        self.programmed_bytes += count
+        self.units += count
+        self.ends.append(self.units)
 
     # -- cells --------------------------------------------------------------------------------------------------
 
@@ -241,14 +272,21 @@ class NorFlash:
         if self.faults is None:
             self.cells[address] &= data[0] | 0x55
             return
+        progress = self.faults.drawn_progress()
         for i in range(len(data) if self.faults.pages else 1):
-            self._tear_byte(self.faults, address + i, data[i])
+            self._tear_byte(self.faults, address + i, data[i], progress)
 
-    def _tear_byte(self, faults: Faults, address: int, value: int) -> None:
-        """Of the bits to be cleared some are, some are not, and with `weak` some are between."""
+    def _tear_byte(self, faults: Faults, address: int, value: int, progress: int) -> None:
+        """Of the bits to be cleared some are, some are not, and with `weak` some are between, few at either end."""
+        chance = faults.chance
         clearing = self.cells[address] & ~value & 0xFF
-        between = clearing & faults.chance.byte() if faults.weak else 0
-        done = clearing & ~between & faults.chance.byte() & ~faults.stuck_at_1.get(address, 0)
+        between = clearing & chance.byte()
+        if progress != HALF_WAY:
+            between = clearing & 1 << chance.below(8) if chance.below(_WEAK_IN_PROGRAMMED) == 0 else 0
+        done = (0, clearing & chance.byte(), clearing)[progress]
+        if not faults.weak:
+            between = 0
+        done &= ~between & ~faults.stuck_at_1.get(address, 0)
         self.cells[address] &= ~done & 0xFF
         self._firm(faults, address, ~done & 0xFF)
         if between:
@@ -273,12 +311,14 @@ class NorFlash:
 
         So what looks erased may not be firm, and the rest reads as before, as 0, as FF, or as any of them in turn.
         """
-        assert self.faults is not None
+        if self.faults is None or not self.faults.weak:
+            return
         chance = self.faults.chance
         wavering = self.faults.wavering.setdefault(sector, {})
+        begun = self.faults.drawn_progress() != HARDLY_BEGUN
         for first, last in undone:
             for address in range(first, last):
-                what = chance.below(4)
+                what = chance.below(4) if begun else chance.below(4 * _WEAK_IN_ERASED)
                 if what == 1:
                     self.cells[address] = 0
                 elif what == 2:
@@ -299,10 +339,9 @@ class NorFlash:
             wavering = self.faults.wavering.get(sector)
             if wavering is None:
                 continue
-            for i in range(len(buffer)):
-                bits = wavering.get(address + i, 0)
-                if bits:
-                    buffer[i] &= ~(bits & self.faults.chance.byte()) & 0xFF
+            end = address + len(buffer)
+            for at in sorted([at for at in wavering if address <= at < end]):
+                buffer[at - address] &= ~(wavering[at] & self.faults.chance.byte()) & 0xFF
 
     def _age(self, faults: Faults, sector: int) -> None:
         """A whole erase: nothing wavers; a worn sector has one more bit stuck; stuck bits stay 0."""
