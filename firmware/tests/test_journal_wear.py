@@ -11,7 +11,7 @@ from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
 from validator.journal import ALARM_PERMILLE
 from validator.ring import JournalFull
-from validator.sector import RETIRED_MAX, numbers
+from validator.sector import FORMAT, RETIRED_MAX, numbers
 from validator.slot import SLOT_BYTES
 
 HEAP = "2m"  # the flash of four large sectors lies in it
@@ -123,6 +123,10 @@ class WornCells(unittest.TestCase):
         self.assertLess((flash.programmed_bytes - programmed) / count, 1.15 * 128)
         self.assertLess((flash.erases - erases) / count, 1 / 20)
         self.assertLessEqual(max(flash.worn) - min(flash.worn), 1)
+        told = [FORMAT.unpack(flash.cells, 4096 * sector).erases for sector in range(8)]
+        for sector in range(8):
+            with self.subTest(sector=sector):
+                self.assertLessEqual(abs(told[sector] - flash.worn[sector]), 1)
 
 
 class WornLedger(cuts.Ledger):

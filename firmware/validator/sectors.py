@@ -124,7 +124,7 @@ class Sectors:
         """
         self.header.read(sector)
         found = self.header.format
-        erases = 1 + (found.erases if found is not None else self._erases)
+        erases = max(1, self._erases) if found is None else 1 + found.erases
         self._erases = max(self._erases, erases)
         address = sector * self._flash.sector_bytes
         try:
