@@ -108,7 +108,7 @@ def _offered(db: sqlite3.Connection, scope: str) -> list[manifest.Entry]:
         if not entries or row["effective_at_s"] < entries[-1].effective_at_s:
             digest = bytes.fromhex(row["sha256"])
             size = len(row["blob"])
-            entries.append(manifest.Entry(manifest.PARAMS, row["version"], size, digest, row["effective_at_s"]))
+            entries.append(manifest.Entry(manifest.PARAMS, row["version"], size, digest, row["effective_at_s"], 0))
     return entries[: manifest.ENTRIES_MAX][::-1]
 
 
