@@ -34,7 +34,7 @@ WHOLE, DELTA = const(0), const(1)  # what a bank holds
 
 HEADER = Record(
     "ListBank",
-    144,
+    140,
     (
         ("magic", "4s"),
         ("layout", "B"),

@@ -566,9 +566,12 @@ class ListStore:
             self._spoilt[blob] = self._spoilt.get(blob, 0) + 1
             bank.void(0)
             return
-        if merged and self._beside is not None and self._beside.holds(bank.header.blob):
-            self._beside.refuse(why)
+        blob = bank.header.blob
         bank.refuse(why)
+        if merged and self._beside is not None and self._beside.holds(blob):
+            self._beside.refuse(why)
+        elif bank is self._beside and self._banks[self._idle].holds(blob):
+            self._banks[self._idle].void(0)  # half of a result that will not be
 
     def _leave(self, blob: bytes) -> None:
         """Its head is no good: not asked for again until the next boot."""
@@ -672,4 +675,5 @@ class DatedView:
         now_s = self._clock.now_s()
         wanted = wire.dated(key, now_s, wire.NEVER_S)
         found = self._store.find(wanted)
-        return found[:8] <= wanted[:8] and found[:4] == wanted[:4] and now_s < int.from_bytes(found[8:12], "big")
+        from_s, to_s = int.from_bytes(found[4:8], "big"), int.from_bytes(found[8:12], "big")
+        return found[:4] == wanted[:4] and from_s <= now_s < to_s
