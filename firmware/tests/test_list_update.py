@@ -4,16 +4,16 @@ import unittest
 from hashlib import sha256
 
 from support import card_lists as made
-from support import sets
 from support.list_life import COUNT_MAX, DELTA_MAX, Life, sweep
-from support.nor import BACKWARD, FORWARD
+from support.nor import BACKWARD, FORWARD, PowerCut
 from support.signer import Signer
-from tunion import cbor, cose_sign1
+from tunion import cbor
 from tunion.wire import lists as wire
 from tunion.wire.tap import LIST_ACTIVE, LIST_OLD, LIST_REFUSED
+from validator.list_bank import META_BYTES
 from validator.list_update import FETCHES_MAX, DatedView, DenyView
 
-HEAP = "2m"  # several flash images
+HEAP = "4m"  # several flash images
 
 OLD = made.records(range(0, 900, 3))
 NEW = made.records([n for n in range(0, 900, 3) if n % 27] + [n for n in range(1, 900, 30)])
@@ -154,14 +154,9 @@ class Dated(unittest.TestCase):
         for after_s, joined in ((-1, ()), (0, (xian,)), (50, (xian, yanan)), (59, (xian, yanan)), (60, (xian,)),
                                 (99, (xian,)), (100, ()), (199, ()), (200, (xian,)), (10**8, (xian,))):
             clock = type(life.clock)(now_s=day + after_s)
-            view = DatedView(life.store, clock, ())
+            view = DatedView(life.store, clock)
             self.assertEqual(tuple([city for city in (xian, yanan) if city in view]), joined)
             self.assertFalse(b"\x61\x11" in view or b"\x00\x00" in view or b"\x99\x99" in view)
-
-    def test_without_a_list_the_settings_decide(self):
-        life = Life(wire.BIN, 10, 0)
-        view = DatedView(life.store, life.clock, (sets.HOME,))
-        self.assertEqual((sets.HOME in view, sets.FOREIGN in view), (True, False))
 
 
 class Refusals(Case):
@@ -297,7 +292,7 @@ class Damage(Case):
     def test_a_bank_whose_header_is_gone_leaves_the_one_before(self):
         life = with_list(4)
         life.settle(life.offer((5, 4)))
-        life.flash.cells[life.store._active.content_at - 1280 + 9] ^= 1
+        life.flash.cells[life.store._active.content_at - META_BYTES + 9] ^= 1
         life.boot()
         self.assert_in_force(life, 4, OLD)
         life.turns(60)
@@ -307,7 +302,7 @@ class Damage(Case):
 
     def test_both_headers_gone_leave_the_device_file(self):
         life = with_list(4)
-        life.flash.cells[life.store._active.content_at - 1280 + 9] ^= 1
+        life.flash.cells[life.store._active.content_at - META_BYTES + 9] ^= 1
         life.boot()
         self.assertEqual(life.store.version, 0)
         life.settle(life.offer((4, 0)))
@@ -325,7 +320,19 @@ class PowerCuts(unittest.TestCase):
         for order in (FORWARD, BACKWARD):
             self.assertTrue(self.swept(order, (5, 4)) > 3500)
 
-    def swept(self, order, pair, stride=397, again_stride=769, phase=0):
+    def test_a_list_that_is_being_erased_is_not_fallen_back_to(self):
+        for cut in range(1, 8 * 16 + 140, 9):
+            life = with_list(4)
+            life.settle(life.offer((5, 4)))
+            life.boot(cut)
+            with self.assertRaises(PowerCut):
+                life.fetch(life.offer((6, 0)))
+            life.boot()
+            life.flash.cells[life.store._active.content_at - META_BYTES + 9] ^= 1  # and now the other one is lost
+            life.boot()
+            self.assertIn((life.store.version, life.content()), ((4, OLD), (0, b"")))
+
+    def swept(self, order, pair, stride=149, again_stride=509, phase=0):
         life = Life(blobs=BLOBS, erase_order=order)
         life.settle(life.offer((6, 0)))  # so that there is something to be erased
         life.use(None)

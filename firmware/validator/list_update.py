@@ -22,9 +22,10 @@ from validator.ring import JournalFull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from validator.denylist import DenyList
     from validator.journal import Journal
     from validator.ports import Clock, Flash
     from validator.settings import ListsArea
@@ -646,7 +647,7 @@ def _as_signed(version: int) -> int:
 class DenyView:
     """What a tap asks: `serial in deny`. The list in force, or the device file's where there is none."""
 
-    def __init__(self, store: ListStore, provisioned: "Container[bytes]") -> None:
+    def __init__(self, store: ListStore, provisioned: "DenyList") -> None:
         self._store = store
         self._provisioned = provisioned
 
@@ -662,16 +663,13 @@ class DenyView:
 
 
 class DatedView:
-    """`key in view`: a record of that key holds now; what the settings say where no list is in force."""
+    """`key in view`: a record of that key holds now, in the city or BIN list in force. `key` is 2 or 4 bytes."""
 
-    def __init__(self, store: ListStore, clock: "Clock", provisioned: "Container[bytes]") -> None:
+    def __init__(self, store: ListStore, clock: "Clock") -> None:
         self._store = store
         self._clock = clock
-        self.provisioned = provisioned
 
     def __contains__(self, key: bytes) -> bool:
-        if not self._store.version:
-            return key in self.provisioned
         now_s = self._clock.now_s()
         wanted = wire.dated(key, now_s, wire.NEVER_S)
         found = self._store.find(wanted)

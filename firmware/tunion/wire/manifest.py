@@ -68,7 +68,7 @@ def _entry(row: "Any") -> Entry:
     for number in [row[1], row[2]] + row[4:]:
         if not _is_number(number):
             raise BadInput("a manifest entry has numbers of 32 bits")
-    return Entry(*row) if len(row) == 6 else Entry(*row, 0)
+    return Entry(*(row + [0])[:6])
 
 
 def _is_number(value: "Any") -> bool:
