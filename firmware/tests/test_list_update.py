@@ -4,7 +4,7 @@ import unittest
 from hashlib import sha256
 
 from support import card_lists as made
-from support.list_life import COUNT_MAX, DELTA_MAX, Life, sweep
+from support.list_life import COUNT_MAX, DELTA_MAX, Life, WeakFlash, sweep
 from support.nor import BACKWARD, FORWARD, PowerCut
 from support.signer import Signer
 from tunion import cbor
@@ -13,7 +13,7 @@ from tunion.wire.tap import LIST_ACTIVE, LIST_OLD, LIST_REFUSED
 from validator.list_bank import META_BYTES
 from validator.list_update import FETCHES_MAX, DatedView, DenyView
 
-HEAP = "4m"  # several flash images
+HEAP = "6m"  # several flash images
 
 OLD = made.records(range(0, 900, 3))
 NEW = made.records([n for n in range(0, 900, 3) if n % 27] + [n for n in range(1, 900, 30)])
@@ -332,13 +332,14 @@ class PowerCuts(unittest.TestCase):
             life.boot()
             self.assertIn((life.store.version, life.content()), ((4, OLD), (0, b"")))
 
-    def swept(self, order, pair, stride=149, again_stride=509, phase=0):
-        life = Life(blobs=BLOBS, erase_order=order)
+    def swept(self, order, pair, stride=149, again_stride=509, phase=0, weak_seed=7):
+        life = Life(blobs=BLOBS, erase_order=order, kind=WeakFlash)
         life.settle(life.offer((6, 0)))  # so that there is something to be erased
         life.use(None)
         life.settle(life.offer((4, 0)))
         allowed = {4: OLD, 5: NEW}
-        return sweep(life, bytes(life.flash.cells), life.offer(pair), allowed, 5, stride, again_stride, phase)
+        life.flash.seed = weak_seed
+        return sweep(life, life.kept(), life.offer(pair), allowed, 5, stride, again_stride, phase)
 
 
 if __name__ == "__main__":
