@@ -10,7 +10,7 @@ from support.signer import Signer
 from tunion import cbor
 from tunion.wire import lists as wire
 from tunion.wire.tap import LIST_ACTIVE, LIST_OLD, LIST_REFUSED
-from validator.list_bank import META_BYTES
+from validator.list_bank import HEADER, META_BYTES
 from validator.list_update import FETCHES_MAX, DatedView, DenyView
 
 HEAP = "6m"  # several flash images
@@ -331,6 +331,36 @@ class PowerCuts(unittest.TestCase):
             life.flash.cells[life.store._active.content_at - META_BYTES + 9] ^= 1  # and now the other one is lost
             life.boot()
             self.assertIn((life.store.version, life.content()), ((4, OLD), (0, b"")))
+
+    def test_a_header_or_mark_that_was_torn_and_reads_whole_is_firm_before_it_is_relied_on(self):
+        life = Life(blobs=BLOBS, kind=WeakFlash)
+        life.settle(life.offer((4, 0)))
+        start = life.kept()
+        sectors = (META_BYTES + len(NEW) + 1023) // 1024
+        header_at = HEADER.size + 16 * sectors  # as work until then: the old header voided, the sectors erased
+        units = (2048 + HEADER.size, len(NEW) + 1 + HEADER.size)
+        for cut in [header_at + HEADER.size - 1] + [header_at + unit for unit in units]:
+            for seed in range(40):
+                life.use(start)
+                life.flash.seed = seed
+                life.boot(cut)
+                with self.assertRaises(PowerCut):
+                    life.fetch(life.offer((5, 0)))
+                life.boot()
+                life.settle(life.offer((5, 0)))
+                for _ in range(4):
+                    life.boot()
+                    self.assertEqual((cut, life.store.version, life.store.damaged), (cut, 5, False))
+
+    def test_after_a_cut_the_blob_may_come_otherwise_and_is_staged_anew(self):
+        life = with_list(4)
+        spoilt = {(5, 0): BLOBS[5, 0][:700] + b"\x00" * (len(BLOBS[5, 0]) - 700)}
+        life.boot(HEADER.size * 2 + 16 * 5 + 400)
+        with self.assertRaises(PowerCut):
+            life.fetch(life.offer((5, 0)), spoilt)
+        life.boot()
+        life.settle(life.offer((5, 0)))
+        self.assertEqual((life.store.version, life.content() == NEW, life.notes.events), (5, True, [(LIST_ACTIVE, 0, 5)]))
 
     def swept(self, order, pair, stride=149, again_stride=509, phase=0, weak_seed=7):
         life = Life(blobs=BLOBS, erase_order=order, kind=WeakFlash)
