@@ -29,7 +29,7 @@ def sets(db: sqlite3.Connection) -> list[dict[str, Any]]:
 def lists(db: sqlite3.Connection, old_after_s: int, now_s: int) -> list[dict[str, Any]]:
     """Every version of every list: who did what, its coverage, and how many devices of the scope run an old one.
 
-    old   devices that took taps with a deny list made more than `old_after_s` ago, or with none from here
+    old   devices that run a deny list made more than `old_after_s` ago, or with none from here
     """
     rows = db.execute(
         "SELECT scope, name, version, count, created_s, effective_at_s, imported_by, built_by, approved_by, "

@@ -81,7 +81,9 @@ class WeakFlash(NorFlash):
 class Life:
     """`store` over `flash`. Blobs that the office has: version and base -> bytes."""
 
-    def __init__(self, name=wire.DENY, count_max=COUNT_MAX, delta_max=DELTA_MAX, blobs=None, erase_order=FORWARD, kind=NorFlash):
+    def __init__(
+        self, name=wire.DENY, count_max=COUNT_MAX, delta_max=DELTA_MAX, blobs=None, erase_order=FORWARD, kind=NorFlash
+    ):
         self.name = name
         self.count_max = count_max
         self.delta_max = delta_max
