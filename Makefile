@@ -12,17 +12,20 @@ setup: ## install what is missing: system packages, .venv, MicroPython (as root 
 demo: setup ## the whole system on this machine: taps on real parts, cleared to the fen
 	@$(YKT) demo
 
-test: setup ## lint and every test, one verdict at the end
+setup-board: # what `make setup` does, and MicroPython for the emulated ARM board
+	@sh tools/bootstrap/setup.sh board
+
+test: setup-board ## lint and every test, one verdict at the end
 	@$(PYTHON_VENV) -m tools.testrun
 
 lint: setup ## ruff, import and dialect guard, strict types, mpy-cross
 	@$(PYTHON_VENV) -m tools.lint
 
-bench: setup ## figures as ratios against a named reference
+bench: setup-board ## figures as ratios against a named reference
 	@$(YKT) bench
 
 soak: ## the long checks: line coverage of the firmware in MicroPython, then three minutes of storm
-	@sh tools/bootstrap/setup.sh settrace
+	@sh tools/bootstrap/setup.sh settrace board
 	@$(PYTHON_VENV) -m tools.coverage_mp
 	@$(YKT) firmware build --arch x64
 	@$(PYTHON_VENV) -m simulator.rig.storm
@@ -36,4 +39,4 @@ lock: ## resolve pyproject.toml into requirements.lock
 clean: ## remove everything that make made in this folder
 	rm -rf build .venv
 
-.PHONY: help setup demo test lint bench soak build lock clean
+.PHONY: help setup setup-board demo test lint bench soak build lock clean

@@ -15,6 +15,8 @@ BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
+    "crypto.purchase": ("tools.benches.purchase", "purchase"),
+    "params.verify": ("tools.benches.verify", "params_verify"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 

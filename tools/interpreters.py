@@ -1,15 +1,18 @@
 """Runs firmware test modules in the interpreters the firmware is made for.
 
-A test module chooses with two constants: HEAP = "192k" for a heap other than the default, PORTABLE = True if it
-needs tunion only, and so also runs in the WebAssembly build.
+A test module chooses with constants: HEAP = "192k" for a heap other than the default, PORTABLE = True if it needs
+tunion only, and so also runs in the WebAssembly build, ARM = True if it also runs on the emulated ARM board: viper
+code, and whatever else words of 32 bits could change.
 """
 
 import ast
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
+from tools import board
 from tools.paths import FIRMWARE_TESTS, MICROPYPATH, MICROPYTHON, MICROPYTHON_TOOLS, WASM, WASM_RUN, require
 
 HEAP = "512k"               # objects take 8 bytes a word here: about what 256 KB hold on a board
@@ -49,12 +52,29 @@ def run_wasm(module: Path) -> str:
     return _run(["node", WASM_RUN, require(WASM), str(heap), module.parent, module.stem], dict(os.environ))
 
 
+def run_board(module: Path) -> str:
+    """Run one test module on the emulated ARM board; returns its output, raises AssertionError if it failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        beside = [MICROPYTHON_TOOLS / "unittest.py", MICROPYTHON_TOOLS / "run_tests.py", module]
+        rom = board.image(Path(folder), [*beside, *sorted((FIRMWARE_TESTS / "support").glob("*.py"))])
+        try:
+            said = board.run(f"import run_tests\nrun_tests.run([{module.stem!r}])\n", rom, board.HEAP_BYTES_MAX)
+        except board.BoardFailed as failure:
+            raise AssertionError(str(failure)) from None
+    return _judged(said, 0)
+
+
 def _run(command: list[str | Path], environment: dict[str, str]) -> str:
     done = subprocess.run(
         command, env=environment, timeout=TIMEOUT_S, text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
-    tally = TALLY.search(done.stdout)
-    assert done.returncode == 0 and tally, f"exit code {done.returncode}\n{done.stdout}"
-    assert int(tally[1]) > 0, f"no test ran\n{done.stdout}"
-    return done.stdout
+    return _judged(done.stdout, done.returncode)
+
+
+def _judged(said: str, code: int) -> str:
+    """What a run of tests said, if some ran and none failed; else raises AssertionError."""
+    tally = TALLY.search(said)
+    assert code == 0 and tally and int(tally[2]) == 0, f"exit code {code}\n{said}"
+    assert int(tally[1]) > 0, f"no test ran\n{said}"
+    return said

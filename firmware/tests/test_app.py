@@ -14,6 +14,7 @@ from validator.ports import FlashFault, SamLost
 from validator.statistics import Meter
 
 HEAP = "2m"  # a flash image and everything compiled on the spot lie in it
+ARM = True
 
 
 class FlakySam(SoftSam):

@@ -6,6 +6,7 @@ from tunion import bcd
 from tunion.record import BadInput
 
 PORTABLE = True
+ARM = True
 
 # Stamp in China Standard Time, seconds since 1970-01-01 UTC.
 STAMPS = (

@@ -6,6 +6,7 @@ from tunion import cbor
 from tunion.record import BadInput
 
 PORTABLE = True
+ARM = True
 
 # RFC 8949, appendix A: what this subset has.
 EXAMPLES = (

@@ -5,6 +5,7 @@ import unittest
 from tunion import cbor, cose
 
 PORTABLE = True
+ARM = True
 
 # RFC 4231, test cases 1-4, 6, 7 (5 truncates, which nothing here does): key, data, MAC.
 RFC_4231 = (

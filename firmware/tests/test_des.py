@@ -2,17 +2,19 @@
 
 import sys
 import unittest
+from array import array
 
-from tunion.crypto import des, des_plain, des_tables
+from tunion.crypto import des, des_plain, des_tables, xor, xor_plain
 from tunion.crypto.des import Des, TripleDes
 from tunion.record import BadInput
 
 try:
-    from tunion.crypto import des_viper
+    from tunion.crypto import des_viper, xor_viper
 except (ImportError, SyntaxError):
-    des_viper = None
+    des_viper = xor_viper = None
 
 PORTABLE = True
+ARM = True
 
 # NIST SP 500-20 / 800-17: key, plaintext, ciphertext. The first 19 reach every entry of every S box.
 ANSWERS = (
@@ -84,6 +86,10 @@ def answers():
     return [[bytes.fromhex(word) for word in line.split()] for line in ANSWERS]
 
 
+def new_schedule():
+    return array("I", bytes(128))
+
+
 class Random:
     """Reproducible bytes, the same on both interpreters (xorshift, 32 bits)."""
 
@@ -108,7 +114,7 @@ class KnownAnswers(unittest.TestCase):
                 self.assertEqual(Des(key).decrypt(secret), plain)
 
     def test_the_plain_reference_too(self):
-        schedule, out = bytearray(128), bytearray(8)
+        schedule, out = new_schedule(), bytearray(8)
         for key, plain, secret in answers():
             des_plain.expand_key(key, schedule)
             des_plain.crypt_block(plain, out, schedule, 0)
@@ -136,7 +142,7 @@ class KnownAnswers(unittest.TestCase):
 
     def test_source_and_target_may_be_one_buffer(self):
         key, plain, secret = answers()[0]
-        schedule, block = bytearray(128), bytearray(plain)
+        schedule, block = new_schedule(), bytearray(plain)
         des.expand_key(key, schedule)
         des.crypt_block(block, block, schedule, 0)
         self.assertEqual(block, secret)
@@ -183,7 +189,7 @@ class Twin(unittest.TestCase):
             self.skipTest("no viper here")
 
     def test_same_schedule_and_same_blocks_on_thousands_of_random_inputs(self):
-        plain_schedule, native_schedule = bytearray(128), bytearray(128)
+        plain_schedule, native_schedule = new_schedule(), new_schedule()
         plain, native = bytearray(8), bytearray(8)
         random = Random(2)
         for _ in range(300):
@@ -198,7 +204,7 @@ class Twin(unittest.TestCase):
                 self.assertEqual(native, plain)
 
     def test_same_blocks_at_the_edges(self):
-        plain_schedule, native_schedule = bytearray(128), bytearray(128)
+        plain_schedule, native_schedule = new_schedule(), new_schedule()
         plain, native = bytearray(8), bytearray(8)
         edges = [bytes(8), b"\xff" * 8] + [(1 << bit).to_bytes(8, "big") for bit in range(64)]
         for key in edges[:2]:
@@ -210,11 +216,24 @@ class Twin(unittest.TestCase):
                 self.assertEqual(native, plain)
 
 
+class Xor(unittest.TestCase):
+    def test_the_block_at_an_offset_goes_into_the_target(self):
+        random = Random(3)
+        for twin in (xor_plain, xor_viper):
+            for size in (8, 16):
+                before, source = random.take(size), random.take(3 * size)
+                target = bytearray(before)
+                if twin is not None:
+                    twin.xor_block(target, source, size)
+                    self.assertEqual(target, bytes(before[i] ^ source[size + i] for i in range(size)))
+
+
 class Choice(unittest.TestCase):
     def test_native_code_is_in_use_wherever_it_compiles(self):
         chosen = des_plain if des_viper is None else des_viper
         self.assertIs(des.crypt_block, chosen.crypt_block)
         self.assertIs(des.expand_key, chosen.expand_key)
+        self.assertIs(xor.xor_block, (xor_viper or xor_plain).xor_block)
 
     def test_native_code_compiles_on_unix(self):
         if sys.implementation.name != "micropython" or sys.platform != "linux":

@@ -12,6 +12,7 @@ from validator.journal import ALARM_PERMILLE, AMEND_RESERVE, INTENT_MAX, Journal
 from validator.ports import FlashFault
 from validator.ring import JournalFull
 
+ARM = True
 TAC = b"\x62\x4a\x55\x80"
 EPOCH = 0xC0FFEE01
 ALL = [[1, 0xFFFFFFFF]]

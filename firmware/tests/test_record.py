@@ -5,6 +5,7 @@ import unittest
 from tunion.record import BadInput, Record
 
 PORTABLE = True
+ARM = True
 
 ALL = Record("All", 25, (("b", "B"), ("h", "H"), ("t", "T"), ("i", "I"), ("q", "Q"), ("signed", "i"), ("s", "3s")))
 ROW = {"b": 0x01, "h": 0x0203, "t": 0x040506, "i": 0x0708090A, "q": 0x0B0C0D0E0F101112, "signed": -2, "s": b"abc"}

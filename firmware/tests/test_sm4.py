@@ -14,6 +14,7 @@ except (ImportError, SyntaxError):
     sm4_viper = None
 
 PORTABLE = True
+ARM = True
 
 KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")  # also the plaintext, GB/T 32907 annex A
 ROUND_KEYS = ((0, 0xF12186F9), (1, 0x41662B61), (2, 0x5A6AB19A), (31, 0x9124A012))

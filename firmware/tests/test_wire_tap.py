@@ -7,6 +7,7 @@ from tunion.record import BadInput
 from tunion.wire import tap
 
 PORTABLE = True
+ARM = True
 
 AT_S = 1748733000  # 2025-06-01 07:10:00, China Standard Time
 CARD = bytes.fromhex("03104999000000000017")

@@ -1,7 +1,8 @@
 """Fixed binary layouts, declared once, checked on every pack.
 
 A `Record` is a table of rows `(field, code)`. Big-endian. The size is written out beside the rows, so a slip
-fails at import. MicroPython's `struct` truncates in silence and fills missing values with 0; this does neither.
+fails at import. MicroPython's `struct` truncates in silence and fills missing values with 0: it is handed only what
+was checked.
 
     code   bytes  value
     B H    1 2    int, unsigned
@@ -11,6 +12,7 @@ fails at import. MicroPython's `struct` truncates in silence and fills missing v
     7s     7      bytes of exactly that length
 """
 
+import struct
 from collections import namedtuple
 
 TYPE_CHECKING = False
@@ -35,59 +37,69 @@ class Record:
     """One layout. `pack(**fields) -> bytes`, `unpack(blob, offset=0) -> namedtuple`."""
 
     def __init__(self, name: str, size: int, rows: "tuple[tuple[str, str], ...]") -> None:
-        fields = []
+        fields: list[tuple[str, str, int, int]] = []
+        # (field, width, least, most) of a number, (field, width, None, 0) of bytes
+        checks: list[tuple[str, int, int | None, int]] = []
+        triples = []  # which are numbers of three bytes: those pass through struct as bytes
+        layout = ">"
         offset = 0
         for field, code in rows:
-            width = int(code[:-1]) if code[-1] == "s" else _WIDTHS[code]
-            fields.append((field, code[-1], offset, width))
+            kind = code[-1]
+            width = int(code[:-1]) if kind == "s" else _WIDTHS[kind]
+            if kind == "s":
+                checks.append((field, width, None, 0))
+            else:
+                least = -(1 << (8 * width - 1)) if kind == "i" else 0
+                checks.append((field, width, least, least + (1 << (8 * width)) - 1))
+            if kind == "T":
+                triples.append(len(fields))
+                code = "3s"
+            fields.append((field, kind, offset, width))
+            layout += code
             offset += width
         if offset != size:
             raise BadInput("%s: rows make %d bytes, declared %d" % (name, offset, size))
         self.name = name
         self.size = size
         self.fields = tuple(fields)
+        self._checks = tuple(checks)
+        self._triples = tuple(triples)
+        self._layout = layout
         make_row: Any = namedtuple  # the checker wants literal names
         self._row = make_row(name, [field[0] for field in fields])
 
     def pack(self, **values: "Any") -> bytes:
         """The layout's bytes. Every field must be given, no other may be; raises BadInput naming the field."""
-        out = bytearray(self.size)
-        for field, kind, offset, width in self.fields:
+        row: list[Any] = []
+        for field, width, least, most in self._checks:
             if field not in values:
                 raise BadInput("%s.%s is missing" % (self.name, field))
             value = values[field]
-            if kind == "s":
+            if least is None:
                 if not isinstance(value, (bytes, bytearray, memoryview)) or len(value) != width:
                     raise BadInput("%s.%s takes %d bytes" % (self.name, field, width))
-                out[offset : offset + width] = value
-            else:
-                low = -(1 << (8 * width - 1)) if kind == "i" else 0
-                high = (1 << (8 * width)) + low
-                if not is_int(value) or not low <= value < high:
-                    raise BadInput("%s.%s takes an int that fits %d bytes" % (self.name, field, width))
-                if value < 0:
-                    value += 1 << (8 * width)
-                out[offset : offset + width] = value.to_bytes(width, "big")
-        if len(values) != len(self.fields):
+                if isinstance(value, memoryview):
+                    value = bytes(value)
+            elif type(value) is not int or not least <= value <= most:  # a bool is no int here
+                raise BadInput("%s.%s takes an int that fits %d bytes" % (self.name, field, width))
+            row.append(value)
+        if len(values) != len(row):
             raise BadInput("%s takes no %s" % (self.name, ", ".join(self._strangers(values))))
-        return bytes(out)
+        for at in self._triples:
+            row[at] = row[at].to_bytes(3, "big")
+        return struct.pack(self._layout, *row)
 
     def unpack(self, blob: "Bytes", offset: int = 0) -> "Any":
         """The fields of `blob[offset : offset + size]`; raises BadInput when it is shorter."""
         if len(blob) < offset + self.size:
             raise BadInput("%s takes %d bytes, got %d" % (self.name, self.size, len(blob) - offset))
-        values: list[Any] = []
-        for _, kind, start, width in self.fields:
-            start += offset
-            raw = bytes(blob[start : start + width])
-            if kind == "s":
-                values.append(raw)
-            else:
-                value = int.from_bytes(raw, "big")
-                if kind == "i" and value >> (8 * width - 1):
-                    value -= 1 << (8 * width)
-                values.append(value)
-        return self._row(*values)
+        row = struct.unpack_from(self._layout, blob, offset)
+        if self._triples:
+            changed = list(row)
+            for at in self._triples:
+                changed[at] = int.from_bytes(changed[at], "big")
+            row = tuple(changed)
+        return self._row(*row)
 
     def unpack_whole(self, blob: "Bytes") -> "Any":
         """As unpack, of a blob that holds exactly one record; raises BadInput for any other length."""

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets this clone up: system packages, .venv, MicroPython and its WebAssembly build. Run it through `make setup`.
-# With the argument `settrace` also the MicroPython that `make soak` measures coverage with.
+# With the argument `settrace` also the MicroPython that `make soak` measures coverage with; with `board` the firmware
+# of the emulated ARM board, for `make test` and `make bench`.
 #
 # Every step is skipped while its inputs are unchanged (build/stamps) and may be interrupted anywhere: a stamp is
 # written last, results are moved into place whole. A second run in the same clone waits for the first.
@@ -54,6 +55,9 @@ step() {            # STEP KEY WHY COMMAND...: runs COMMAND with progress, then 
 
 # --- system packages ---------------------------------------------------------------------------------------------
 
+wanted() { case " $EXTRAS " in *" $1 "*) ;; *) return 1 ;; esac; }
+EXTRAS=$*
+
 # Tools that need not come from apt are looked for by name, the rest by package.
 missing_packages() {
     while read -r package needs; do
@@ -82,6 +86,9 @@ libnfc-bin          -
 libnfc-examples     -
 libnfc-pn53x-examples -
 dpkg-dev            -
+$(wanted board && echo 'qemu-system-arm     command -v qemu-system-arm
+gcc-arm-none-eabi   command -v arm-none-eabi-gcc
+libnewlib-arm-none-eabi -')
 END
 }
 PYTHON_OK="${PYTHON:-python3} -c 'import sys; sys.exit(sys.version_info < (3, 11))'"
@@ -155,12 +162,23 @@ if ! unchanged wasm "$key" || ! [ -e build/wasm/node_modules ]; then
     step wasm "$key" "installing MicroPython's WebAssembly build, a second interpreter for the tests" make_wasm
 fi
 
-if [ "${1:-}" = settrace ]; then
-    key=$(hash_of $HERE/micropython.sh)
-    if ! unchanged settrace "$key" || ! [ -x build/settrace/micropython ]; then
-        step settrace "$key" "building MicroPython with sys.settrace for line coverage" \
-            sh $HERE/micropython.sh settrace build/settrace
+for extra in "$@"; do
+    case $extra in
+        settrace)
+            result=build/settrace/micropython inputs=$HERE/micropython.sh
+            why="building MicroPython with sys.settrace for line coverage" ;;
+        board)
+            result=build/board/firmware.elf inputs="$HERE/micropython.sh $(find firmware/boards/qemu_mps2/port -type f | sort)"
+            why="building MicroPython for the emulated ARM board" ;;
+        *)
+            echo "setup: there is nothing called $extra to set up" >&2
+            exit 2 ;;
+    esac
+    # shellcheck disable=SC2086
+    key=$(hash_of $inputs)
+    if ! unchanged "$extra" "$key" || ! [ -e $result ]; then
+        step "$extra" "$key" "$why" sh $HERE/micropython.sh "$extra" "${result%/*}"
     fi
-fi
+done
 
 echo "setup: ready (.venv/bin/ykt, build/bin/micropython)"

@@ -1,4 +1,4 @@
-"""Every firmware test under real MicroPython, and the portable ones in the WebAssembly build too."""
+"""Every firmware test under real MicroPython, portable ones in its WebAssembly build and some on an ARM board too."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from tools import interpreters
 
 MODULES = interpreters.test_modules()
 PORTABLE = [module for module in MODULES if interpreters.constant(module, "PORTABLE", False)]
+ARM = [module for module in MODULES if interpreters.constant(module, "ARM", False)]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
@@ -16,6 +17,11 @@ def test_under_micropython_unix(module):
 @pytest.mark.parametrize("module", PORTABLE, ids=lambda module: module.stem)
 def test_under_micropython_webassembly(module):
     print(interpreters.run_wasm(module))
+
+
+@pytest.mark.parametrize("module", ARM, ids=lambda module: module.stem)
+def test_on_the_emulated_arm_board(module):
+    print(interpreters.run_board(module))
 
 
 PROBES = {
@@ -29,7 +35,8 @@ PROBES = {
 }
 
 
-@pytest.mark.parametrize("runner", [interpreters.run_unix, interpreters.run_wasm], ids=["unix", "webassembly"])
+@pytest.mark.parametrize("runner", [interpreters.run_unix, interpreters.run_wasm, interpreters.run_board],
+                         ids=["unix", "webassembly", "board"])
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_test_module_that_proves_nothing_is_a_failure(probe, runner, tmp_path):
     source, words = PROBES[probe]

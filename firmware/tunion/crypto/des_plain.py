@@ -1,26 +1,35 @@
 """DES in plain Python: the reference that the viper twin must equal. FIPS 46-3.
 
-    schedule   128 bytes: 16 rounds of 8 six-bit subkeys, one a byte
+    schedule   32 words: for each of 16 turns the subkeys of S boxes 1 3 5 7, then those of 2 4 6 8, six bits in a byte
 """
 
 from tunion.crypto.des_tables import PC1, PC2, SP, TURNS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
 
-def expand_key(key: bytes, schedule: bytearray) -> None:
-    """Fill `schedule` (128 bytes) from an 8-byte key. Parity bits are ignored."""
+    from tunion.record import Bytes
+
+
+def expand_key(key: "Bytes", schedule: "array[int]") -> None:
+    """Fill `schedule` (32 words) from an 8-byte key. Parity bits are ignored."""
     bits = int.from_bytes(key, "big")
     chosen = [(bits >> (63 - bit)) & 1 for bit in PC1]
     for turn in range(16):
         turned = TURNS[turn]
+        words = [0, 0]
         for group in range(8):
             six = 0
             for bit in PC2[6 * group : 6 * group + 6]:
                 half = 28 if bit >= 28 else 0
                 six = six << 1 | chosen[half + (bit - half + turned) % 28]
-            schedule[8 * turn + group] = six
+            words[group & 1] = words[group & 1] << 8 | six
+        schedule[2 * turn] = words[0]
+        schedule[2 * turn + 1] = words[1]
 
 
-def crypt_block(source: bytes, target: bytearray, schedule: bytearray, backward: int) -> None:
+def crypt_block(source: "Bytes", target: bytearray, schedule: "array[int]", backward: int) -> None:
     """Encrypt (`backward` 0) or decrypt (1) the 8 bytes of `source` into `target`."""
     left = int.from_bytes(source[:4], "big")
     right = int.from_bytes(source[4:8], "big")
@@ -41,12 +50,13 @@ def crypt_block(source: bytes, target: bytearray, schedule: bytearray, backward:
     right ^= t
     left ^= t << 1
     for turn in range(16):
-        at = 8 * (15 - turn if backward else turn)
+        at = 2 * (15 - turn if backward else turn)
         # The expansion E reads right in groups of six that overlap by two; the ends wrap round.
         ring = (right & 1) << 33 | right << 1 | right >> 31
         mixed = 0
         for group in range(8):
-            six = ring >> (28 - 4 * group) & 63 ^ schedule[at + group]
+            subkey = schedule[at + (group & 1)] >> (24 - 8 * (group >> 1)) & 63
+            six = ring >> (28 - 4 * group) & 63 ^ subkey
             entry = 4 * (64 * group + six)
             mixed ^= int.from_bytes(SP[entry : entry + 4], "big")
         left, right = right, left ^ mixed

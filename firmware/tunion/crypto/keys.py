@@ -8,6 +8,7 @@ by analogy with PBOC 3.0 and unconfirmed, so it is one entry of SUITES and nothi
 from tunion.crypto.des import Des, TripleDes
 from tunion.crypto.mac import cbc_mac
 from tunion.crypto.sm4 import Sm4
+from tunion.crypto.xor import xor_block
 from tunion.record import BadInput, Record
 
 PURCHASE = 0x06  # transaction types of the e-purse, log file 18h
@@ -135,4 +136,6 @@ def load_session(suite: "Suite", card_key: bytes, random: bytes, counter: int) -
 
 
 def _complement(block: bytes) -> bytes:
-    return bytes(byte ^ 255 for byte in block)
+    out = bytearray(block)
+    xor_block(out, b"\xff" * len(block), 0)
+    return bytes(out)

@@ -1,6 +1,7 @@
 """The MACs of the e-purse: padding, CBC-MAC, and the retail MAC of secure messaging. JT/T 978.6, PBOC e-purse."""
 
 from tunion.crypto.des import Des
+from tunion.crypto.xor import xor_block
 from tunion.record import BadInput
 
 TYPE_CHECKING = False
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     class BlockCipher(Protocol):
         block_bytes: int
 
-        def encrypt(self, block: bytes) -> bytes: ...
+        def encrypt_in_place(self, block: bytearray) -> None: ...
 
 
 def padded(message: bytes, block_bytes: int) -> bytes:
@@ -23,12 +24,11 @@ def chain(cipher: "BlockCipher", blocks: bytes, start: bytes) -> bytes:
     size = cipher.block_bytes
     if len(blocks) % size or len(start) != size:
         raise BadInput("CBC takes whole blocks of %d bytes" % size)
-    value = start
+    value = bytearray(start)
     for at in range(0, len(blocks), size):
-        # As numbers: a loop over the bytes takes as long as the cipher in native code.
-        mixed = int.from_bytes(value, "big") ^ int.from_bytes(blocks[at : at + size], "big")
-        value = cipher.encrypt(mixed.to_bytes(size, "big"))
-    return value
+        xor_block(value, blocks, at)
+        cipher.encrypt_in_place(value)
+    return bytes(value)
 
 
 def cbc_mac(cipher: "BlockCipher", message: bytes) -> bytes:

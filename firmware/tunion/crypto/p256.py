@@ -70,7 +70,7 @@ class Verification:
         s = int.from_bytes(bytes(signature[32:]), "big")
         if not 0 < r < N or not 0 < s < N:
             raise BadSignature("r or s of the signature lies outside the group")
-        w = pow(s, N - 2, N)
+        w = _inverse(s)
         self._r = r
         self._of_base = _signed_digits(int.from_bytes(bytes(digest), "big") * w % N)
         self._of_key = _signed_digits(r * w % N)
@@ -118,6 +118,17 @@ def point(key: "Bytes") -> "tuple[int, int]":
     if x >= P or y >= P or (y * y - (x * x - 3) * x - _B) % P:
         raise BadKey("the P-256 key is no point of the curve")
     return x, y
+
+
+def _inverse(number: int) -> int:
+    """1 / number modulo N, by Euclid's algorithm: a third of the instructions of number ** (N - 2). 0 < number < N."""
+    left, right = number, N
+    a, b = 1, 0  # a * number is left modulo N, b * number is right
+    while left > 1:
+        quotient = right // left
+        left, right = right - quotient * left, left
+        a, b = b - quotient * a, a
+    return a % N
 
 
 def _signed_digits(number: int) -> bytearray:

@@ -32,3 +32,7 @@ class Sm4:
         out = bytearray(16)
         crypt_block(block, out, self._schedule)
         return bytes(out)
+
+    def encrypt_in_place(self, block: bytearray) -> None:
+        """16 bytes, overwritten: for chains."""
+        crypt_block(block, block, self._schedule)

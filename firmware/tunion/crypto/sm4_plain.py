@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
 
+    from tunion.record import Bytes
+
 
 def expand_key(key: bytes, schedule: "array[int]") -> None:
     """Fill `schedule` from a 16-byte key."""
@@ -22,7 +24,7 @@ def expand_key(key: bytes, schedule: "array[int]") -> None:
         schedule[i] = d
 
 
-def crypt_block(source: bytes, target: bytearray, schedule: "array[int]") -> None:
+def crypt_block(source: "Bytes", target: bytearray, schedule: "array[int]") -> None:
     """Encrypt the 16 bytes of `source` into `target`."""
     a, b, c, d = (int.from_bytes(source[4 * i : 4 * i + 4], "big") for i in range(4))
     for key in schedule:

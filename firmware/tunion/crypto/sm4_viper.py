@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
 
+    from tunion.record import Bytes
+
 
 @micropython.viper
 def _expand(key: ptr8, schedule: ptr32, sbox: ptr8, fk: ptr32):
@@ -73,6 +75,6 @@ def expand_key(key: bytes, schedule: "array[int]") -> None:
     _expand(key, schedule, SBOX, FK)
 
 
-def crypt_block(source: bytes, target: bytearray, schedule: "array[int]") -> None:
+def crypt_block(source: "Bytes", target: bytearray, schedule: "array[int]") -> None:
     """As sm4_plain.crypt_block."""
     _crypt(source, target, schedule, SBOX)
