@@ -71,21 +71,19 @@ class Sorted:
                 high = middle
         span = memoryview(self._span)[: (high - low) * self._size]
         self._read(low, span)
-        at = _last_not_above(self._span, self._size, high - low, record)
+        at = max(0, _last_not_above(self._span, self._size, high - low, record))
         return bytes(span[at * self._size : (at + 1) * self._size])
 
     def _block_of(self, record: bytes) -> int:
         """The last block whose key is not above `record`; -1: none."""
-        low, high = -1, self._blocks()
-        filled = self._filled == high
+        blocks = self._blocks()
+        if self._filled == blocks:
+            return _last_not_above(self._keys, self._size, blocks, record)
+        low, high = -1, blocks
         while high - low > 1:
             middle = (low + high) // 2
-            if filled:
-                key = bytes(self._keys[middle * self._size : (middle + 1) * self._size])
-            else:
-                self._read(middle * BLOCK_RECORDS, self._one)
-                key = bytes(self._one)
-            if key <= record:
+            self._read(middle * BLOCK_RECORDS, self._one)
+            if bytes(self._one) <= record:
                 low = middle
             else:
                 high = middle
@@ -99,11 +97,12 @@ class Sorted:
 
 
 def _last_not_above(records: bytearray, size: int, count: int, record: bytes) -> int:
-    """Index of the last of `count` sorted records that is not above `record`; the first one is not."""
-    low, high = 0, count
+    """Index of the last of `count` sorted records that is not above `record`; -1: all are."""
+    low, high = -1, count
     while high - low > 1:
-        middle = (low + high) // 2
-        if records[middle * size : (middle + 1) * size] <= record:
+        middle = low + high >> 1
+        at = middle * size
+        if records[at : at + size] <= record:
             low = middle
         else:
             high = middle
