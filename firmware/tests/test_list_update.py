@@ -9,6 +9,7 @@ from support.nor import BACKWARD, FORWARD, PowerCut
 from support.signer import Signer
 from tunion import cbor
 from tunion.wire import lists as wire
+from tunion.wire import manifest
 from tunion.wire.tap import LIST_ACTIVE, LIST_OLD, LIST_REFUSED
 from validator.list_bank import HEADER, META_BYTES
 from validator.list_update import FETCHES_MAX, DatedView, DenyView
@@ -271,7 +272,75 @@ class Refusals(Case):
             self.assertEqual(self.refused(life, blob, 5, 4), wire.WRONG_RESULT)
 
 
+    def test_a_manifest_that_offers_what_cannot_be_is_passed_over(self):
+        life = Life(wire.CITY, 10, 0, {(1, 0): made.full(1, b"", wire.CITY)})
+        life.settle(life.offer((1, 0)))
+        for changes in (dict(base=1), dict(bytes=0), dict(bytes=511), dict(bytes=0xFFFFFFFF), dict(kind="deny")):
+            entry = made.entry(b"x" * wire.HEAD_BYTES, 2, 0, wire.CITY)._asdict()
+            self.assertEqual(life.store.choose([self.changed(entry, changes)]), None)
+        life = with_list(4)
+        for changes in (dict(base=4, bytes=0xFFFFFFFF), dict(base=4, bytes=511), dict(base=3), dict(kind="params")):
+            entry = made.entry(b"x" * wire.HEAD_BYTES, 5)._asdict()
+            self.assertEqual(life.store.choose([self.changed(entry, changes)]), None)
+
+    def changed(self, fields, changes):
+        for name in changes:
+            fields[name] = changes[name]
+        return manifest.Entry(**fields)
+
+    def test_a_full_journal_delays_words_and_nothing_else(self):
+        life = with_list(4)
+        life.notes.full = True
+        life.blobs[5, 4] = made.delta(4, OLD[10:], 5, NEW)
+        life.settle(life.offer((5, 4)))
+        self.assert_in_force(life, 4, OLD)
+        life.settle(life.offer((6, 0)))
+        self.assert_in_force(life, 6, NEXT)
+        life.turns(100)
+        self.assertEqual(life.notes.events, [])
+        life.notes.full = False
+        life.turns(10)
+        self.assertEqual(life.notes.events, [(LIST_ACTIVE, 0, 6)])
+
+
 class Damage(Case):
+    def test_any_flash_image_starts_and_takes_a_list(self):
+        size = len(Life(blobs=BLOBS).flash.cells)
+        noise = 7
+        images = [bytes(size), b"\xff" * size, b"\x55" * size]
+        for _ in range(2):
+            cells = bytearray(size)
+            for at in range(size):
+                noise = (noise * 1103515245 + 12345) & 0x7FFFFFFF
+                cells[at] = noise >> 16 & 0xFF
+            images.append(cells)
+        for image in images:
+            life = Life(blobs=BLOBS)
+            life.flash.cells[:] = image
+            life.boot()
+            self.assertEqual(life.store.version, 0)
+            life.turns(50)
+            life.settle(life.offer((4, 0)))
+            self.assert_in_force(life, 4, OLD)
+
+    def test_a_bit_flipped_anywhere_is_told_or_changes_nothing(self):
+        life = with_list(4)
+        life.settle(life.offer((5, 4)))
+        start = life.kept()
+        header_at = life.store._active.content_at - META_BYTES
+        places = list(range(0, len(start.cells), 211)) + list(range(1024, 1024 + 160, 3))  # all over, the pointer,
+        for at in places + list(range(header_at, header_at + 300, 7)):  # the header and marks
+            life.use(start)
+            life.notes.events.clear()
+            life.flash.cells[at] ^= 1 << at % 8
+            life.boot()
+            life.turns(100)
+            told = [reason for code, reason, _ in life.notes.events if code == LIST_REFUSED]
+            if (life.store.version, life.content()) != (5, NEW):
+                self.assertEqual((told, life.store.damaged), ([wire.UNREADABLE], True))
+            life.settle(life.offer((5, 0)))
+            self.assert_in_force(life, 5, NEW)
+
     def test_a_list_that_rotted_is_searched_told_and_taken_again_whole(self):
         life = with_list(4)
         at = life.store._active.content_at + 1000

@@ -533,7 +533,7 @@ class ListStore:
         content = entry.bytes - wire.HEAD_BYTES
         if self._spoilt.get(entry.sha256, 0) >= FETCHES_MAX or entry.sha256 in self._left or content < 0:
             return False
-        if entry.base and (entry.base != self.version or self.damaged):
+        if entry.base and (self._beside is None or entry.base != self.version or self.damaged):
             return False
         if content > (self._delta_max if entry.base else self._count_max) * self._size:
             return False

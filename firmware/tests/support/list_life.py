@@ -6,6 +6,7 @@ from support.manual_clock import ManualClock
 from support.nor import FORWARD, NorFlash, PowerCut
 from tunion.wire import lists as wire
 from validator.list_update import ListStore, sectors_of
+from validator.ring import JournalFull
 
 SECTOR_BYTES = 1024
 COUNT_MAX = 600
@@ -18,8 +19,11 @@ class Notes:
 
     def __init__(self):
         self.events = []
+        self.full = False
 
     def event(self, code, reason=0, card=None, value=0):
+        if self.full:
+            raise JournalFull("no room")
         self.events.append((code, reason, value))
 
 
