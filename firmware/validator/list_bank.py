@@ -80,6 +80,7 @@ class ListBank:
     def mount(self) -> None:
         """Read the flash: at boot, and after a FlashFault."""
         self.header: Any = None
+        self.content_bytes = 0  # of what is held, or being staged
         self.staged = 0
         self.proven = False
         self.refused = 0
@@ -93,10 +94,11 @@ class ListBank:
             return
         if header.magic != MAGIC or header.layout != LAYOUT or header.name not in wire.NAMES:
             return
-        self.header = header
-        if self.content_bytes > self.room:
-            self.header = None
+        content_bytes = header.count * wire.RECORD_BYTES[header.name]
+        if content_bytes > self.room:
             return
+        self.header = header
+        self.content_bytes = content_bytes
         self._flash.read_into(self._start + _PROVEN_AT, self._chunk)
         self.proven = is_set(self._chunk[0])
         self.refused = self._chunk[_REFUSED_AT - _PROVEN_AT] ^ _BLANK
@@ -117,11 +119,6 @@ class ListBank:
     def room(self) -> int:
         """Bytes of content that fit."""
         return min(self._sectors * self._flash.sector_bytes - META_BYTES, _MARKS_MAX * UNIT_BYTES)
-
-    @property
-    def content_bytes(self) -> int:
-        """Of what is held, or being staged."""
-        return int(self.header.count) * wire.RECORD_BYTES[self.header.name]
 
     @property
     def is_whole(self) -> bool:
@@ -158,26 +155,28 @@ class ListBank:
         header = _packed(**fields)
         self._program(self._start, header)
         self.header = HEADER.unpack(header)
+        self.content_bytes = self.header.count * wire.RECORD_BYTES[self.header.name]
         self._is_firm = True
         self._is_doubtful = False
 
-    def stage(self, data: "Bytes") -> int:
-        """Program the next chunk from the start of `data`; how many of its bytes are in flash now, -1: none ever will.
+    def stage(self, data: "memoryview", at: int) -> int:
+        """Program the next chunk from `data[at:]`; how many of its bytes are in flash now, -1: none ever will.
 
         Only a whole chunk is taken, or the content's end. -1: what a power cut left there is something else.
         """
-        count: int = min(CHUNK_BYTES, self.content_bytes - self.staged)
-        if len(data) < count:
+        count = min(CHUNK_BYTES, self.content_bytes - self.staged)
+        if len(data) - at < count:
             return 0
+        part = data[at : at + count]
         if not self._is_firm:
             self.make_firm()
         if self._is_doubtful:
             self._flash.read_into(self.content_at + self.staged, self._chunk)
-            if not may_become(self._chunk, bytes(data[:count])):
+            if not may_become(self._chunk, bytes(part)):
                 return -1
-        self._flash.program(self.content_at + self.staged, bytes(data[:count]))
+        self._flash.program(self.content_at + self.staged, part)
         self.staged += count
-        if self.staged % UNIT_BYTES == 0 or self.is_whole:
+        if self.staged % UNIT_BYTES == 0 or self.staged == self.content_bytes:
             self._flash.program(self._start + _MARKS_AT + (self.staged - 1) // UNIT_BYTES, b"\x00")
             self._is_doubtful = False
         return count

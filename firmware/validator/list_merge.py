@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SERIAL_BYTES = const(10)
 WINDOW_RECORDS = const(25)  # 250 bytes: one read
+RECORDS_A_STEP = const(8)  # compared one by one, where the delta says something
 
 
 class Window:
@@ -83,7 +84,7 @@ class Merge:
         if run:
             return run
         out = b""
-        for _ in range(WINDOW_RECORDS):
+        for _ in range(RECORDS_A_STEP):
             head = base.head
             if removed.head and (not head or removed.head < head):
                 raise wire.BadList(wire.WRONG_BASE, "the delta removes a number that the list does not have")

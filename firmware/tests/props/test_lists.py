@@ -13,7 +13,9 @@ import test_list_update as unit
 from support import card_lists as made
 from support.list_life import Life
 from support.nor import BACKWARD, FORWARD, NorFlash
+from validator import denylist
 from validator.deny_store import BLOCK_RECORDS, SPAN_RECORDS, Sorted
+from validator.list_update import DenyView
 
 NUMBERS = st.sets(st.integers(0, 400), max_size=300)
 
@@ -68,3 +70,19 @@ def sweeps(stride: int, again_stride: int, phase: int = 0) -> Iterator[int]:
 def whole_sweep() -> list[int]:
     """Every write point of a full list and of a delta, cut again at every 29th while that is recovered from."""
     return list(sweeps(stride=1, again_stride=29))
+
+
+def test_the_longest_list_and_the_longest_delta_fit_and_are_found() -> None:
+    old = made.records(range(0, 300000, 3))
+    new = made.records(sorted(set(range(0, 300000, 3)) - set(range(0, 9000, 3)) | set(range(1, 9001, 3))))
+    blobs = {(1, 0): made.full(1, old), (2, 1): made.delta(1, old, 2, new)}
+    life = Life(count_max=100000, delta_max=6000, blobs=blobs)
+    for version, content in ((1, old), (2, new)):
+        life.settle(life.offer((version, version - 1)))
+        assert (life.store.version, life.content() == content) == (version, True)
+    life.turns(30)
+    assert life.store.ram_bytes <= 8192
+    denied = DenyView(life.store, denylist.from_bytes(0, b""))
+    for number in range(0, 12000, 17):
+        expected = number % 3 == 1 if number <= 9000 else number % 3 == 0
+        assert (made.serial(number) in denied) == expected
