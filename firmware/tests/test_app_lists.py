@@ -4,6 +4,7 @@ import unittest
 
 from support import card_lists as made
 from support import sets
+from support.bus import FOREIGN
 from support.nor import NorFlash
 from support.purse_card import ISSUER, SERIAL, PurseCard
 from test_app import AppCase
@@ -140,6 +141,14 @@ class Wired(AppCase):
         for days, expected in ((0, reason.ISSUER_NOT_ACCEPTED), (1, 0), (1, reason.ISSUER_NOT_ACCEPTED)):
             self.clock.advance_ms(1000 * days * DAY_S)
             self.assertEqual(self.refused(PurseCard(interoperable=b"\x00\x01")), expected)
+
+    def test_a_city_that_is_not_on_its_list_is_refused_for_cards_from_elsewhere(self):
+        content = wire.dated(b"\x61\x40", made.CREATED_S, wire.NEVER_S)
+        self.shelf.put(full(1, content, wire.CITY), 1, 0, wire.CITY)
+        self.until(1, 1)
+        self.assertEqual(self.refused(PurseCard()), 0)  # one of our own
+        self.assertEqual(self.refused(PurseCard(made.serial(1), FOREIGN)), reason.NOT_INTEROPERABLE)
+        self.assertEqual(self.refused(PurseCard(made.serial(2), FOREIGN, city=b"\x61\x40")), 0)
 
     def test_the_network_lost_at_any_answer_delays_and_nothing_else(self):
         self.shelf.put(full(4, OLD), 4)

@@ -140,6 +140,12 @@ class Updates(Case):
         life.boot()
         life.turns(60)
         self.assertEqual(life.notes.events, [(LIST_OLD, 0, 4)])
+        life.old_after_s = 0  # as the other lists have it: they change when a city joins, not daily
+        life.notes.events.clear()
+        life.use(None)
+        life.settle(life.offer((4, 0)))
+        life.turns(60)
+        self.assertEqual((life.store.is_old(), life.notes.events), (False, [(LIST_ACTIVE, 0, 4)]))
         self.assert_in_force(life, 4, OLD)
 
 
@@ -276,14 +282,15 @@ class Refusals(Case):
         life = Life(wire.CITY, 10, 0, {(1, 0): made.full(1, b"", wire.CITY)})
         life.settle(life.offer((1, 0)))
         for changes in (dict(base=1), dict(bytes=0), dict(bytes=511), dict(bytes=0xFFFFFFFF), dict(kind="deny")):
-            entry = made.entry(b"x" * wire.HEAD_BYTES, 2, 0, wire.CITY)._asdict()
+            entry = made.entry(b"x" * wire.HEAD_BYTES, 2, 0, wire.CITY)
             self.assertEqual(life.store.choose([self.changed(entry, changes)]), None)
         life = with_list(4)
         for changes in (dict(base=4, bytes=0xFFFFFFFF), dict(base=4, bytes=511), dict(base=3), dict(kind="params")):
-            entry = made.entry(b"x" * wire.HEAD_BYTES, 5)._asdict()
+            entry = made.entry(b"x" * wire.HEAD_BYTES, 5)
             self.assertEqual(life.store.choose([self.changed(entry, changes)]), None)
 
-    def changed(self, fields, changes):
+    def changed(self, entry, changes):
+        fields = dict(zip(("kind", "version", "bytes", "sha256", "effective_at_s", "base"), entry))
         for name in changes:
             fields[name] = changes[name]
         return manifest.Entry(**fields)

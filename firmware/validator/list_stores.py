@@ -61,7 +61,7 @@ class Lists:
                     delta_max,
                     office.scope,
                     office.keys,
-                    area.old_after_s,
+                    area.old_after_s if name == wire.DENY else 0,
                     journal,
                     clock,
                 )

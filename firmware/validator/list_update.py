@@ -73,7 +73,7 @@ class ListStore:
     ) -> None:
         """name: DENY, CITY or BIN. count_max, delta_max: records that there is room for; 0: no deltas are taken.
 
-        keys: those of the office, 65 bytes each; two while one is replaced.
+        keys: those of the office, 65 bytes each; two while one is replaced. old_after_s: 0: it is never old.
         """
         self._name = name
         self._size = wire.RECORD_BYTES[name]
@@ -634,7 +634,7 @@ class ListStore:
 
     def is_old(self) -> bool:
         """Nothing is refused because a list is old; who may be liable is told."""
-        if self._active is None or self._clock.quality() == _CLOCK_UNKNOWN:
+        if self._active is None or not self._old_after_s or self._clock.quality() == _CLOCK_UNKNOWN:
             return False
         return self._clock.now_s() - self.created_s > self._old_after_s
 

@@ -96,6 +96,7 @@ class Life:
         self.notes = Notes()
         self.keys = [sets.SIGNER.key]
         self.scope = sets.SCOPE
+        self.old_after_s = 48 * 3600
         self.erase_order = erase_order
         self.kind = kind
         bare = NorFlash(sectors=1, sector_bytes=SECTOR_BYTES)
@@ -124,7 +125,7 @@ class Life:
     def boot(self, cut_after=None):
         self.flash = self.flash.rebooted(cut_after)
         self.store = ListStore(
-            self.flash, 0, self.name, self.count_max, self.delta_max, self.scope, self.keys, 48 * 3600,
+            self.flash, 0, self.name, self.count_max, self.delta_max, self.scope, self.keys, self.old_after_s,
             self.notes, self.clock,
         )
         return self.store
