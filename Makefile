@@ -24,8 +24,9 @@ lint: setup ## ruff, import and dialect guard, strict types, mpy-cross
 bench: setup-board ## figures as ratios against a named reference
 	@$(YKT) bench
 
-soak: ## the long checks: line coverage of the firmware in MicroPython, then three minutes of storm
+soak: ## the long checks: every pair of power cuts, coverage in MicroPython, three minutes of storm
 	@sh tools/bootstrap/setup.sh settrace board
+	@$(PYTHON_VENV) -m simulator.rig.cuts
 	@$(PYTHON_VENV) -m tools.coverage_mp
 	@$(YKT) firmware build --arch x64
 	@$(PYTHON_VENV) -m simulator.rig.storm

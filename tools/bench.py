@@ -19,6 +19,10 @@ BENCHMARKS = {
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
     "crypto.purchase": ("tools.benches.purchase", "purchase"),
     "params.verify": ("tools.benches.verify", "params_verify"),
+    "journal.programmed": ("tools.benches.journal", "journal_programmed"),
+    "journal.erases": ("tools.benches.journal", "journal_erases"),
+    "journal.boot": ("tools.benches.journal", "journal_boot"),
+    "journal.append": ("tools.benches.journal", "journal_append"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 

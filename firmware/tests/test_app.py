@@ -188,6 +188,20 @@ class Turns(AppCase):
 
 
 class Faults(AppCase):
+    def test_a_filling_flash_is_said_once_and_cards_are_still_taken(self):
+        self.office.faults = [LOST] * 1000
+        self.turns()
+        while self.validator.journal.fill_permille() < 800:
+            self.validator.journal.event(wire.BOOT)
+            self.turns(1)
+        self.turns(20)
+        self.assertEqual((self.shown(), self.panel.shown[1][1]["part"]), (["ready", "fault", "ready"], "journal"))
+        self.tap(PurseCard())
+        self.assertEqual(self.shown()[3:], ["paid", "ready"])
+        self.office.faults = []
+        self.turns(6000)
+        self.assertEqual((self.shown()[5:], self.validator.journal.waiting), (["back", "ready"], 0))
+
     def test_a_lost_reader_is_said_once_journaled_looked_for_and_welcomed_back(self):
         self.turns()
         self.reader.broken = True

@@ -465,6 +465,23 @@ class PowerCuts(Case):
         self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
         self.assertEqual(programmed, [pointer_at + 32])
 
+    def test_a_torn_pointer_entry_is_voided_once_and_foreign_bytes_are_left_alone(self):
+        self.work([entry(2)])
+        self.reach()
+        self.flash.cut_after = HEADER.size + 1 + (len(BLOBS[2]) + 127) // 128 + 16 + POINTER.size - 2  # and an erase
+        with self.assertRaises(PowerCut):
+            self.params.step()
+        self.flash = self.flash.rebooted()
+        programmed = record(self.flash)
+        for _ in range(2):
+            self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
+            self.assertEqual(programmed, list(range(SECTOR_BYTES, SECTOR_BYTES + POINTER.size)))
+        self.assertEqual(self.params.version, 0)
+        foreign = (b"No validator wrote this, nor YP. " * 2)[:64]
+        self.flash.cells[: 2 * SECTOR_BYTES] = foreign * (2 * SECTOR_BYTES // 64)
+        Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
+        self.assertEqual(len(programmed), POINTER.size)
+
     stride = 29  # every byte in tests/props/test_params.py
 
     def test_every_cut_leaves_one_whole_set_in_force_and_ends_well(self):

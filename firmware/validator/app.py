@@ -7,6 +7,7 @@ from collections import namedtuple
 
 from tunion.compat import const
 from tunion.wire import tap as wire
+from validator.cells import ForeignFlash
 from validator.journal import Journal
 from validator.ports import FlashFault, ReaderLost, SamLost
 from validator.ring import JournalFull
@@ -83,6 +84,7 @@ class Validator:
         )
         self._card_present = False
         self._ready = False
+        self._filling = False
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
         self.taps = 0
@@ -140,6 +142,10 @@ class Validator:
     def _between_taps(self) -> None:
         """What takes the flash longer than a tap may."""
         self.journal.idle()
+        if self.journal.filling != self._filling:
+            self._filling = self.journal.filling
+            self._ready = False  # cards are taken as before
+            self._panel.show("fault" if self._filling else "back", part="journal")
         if self.params is not None and self.params.step():
             self._use_rules()
         if self.params is not None:
@@ -233,7 +239,7 @@ class Validator:
             if self.lists is not None:
                 self.lists.mount()
             self._use_rules()
-        except FlashFault:
+        except (FlashFault, ForeignFlash):
             self._flash_failed_ms = self._clock.ticks_ms()
             return False
         self._flash_failed_ms = None

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 
         sector_bytes: int
         page_bytes: int
+        program_bytes: int  # programmed at once, at a multiple of it; may be programmed again with more bits cleared
         sectors: int
 
         def read_into(self, address: int, buffer: "bytearray | memoryview") -> None:

@@ -27,8 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from validator.claim import Claim
     from validator.denylist import DenyList
-    from validator.journal import Claim, Journal
+    from validator.journal import Journal
     from validator.list_update import DenyView
     from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules

@@ -5,7 +5,7 @@
     stats   {"what": "stats", ...}
 
 It ends with 0, between two taps, when stdin is closed or on SIGTERM or SIGINT; with 1 where it cannot start, with 2
-when it is called wrongly.
+when it is called wrongly. Over a flash that holds something else it says so, takes no card, and ends as above, with 1.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 
 from boards.pc.clock import SystemClock
 from boards.pc.commands import Commands
+from tunion.compat import const
 from validator import app
 from validator.cells import ForeignFlash
 from validator.drivers.https import Https
@@ -24,6 +25,8 @@ from validator.ports import FlashFault
 from validator.ring import JournalFull
 from validator.settings import BadSettings, Settings
 from validator.statistics import Meter
+
+STAND_STILL_WAIT_MS = const(500)  # between two looks for a signal, where nothing else is to be done
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,9 +84,15 @@ def main(board: "Board", arguments: "list[str]") -> int:
         with open(path, "rb") as file:
             settings = Settings(file.read())
         ports = make_ports(board, settings)
+    except (BadSettings, FlashFault, OSError) as problem:
+        sys.stderr.write("%s: %s\n" % (path, problem))
+        return 1
+    try:
         validator = app.build(ports, settings)
     except (BadSettings, ForeignFlash, FlashFault, OSError) as problem:
         sys.stderr.write("%s: %s\n" % (path, problem))
+        if isinstance(problem, ForeignFlash):
+            stand_still(ports, str(problem), Commands(), signals)
         return 1
     run(validator, Commands(), signals, lambda: statistics(validator, ports.meter, board))
     return 0
@@ -110,6 +119,14 @@ def run(validator: app.Validator, commands: Commands, signals: "Signals", figure
         if draining and validator.sync.is_drained():
             draining = False
             say("drained")
+
+
+def stand_still(ports: "Any", found: str, commands: Commands, signals: "Signals") -> None:
+    """The flash holds something else: say so, take no card, touch nothing, until somebody has looked at it."""
+    ports.panel.show("fault", part="flash", detail=found)
+    while not commands.ended and not signals.arrived():
+        if commands.next(STAND_STILL_WAIT_MS):
+            say("unknown", known="")
 
 
 def give_up(validator: app.Validator) -> int:

@@ -114,6 +114,8 @@ PARAMS_REFUSED = const(17)  # value: version; reason, as above: a code of tunion
 LIST_ACTIVE = const(18)  # value: version in force; reason: tunion.wire.lists.reason_of the list
 LIST_REFUSED = const(19)  # value: version; reason: as above, with a code of tunion.wire.lists
 LIST_OLD = const(20)  # value: version in force, older than the settings allow; once for each list
+FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hold what is programmed
+FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
 
 AMEND_V1 = Record(
     "Amend",
