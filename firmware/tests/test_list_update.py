@@ -4,8 +4,8 @@ import unittest
 from hashlib import sha256
 
 from support import card_lists as made
-from support.list_life import COUNT_MAX, DELTA_MAX, Life, WeakFlash, sweep
-from support.nor import BACKWARD, FORWARD, PowerCut
+from support.list_life import COUNT_MAX, DELTA_MAX, Life, sweep
+from support.nor import BACKWARD, FORWARD, Chance, Faults, PowerCut
 from support.signer import Signer
 from tunion import cbor
 from tunion.wire import lists as wire
@@ -394,7 +394,7 @@ class PowerCuts(unittest.TestCase):
 
     def test_a_delta(self):
         for order in (FORWARD, BACKWARD):
-            self.assertTrue(self.swept(order, (5, 4)) > 3500)
+            self.assertTrue(self.swept(order, (5, 4), pages=order is BACKWARD) > 3500)
 
     def test_a_list_that_is_being_erased_is_not_fallen_back_to(self):
         for cut in range(1, 8 * 16 + 140, 9):
@@ -409,7 +409,7 @@ class PowerCuts(unittest.TestCase):
             self.assertIn((life.store.version, life.content()), ((4, OLD), (0, b"")))
 
     def test_a_header_or_mark_that_was_torn_and_reads_whole_is_firm_before_it_is_relied_on(self):
-        life = Life(blobs=BLOBS, kind=WeakFlash)
+        life = Life(blobs=BLOBS, faults=Faults(1))
         life.settle(life.offer((4, 0)))
         start = life.kept()
         sectors = (META_BYTES + len(NEW) + 1023) // 1024
@@ -418,7 +418,7 @@ class PowerCuts(unittest.TestCase):
         for cut in [header_at + HEADER.size - 1] + [header_at + unit for unit in units]:
             for seed in range(40):
                 life.use(start)
-                life.flash.seed = seed
+                life.flash.faults.chance = Chance(seed)
                 life.boot(cut)
                 with self.assertRaises(PowerCut):
                     life.fetch(life.offer((5, 0)))
@@ -439,13 +439,12 @@ class PowerCuts(unittest.TestCase):
         self.assertEqual((life.store.version, life.content() == NEW), (5, True))
         self.assertEqual(life.notes.events, [(LIST_ACTIVE, 0, 5)])
 
-    def swept(self, order, pair, stride=149, again_stride=509, phase=0, weak_seed=7):
-        life = Life(blobs=BLOBS, erase_order=order, kind=WeakFlash)
+    def swept(self, order, pair, stride=149, again_stride=509, phase=0, weak_seed=7, pages=False):
+        life = Life(blobs=BLOBS, erase_order=order, faults=Faults(weak_seed, pages=pages))
         life.settle(life.offer((6, 0)))  # so that there is something to be erased
         life.use(None)
         life.settle(life.offer((4, 0)))
         allowed = {4: OLD, 5: NEW}
-        life.flash.seed = weak_seed
         return sweep(life, life.kept(), life.offer(pair), allowed, 5, stride, again_stride, phase)
 
 

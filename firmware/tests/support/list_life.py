@@ -27,66 +27,11 @@ class Notes:
         self.events.append((code, reason, value))
 
 
-class WeakFlash(NorFlash):
-    """A cut leaves bits that read now so, now so, until they are programmed or erased again. The seed replays it."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.weak = {}  # address -> bits
-        self.seed = 1
-
-    def rebooted(self, cut_after=None):
-        again = WeakFlash(
-            self.sectors, self.sector_bytes, self.page_bytes, cut_after, self.cells, self.erase_order
-        )
-        again.weak = self.weak
-        again.seed = self.seed
-        return again
-
-    def read_into(self, address, buffer):
-        super().read_into(address, buffer)
-        for at in self.weak:
-            if address <= at < address + len(buffer):
-                self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
-                buffer[at - address] &= ~self.weak[at] | (self.seed >> 8)
-
-    def program(self, address, data):
-        done = self.programmed_bytes
-        try:
-            super().program(address, data)
-        except PowerCut:
-            done = self.programmed_bytes - done
-            if done < len(data):
-                self.weak[address + done] = self.weak.get(address + done, 0) | (0xFF & ~data[done])
-                self.cells[address + done] |= self.weak[address + done]
-            self._settle(address, data[:done])
-            raise
-        self._settle(address, data)
-
-    def _settle(self, address, data):
-        for i in range(len(data)):
-            if self.weak.get(address + i):
-                self.weak[address + i] &= data[i]
-
-    def erase(self, sector):
-        start = sector * self.sector_bytes
-        try:
-            super().erase(sector)
-        except PowerCut:
-            for at in range(start + self.seed % 5, start + self.sector_bytes, 5):
-                if self.cells[at] != 0xFF:
-                    self.weak[at] = self.weak.get(at, 0) | (0xFF & ~self.cells[at])
-                    self.cells[at] = 0xFF
-            raise
-        for at in range(start, start + self.sector_bytes):
-            self.weak.pop(at, None)
-
-
 class Life:
     """`store` over `flash`. Blobs that the office has: version and base -> bytes."""
 
     def __init__(
-        self, name=wire.DENY, count_max=COUNT_MAX, delta_max=DELTA_MAX, blobs=None, erase_order=FORWARD, kind=NorFlash
+        self, name=wire.DENY, count_max=COUNT_MAX, delta_max=DELTA_MAX, blobs=None, erase_order=FORWARD, faults=None
     ):
         self.name = name
         self.count_max = count_max
@@ -98,29 +43,24 @@ class Life:
         self.scope = sets.SCOPE
         self.old_after_s = 48 * 3600
         self.erase_order = erase_order
-        self.kind = kind
+        self.faults = faults
         bare = NorFlash(sectors=1, sector_bytes=SECTOR_BYTES)
         self.sectors = sectors_of(bare, name, count_max, delta_max)
         self.use(None)
 
     def use(self, flash):
         """Go on with a copy of this flash, None: a new one."""
-        cells = None if flash is None else bytearray(flash.cells)
-        self.flash = self.kind(
-            sectors=self.sectors, sector_bytes=SECTOR_BYTES, cells=cells, erase_order=self.erase_order
-        )
-        if flash is not None and self.kind is WeakFlash:
-            self.flash.weak = dict(flash.weak)
-            self.flash.seed = flash.seed
+        if flash is not None:
+            self.flash = flash.twin()
+        else:
+            self.flash = NorFlash(
+                self.sectors, SECTOR_BYTES, erase_order=self.erase_order, faults=self.faults
+            )
         return self.boot()
 
     def kept(self):
         """A copy of the flash as it is, for `use`."""
-        flash = self.flash.rebooted()
-        flash.cells = bytearray(flash.cells)
-        if self.kind is WeakFlash:
-            flash.weak = dict(flash.weak)
-        return flash
+        return self.flash.twin()
 
     def boot(self, cut_after=None):
         self.flash = self.flash.rebooted(cut_after)
