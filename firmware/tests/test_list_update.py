@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from support import card_lists as made
 from support.list_life import COUNT_MAX, DELTA_MAX, Life, sweep
-from support.nor import BACKWARD, FORWARD, Chance, Faults, PowerCut
+from support.nor import BACKWARD, FORWARD, HALF_WAY, Chance, Faults, PowerCut
 from support.signer import Signer
 from tunion import cbor
 from tunion.wire import lists as wire
@@ -409,11 +409,11 @@ class PowerCuts(unittest.TestCase):
             self.assertIn((life.store.version, life.content()), ((4, OLD), (0, b"")))
 
     def test_a_header_or_mark_that_was_torn_and_reads_whole_is_firm_before_it_is_relied_on(self):
-        life = Life(blobs=BLOBS, faults=Faults(1))
+        life = Life(blobs=BLOBS, faults=Faults(1, progress=HALF_WAY))
         life.settle(life.offer((4, 0)))
         start = life.kept()
         sectors = (META_BYTES + len(NEW) + 1023) // 1024
-        header_at = HEADER.size + 16 * sectors  # as work until then: the old header voided, the sectors erased
+        header_at = HEADER.size + 17 * sectors  # as work until then: the old header voided, the sectors erased
         units = (2048 + HEADER.size, len(NEW) + 1 + HEADER.size)
         for cut in [header_at + HEADER.size - 1] + [header_at + unit for unit in units]:
             for seed in range(40):
@@ -424,7 +424,7 @@ class PowerCuts(unittest.TestCase):
                     life.fetch(life.offer((5, 0)))
                 life.boot()
                 life.settle(life.offer((5, 0)))
-                for _ in range(4):
+                for _ in range(20):
                     life.boot()
                     self.assertEqual((cut, life.store.version, life.store.damaged), (cut, 5, False))
 

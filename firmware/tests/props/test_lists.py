@@ -64,7 +64,8 @@ def sweeps(stride: int, again_stride: int, phase: int = 0) -> Iterator[int]:
     """Full list and delta, erased in both directions; how many points each has."""
     for order in (FORWARD, BACKWARD):
         for pair in ((5, 0), (5, 4)):
-            yield unit.PowerCuts("swept").swept(order, pair, stride, again_stride, phase, stride + phase, order is BACKWARD)
+            case = unit.PowerCuts("swept")
+            yield case.swept(order, pair, stride, again_stride, phase, stride + phase, order is BACKWARD)
 
 
 def whole_sweep() -> list[int]:
