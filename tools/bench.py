@@ -13,6 +13,8 @@ import sys
 # name -> (module in tools, function). Only the one asked for is imported.
 BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
+    "denylist.lookup": ("tools.benches.denylist", "lookup"),
+    "denylist.step": ("tools.benches.denylist", "step"),
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
     "crypto.purchase": ("tools.benches.purchase", "purchase"),

@@ -69,6 +69,7 @@ class AppCase(unittest.TestCase):
         self.clock = ManualClock()
         self.flash = FailingFlash(sectors=8, sector_bytes=4096)
         self.params_flash = None
+        self.lists_flash = None
         self.boot()
 
     def boot(self):
@@ -81,6 +82,7 @@ class AppCase(unittest.TestCase):
             sam=lambda next_seq: soft_sam(self.clock, next_seq, FlakySam),
             flash=self.flash,
             params_flash=self.params_flash,
+            lists_flash=self.lists_flash,
             clock=self.clock,
             net=self.network(),
             panel=self.panel,

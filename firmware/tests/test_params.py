@@ -18,7 +18,7 @@ from validator.rules import Rules
 
 HEAP = "1m"  # several flash images
 
-ZERO = Rules(0, FlatFare(1, 1, 200, {}), [sets.HOME], [], 500000, False, 14400, False, 5)
+ZERO = Rules(0, FlatFare(1, 1, 200, {}), [sets.HOME], [], 500000, False, 14400, False, 5, None)
 BLOBS = {version: sets.sealed(sets.payload(version, fare_fen=200 + 50 * version)) for version in (2, 3, 4)}
 LATER_S = sets.EFFECTIVE_S + 1000
 SECTOR_BYTES = 1024

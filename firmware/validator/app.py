@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from validator.downlink import Downlink
+    from validator.list_stores import Lists
     from validator.params import Params
     from validator.ports import Sam
     from validator.rules import Rules
@@ -36,9 +37,11 @@ _CLOCK_UNKNOWN = const(0)
 
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
-# counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets, None: the settings name none.
+# counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
+# None: the settings name none.
 Ports = namedtuple(
-    "Ports", ("reader", "sam", "flash", "params_flash", "clock", "net", "panel", "below", "heap_free", "meter")
+    "Ports",
+    ("reader", "sam", "flash", "params_flash", "lists_flash", "clock", "net", "panel", "below", "heap_free", "meter"),
 )
 
 
@@ -64,14 +67,16 @@ class Validator:
         zero = provisioned(settings)
         self.params = make_params(ports, settings, zero, self.journal)
         self._rules = zero if self.params is None else self.params.rules
+        self.lists = make_lists(ports, settings, self.journal)
+        deny = settings.deny if self.lists is None else self.lists.deny
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, ports.panel, settings.deny, self._rules, settings
+            self._reader, self._sam, self.journal, ports.clock, ports.panel, deny, self._rules, settings
         )
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.sync = Sync(
             ports.net, self.journal, ports.clock, ports.panel, settings, self._versions, ports.below, ports.heap_free
         )
-        self.downlink = make_downlink(ports, settings, self.params)
+        self.downlink = make_downlink(ports, settings, self.params, self.lists)
         self._use_rules()
         self._parts = (
             reader_part(self._reader.open, self.journal, ports.clock, ports.panel),
@@ -145,11 +150,16 @@ class Validator:
             self._use_rules()
         if self.params is not None:
             self._versions["staged"] = self.params.staged_version
+        if self.lists is not None and self.lists.step():
+            self._use_rules()
 
     def _use_rules(self) -> None:
         """From now on: fares, issuers and tunables of the active set, and its versions in each upload."""
         if self.params is not None:
             self._rules = self.params.rules
+        if self.lists is not None:
+            self._rules = self.lists.applied(self._rules)
+            self.lists.say(self._versions)
         self.tap.use(self._rules)
         self._versions["fare"] = self._rules.fare.version
         self._versions["params"] = self._rules.version
@@ -226,7 +236,9 @@ class Validator:
             self.journal.mount()
             if self.params is not None:
                 self.params.mount()
-                self._use_rules()
+            if self.lists is not None:
+                self.lists.mount()
+            self._use_rules()
         except (FlashFault, ForeignFlash):
             self._flash_failed_ms = self._clock.ticks_ms()
             return False
@@ -244,10 +256,22 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     return Params(ports.params_flash, zero, settings.params.scope, settings.params.keys, journal, ports.clock)
 
 
-def make_downlink(ports: "Any", settings: "Settings", params: "Params | None") -> "Downlink | None":
-    """What fills the store."""
+def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":
+    """The list store, where the settings name one: 12 kB of heap for 100 000 cards."""
+    if settings.lists is None or settings.params is None:
+        return None
+    from validator.list_stores import Lists
+
+    return Lists(ports.lists_flash, settings.lists, settings.params, settings.deny, journal, ports.clock)
+
+
+def make_downlink(
+    ports: "Any", settings: "Settings", params: "Params | None", lists: "Lists | None"
+) -> "Downlink | None":
+    """What fills the stores."""
     if params is None:
         return None
     from validator.downlink import Downlink
 
-    return Downlink(ports.net, params, ports.clock, settings, ports.below)
+    takers = [params] if lists is None else [params] + lists.stores
+    return Downlink(ports.net, takers, ports.clock, settings, ports.below)

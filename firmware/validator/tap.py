@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from validator.claim import Claim
     from validator.denylist import DenyList
     from validator.journal import Journal
+    from validator.list_update import DenyView
     from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules
     from validator.settings import Settings
@@ -68,7 +69,7 @@ class TapPath:
         journal: "Journal",
         clock: "Clock",
         panel: "Panel",
-        deny: "DenyList",
+        deny: "DenyList | DenyView",
         rules: "Rules",
         settings: "Settings",
     ) -> None:
@@ -230,7 +231,7 @@ class TapPath:
             raise Refused(reason.INVALID_CARD)
         rules = self._rules
         found = checks.refusal(
-            public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards
+            public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards, rules.cities
         )
         if found:
             raise Refused(found)

@@ -83,6 +83,26 @@ class Centre:
         self._clerk("params", "approve", *named, "--user", "li", command="fleet")
         self._clerk("params", "publish", *named, "--vault", self.vault, "--user", "li", command="fleet")
 
+    def publish_list(self, numbers: Path, scope: str, name: str = "deny") -> tuple[int, list[int]]:
+        """What `ykt fleet lists` does with a file of numbers: wang reads it in and builds, li approves and publishes.
+
+        returns  its version, and the versions from which a delta leads to it
+        """
+        named: tuple[object, ...] = ("--db", self.db, "--scope", scope, "--name", name)
+        self._clerk("lists", "import", *named, "--file", numbers, "--user", "wang", command="fleet")
+        version = json.loads(self._clerk("lists", "build", *named, "--user", "wang", "--json", command="fleet"))
+        named += ("--version", version["version"], "--user", "li")
+        self._clerk("lists", "approve", *named, command="fleet")
+        said = json.loads(self._clerk("lists", "publish", *named, "--vault", self.vault, "--json", command="fleet"))
+        return said["version"], said["deltas_from"]
+
+    def lists(self) -> list[dict[str, Any]]:
+        """What `ykt fleet lists status --json` says."""
+        rows: list[dict[str, Any]] = json.loads(
+            self._clerk("lists", "status", "--db", self.db, "--json", command="fleet")
+        )
+        return rows
+
     def coverage(self) -> list[dict[str, Any]]:
         """What `ykt fleet params status --json` says."""
         rows: list[dict[str, Any]] = json.loads(

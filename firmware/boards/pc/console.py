@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.pn532_frame import Line
     from validator.ports import Clock, Reader, Sam
-    from validator.settings import FlashArea, ParamsArea
+    from validator.settings import FlashArea, ListsArea, ParamsArea
 
     class Signals(Protocol):
         def arrived(self) -> bool:
@@ -147,6 +147,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         sam=lambda next_seq: make_sam(board, settings, clock, next_seq),
         flash=make_flash(area),
         params_flash=make_flash(settings.params) if settings.params is not None else None,
+        lists_flash=make_flash(settings.lists) if settings.lists is not None else None,
         clock=clock,
         net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
         panel=PanelText(sys.stdout.write, clock, board.dumps),
@@ -156,7 +157,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
     )
 
 
-def make_flash(area: "FlashArea | ParamsArea") -> NorFile:
+def make_flash(area: "FlashArea | ListsArea | ParamsArea") -> NorFile:
     """The image that an area of the settings names. Raises FlashFault."""
     return NorFile(area.path, area.sector_bytes, area.page_bytes, area.sectors)
 
