@@ -196,4 +196,5 @@ def _reply(upload: sync.Upload, now_s: int, taken: entries.Taken) -> sync.Reply:
         want=[],
         commands=[],
         versions_required={},
+        server_ms=0,
     )

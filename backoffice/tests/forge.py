@@ -97,6 +97,7 @@ class Validator:
             "versions": {},
             "records": entries,
             "events": events,
+            "more": {},
         }
         key = changed.pop("key", self.key)
         aad = sync.upload_aad(changed.pop("audience", AUDIENCE))

@@ -12,12 +12,13 @@ from tunion.record import BadInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tunion.record import Bytes
 
 _PROTECTED = b"\xa1\x01\x05"
 _BLOCK_BYTES = 64  # of SHA-256
+_TAG_BYTES = 32
 
 
 class BadMac(BadInput):
@@ -26,11 +27,17 @@ class BadMac(BadInput):
 
 def hmac_sha256(key: "Bytes", message: "Bytes") -> bytes:
     """32 bytes. Source: RFC 2104. MicroPython has SHA-256 and no hmac module."""
+    return hmac_of(key, (message,))
+
+
+def hmac_of(key: "Bytes", parts: "Iterable[Bytes]") -> bytes:
+    """As hmac_sha256 of the parts joined, which are nowhere joined."""
     if len(key) > _BLOCK_BYTES:
         key = sha256(key).digest()
     padded = bytes(key) + bytes(_BLOCK_BYTES - len(key))
     inner = sha256(bytes(byte ^ 0x36 for byte in padded))
-    inner.update(message)
+    for part in parts:
+        inner.update(part)
     outer = sha256(bytes(byte ^ 0x5C for byte in padded))
     outer.update(inner.digest())
     mac: bytes = outer.digest()
@@ -49,6 +56,31 @@ def seal(payload: bytes, kid: bytes, aad: bytes, mac: "Callable[[bytes], bytes]"
     """COSE_Mac0 over `payload`. `mac(message) -> 32 bytes` holds the key, so that it need not be here."""
     tag = mac(_mac_structure(payload, aad))
     return cbor.encode([_PROTECTED, {4: kid}, payload, tag])
+
+
+def seal_parts(
+    parts: "list[Bytes]", kid: bytes, aad: bytes, mac_of: "Callable[[tuple[Bytes, ...]], bytes]"
+) -> bytearray:
+    """As `seal` of the parts joined. They are copied once, into the envelope: a batch takes no third of the heap.
+
+    mac_of  32 bytes for what its parts are when joined, as hmac_of under a key
+    """
+    size = 0
+    for part in parts:
+        size += len(part)
+    before = cbor.bytes_head(size)
+    start = cbor.array_head(4) + cbor.encode(_PROTECTED) + cbor.encode({4: kid}) + before
+    out = bytearray(len(start) + size + 2 + _TAG_BYTES)
+    out[: len(start)] = start
+    view = memoryview(out)
+    at = len(start)
+    for part in parts:
+        view[at : at + len(part)] = part
+        at += len(part)
+    covered = cbor.array_head(4) + cbor.encode("MAC0") + cbor.encode(_PROTECTED) + cbor.encode(aad) + before
+    out[at : at + 2] = cbor.bytes_head(_TAG_BYTES)
+    out[at + 2 :] = mac_of((covered, view[len(start) : at]))
+    return out
 
 
 def unseal(envelope: "Bytes") -> "tuple[bytes, bytes, bytes]":

@@ -111,6 +111,7 @@ SAM_LOST = const(7)
 SAM_BACK = const(8)
 PARAMS_ACTIVE = const(16)  # value: version in force; reason: why the one before was left, 0: its time had come
 PARAMS_REFUSED = const(17)  # value: version; reason, as above: a code of tunion.wire.params
+COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
 
 AMEND_V1 = Record(
     "Amend",

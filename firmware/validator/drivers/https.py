@@ -53,13 +53,18 @@ class Https:
         self._reused = False
         self._progress_ms = 0
 
-    def start(self, path: str, body: bytes) -> None:
+    def start(self, path: str, body: "Bytes") -> None:
         """Begin a POST; drops one that is under way, with its connection: the answer would be mistaken for ours."""
         self._request("POST", path, "Content-Type: application/cose\r\nContent-Length: %d\r\n" % len(body), body)
 
     def get(self, path: str) -> None:
         """Begin a GET, as `start`."""
         self._request("GET", path, "", b"")
+
+    def reconnect(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        self._line.close()
+        self._state = _IDLE
 
     def step(self) -> "Response | None":
         """Go on; the answer when it is whole, None before and when nothing was started. Raises NetLost."""
@@ -76,7 +81,7 @@ class Https:
             self._state = _IDLE
             raise
 
-    def _request(self, method: str, path: str, headers: str, body: bytes) -> None:
+    def _request(self, method: str, path: str, headers: str, body: "Bytes") -> None:
         if self._state != _IDLE:
             self._line.close()
         self._head = ("%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (method, path, self.host, headers)).encode()

@@ -37,6 +37,7 @@ _PARTS = {
     "flash": ("存储器", "memory"),
     "clock": ("时钟", "clock"),
     "net": ("网络", "network"),
+    "lock": ("后台停用", "locked by the office"),
 }
 
 
