@@ -8,6 +8,8 @@ Money is integer fen, times are UTC seconds, days are clearing days 'YYYY-MM-DD'
 
 from sqlite_utils import Database, Migrations
 
+from backoffice.store.device_tables import SYNC
+
 MIGRATIONS = Migrations("backoffice")
 
 _REGISTRY = """
@@ -334,6 +336,14 @@ def params(db: Database) -> None:
     said = "scope, version, effective_at_s, expires_at_s, payload, dry_run, built_at_s, built_by"
     db.conn.execute(_refuse("params_set", "UPDATE OF " + said))
     db.conn.execute(_refuse("params_set", "DELETE"))
+
+
+@MIGRATIONS(name="007_sync")
+def sync(db: Database) -> None:
+    for statement in _statements(SYNC):
+        db.conn.execute(statement)
+    db.conn.execute(_refuse("command", "UPDATE OF name, argument, issued_at_s, issued_by"))
+    db.conn.execute(_refuse("command", "DELETE"))
 
 
 def _statements(script: str) -> list[str]:
