@@ -21,10 +21,11 @@ lint: setup ## ruff, import and dialect guard, strict types, mpy-cross
 bench: setup ## figures as ratios against a named reference
 	@$(YKT) bench
 
-soak: ## the long checks: line coverage of the firmware in MicroPython, then three minutes of storm
+soak: ## the long checks: line coverage of the firmware in MicroPython, 10 000 network schedules, three minutes of storm
 	@sh tools/bootstrap/setup.sh settrace
 	@$(PYTHON_VENV) -m tools.coverage_mp
 	@$(YKT) firmware build --arch x64
+	@$(PYTHON_VENV) -m simulator.rig.schedules --schedules 10000
 	@$(PYTHON_VENV) -m simulator.rig.storm
 
 build: setup ## compile the firmware for every processor into build/firmware

@@ -23,12 +23,16 @@ def answer(db: sqlite3.Connection, request: Any, now_s: int) -> "enrol.Answer":
     found = _row(db, request.device_id, request.epoch)
     if found is None or not found["nonce"] or found["nonce"] != request.nonce:
         return _say(request, enrol.CHALLENGE, _challenged(db, request, found, now_s))
-    _close_others(db, device, request.epoch, now_s)
-    if device.epoch is None:
+    if device.epoch != request.epoch:
+        if _is_followed(db, found):  # this question was under way when the flash was lost again
+            registry.retire(db, device.device_id, request.epoch, now_s)
+            _decide(db, device.device_id, request.epoch, _CLOSED, "", now_s)
+            return _say(request, enrol.CLOSED)
+        _close_earlier(db, device, found, now_s)
+        if device.epoch is not None:
+            _set(db, request, _WAITING, now_s)
+            return _say(request, enrol.WAITING)
         _bind(db, device.device_id, request.epoch, "", now_s)
-    elif device.epoch != request.epoch:
-        _set(db, request, _WAITING, now_s)
-        return _say(request, enrol.WAITING)
     db.execute(  # used up: the next question gets another nonce
         "UPDATE enrolment SET state = ?, nonce = NULL, asked_at_s = ? WHERE device_id = ? AND epoch = ?",
         (_ENROLLED, now_s, request.device_id, request.epoch),
@@ -72,9 +76,10 @@ def _challenged(db: sqlite3.Connection, request: Any, found: Any, now_s: int) ->
         return bytes(found["nonce"])
     nonce = secrets.token_bytes(enrol.NONCE_BYTES)
     db.execute(
-        "INSERT INTO enrolment (device_id, epoch, state, nonce, last_seq, asked_at_s) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO enrolment (device_id, epoch, place, state, nonce, last_seq, asked_at_s) "
+        "VALUES (?, ?, (SELECT COUNT(*) + 1 FROM enrolment WHERE device_id = ?), ?, ?, ?, ?) "
         "ON CONFLICT (device_id, epoch) DO UPDATE SET nonce = excluded.nonce",
-        (request.device_id, request.epoch, _CHALLENGED, nonce, request.last_seq, now_s),
+        (request.device_id, request.epoch, request.device_id, _CHALLENGED, nonce, request.last_seq, now_s),
     )
     return nonce
 
@@ -86,11 +91,20 @@ def _set(db: sqlite3.Connection, request: Any, state: str, now_s: int) -> None:
     )
 
 
-def _close_others(db: sqlite3.Connection, device: registry.Device, epoch: int, now_s: int) -> None:
-    """The flash was lost again: what waited before cannot come back."""
+def _is_followed(db: sqlite3.Connection, found: Any) -> bool:
+    """A journal that asked later has proven itself. One that only asked may be a capture played back."""
+    row = db.execute(
+        "SELECT 1 FROM enrolment WHERE device_id = ? AND place > ? AND state IN (?, ?)",
+        (found["device_id"], found["place"], _WAITING, _ENROLLED),
+    ).fetchone()
+    return row is not None
+
+
+def _close_earlier(db: sqlite3.Connection, device: registry.Device, found: Any, now_s: int) -> None:
+    """The flash was lost again: what asked before cannot come back."""
     rows = db.execute(
-        "SELECT epoch FROM enrolment WHERE device_id = ? AND epoch <> ? AND state IN (?, ?)",
-        (device.device_id, epoch, _CHALLENGED, _WAITING),
+        "SELECT epoch FROM enrolment WHERE device_id = ? AND place < ? AND state IN (?, ?)",
+        (device.device_id, found["place"], _CHALLENGED, _WAITING),
     ).fetchall()
     for row in rows:
         if row["epoch"] != device.epoch:

@@ -5,6 +5,7 @@ SYNC = """
 CREATE TABLE enrolment (
     device_id INTEGER NOT NULL REFERENCES device,
     epoch INTEGER NOT NULL,
+    place INTEGER NOT NULL,         -- 1, 2, ... as the device's journals first asked: a later one follows an earlier
     state TEXT NOT NULL,            -- CHALLENGED, WAITING, ENROLLED, CLOSED
     nonce BLOB,
     last_seq INTEGER NOT NULL,      -- newest entry of the journal when it asked

@@ -90,6 +90,28 @@ def test_a_question_of_before_is_worth_nothing(city: City, bus: Validator) -> No
     assert reborn.ask(bytes(16)).state == wire.CHALLENGE
 
 
+def test_a_question_that_was_under_way_when_the_flash_was_lost_again_closes_nothing(city: City, bus: Validator) -> None:
+    """Found by the schedules: it closed the journal that came after it."""
+    bus.send([])
+    lost, reborn = Validator(city, epoch=2), Validator(city, epoch=3)
+    late = lost.ask().nonce
+    assert reborn.enrol() == wire.WAITING
+
+    assert lost.ask(late).state == wire.CLOSED
+
+    accept(city, 3)
+    assert reborn.enrol() == wire.ENROLLED
+
+
+def test_a_capture_that_only_asks_closes_no_journal(city: City, bus: Validator) -> None:
+    bus.send([])
+    reborn, dead = Validator(city, epoch=2), Validator(city, epoch=3)
+    nonce = reborn.ask().nonce
+    dead.ask()
+    assert reborn.ask(nonce).state == wire.WAITING
+    assert bus.enrol() == wire.ENROLLED, "the present journal may prove itself at any time"
+
+
 def test_enrolling_the_present_journal_afresh_changes_no_number(city: City, bus: Validator) -> None:
     bus.send([])
     old = bus.upload([bus.tap(1)])
