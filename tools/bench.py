@@ -15,6 +15,7 @@ BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
+    "heap.sync": ("tools.benches.heap", "heap_sync"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 

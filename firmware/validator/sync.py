@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from validator.settings import Settings
     from validator.telemetry import Health
 
-BATCH_BYTES_MAX = const(6656)  # of entries: the longest 64 that there are; envelope and copies 16 kB of heap
+BATCH_BYTES_MAX = const(6656)  # of entries: the longest 64 that there are
 EPOCH_WAIT_S = const(900)  # until an office that has to take this journal is asked again
 
 _OK = const(200)
@@ -68,7 +68,8 @@ class Sync:
         self._discipline = ClockDiscipline(clock, journal, log)
         self._enrolment = Enrolment(journal, clock, settings)
         self._kid = wire.kid(settings.device_id)
-        self._envelope: Bytes = b""  # the upload that waits for its answer, b"": none
+        self._room = bytearray(wire.ROOM_BYTES)
+        self._envelope: Bytes = b""  # a view of it: the upload that waits for its answer, b"": none
         self._seqs: list[int] = []  # what it carries
         self._left_behind = False  # it could not carry all that waited
         self._asking = False  # what is under way is a question of the enrolment
@@ -162,6 +163,7 @@ class Sync:
         if self._log.sending >= 0:
             more[wire.LOG] = self._log.piece()
         return wire.seal_upload(
+            self._room,
             wire.Upload(
                 wire.PROTO,
                 self._settings.device_id,

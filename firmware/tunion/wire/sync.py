@@ -28,6 +28,7 @@ PROTO = const(1)
 PATH = "/d/v1/up"
 RECORDS_MAX = const(64)  # in one upload
 UPLOAD_BYTES_MAX = const(16384)  # one envelope; the server refuses a longer body unread
+ROOM_BYTES = const(9216)  # for the longest upload that a validator makes: 64 entries, a piece of log, health, versions
 _NUMBER_MAX = 0xFFFFFFFF  # of every number in a message: ids, sequences and seconds have 32 bits
 
 STALE = "stale"  # codes of a refusal: this msg_seq or an older one was stored; go on after msg_seq_stored
@@ -78,6 +79,7 @@ _REPLY_TYPES = (int, int, int, int, int, list, list, int, int, list, list, dict,
 _REFUSAL_TYPES = (int, int, int, int, str, int)
 _UPLOAD_FIELDS_MIN = const(10)
 _ENTRIES_AT = const(8)  # in an upload
+_SHORT_BYTES = const(24)  # a byte string below it has a head of one byte; an entry is never over 255
 _REPLY_FIELDS_MIN = const(12)
 _HALF_A_SECOND_MS = const(500)  # the best guess where an answer tells whole seconds only
 
@@ -103,20 +105,37 @@ def encode(message: "Upload | Reply | Refusal") -> bytes:
 
 
 def seal_upload(
-    upload: Upload, kid: bytes, aad: bytes, mac_of: "Callable[[tuple[Bytes, ...]], bytes]"
-) -> bytearray:
-    """The envelope of an upload. Its entries are copied once: 64 of them and their envelope fit into 16 kB of heap."""
+    room: bytearray, upload: Upload, kid: bytes, aad: bytes, mac_of: "Callable[[tuple[Bytes, ...]], bytes]"
+) -> memoryview:
+    """The envelope of an upload, written into `room`, which is made once: a heap full of holes need not find 7 kB.
+
+    raises  BadInput where it does not fit
+    """
     head = cbor.array_head(len(upload))
     for field in upload[:_ENTRIES_AT]:
         head += cbor.encode(field)
-    parts: list[Bytes] = [head]
+    tail = cbor.encode(upload.more)
+    size = len(head) + len(tail)
     for entries in (upload.records, upload.events):
-        parts.append(cbor.array_head(len(entries)))
+        size += len(cbor.array_head(len(entries)))
         for entry in entries:
-            parts.append(cbor.bytes_head(len(entry)))
-            parts.append(entry)
-    parts.append(cbor.encode(upload.more))
-    return cose.seal_parts(parts, kid, aad, mac_of)
+            size += len(entry) + (1 if len(entry) < _SHORT_BYTES else 2)
+    start = cose.begin(room, size, kid)
+    view = memoryview(room)
+    at = _put(view, start, head)
+    for entries in (upload.records, upload.events):
+        at = _put(view, at, cbor.array_head(len(entries)))
+        for entry in entries:
+            at = _put(view, at, cbor.bytes_head(len(entry)))
+            at = _put(view, at, entry)
+    _put(view, at, tail)
+    return cose.finish(room, start, size, aad, mac_of)
+
+
+def _put(view: memoryview, at: int, content: "Bytes") -> int:
+    """Where the next goes."""
+    view[at : at + len(content)] = content
+    return at + len(content)
 
 
 def open_upload(payload: bytes) -> Upload:
