@@ -96,6 +96,15 @@ class Exchange(unittest.TestCase):
                     ],
                 )
 
+    def test_reconnect_drops_the_connection_and_the_next_request_makes_one(self):
+        net, line = net_over(OK, OK)
+        net.start("/d/v1/up", b"one")
+        answered(net)
+        net.reconnect()
+        net.start("/d/v1/up", memoryview(bytearray(b"two and room"))[:3])
+        self.assertEqual(answered(net).body, b"hello")
+        self.assertEqual((line.connections, line.requests[1][-7:]), (2, b"\r\n\r\ntwo"))
+
     def test_the_connection_is_kept_and_used_again(self):
         net, line = net_over(OK, OK)
         for _ in range(2):

@@ -268,6 +268,32 @@ class Distrusting(SyncCase):
         self.turn()
         self.assertEqual([seq for seq, _ in self.journal.pending(9, 9999)], [2])
 
+    def test_an_ack_with_gaps_keeps_what_lies_in_them_and_sends_it_again(self):
+        def holey(body):
+            self.office._take(body)
+            return self.office.signed(self.office.reply(self.office.uploads[-1], ack=[[2, 3], [5, 5], [9, 20]]))
+
+        for number in range(1, 8):
+            self.tap(number)
+        self.office.faults = [holey]
+        self.turn()
+        self.assertEqual([seq for seq, _ in self.journal.pending(9, 9999)], [1, 4, 6, 7])
+        self.posts_within(HOUR_MS)
+        sent = [tap.from_wire(entry)[0].seq for entry in self.office.uploads[1].records]
+        self.assertEqual((sent, self.journal.waiting), ([1, 4, 6, 7], 0))
+
+    def test_the_answer_to_the_upload_before_is_ignored_when_it_comes_late(self):
+        self.tap(1)
+        self.turn()
+        stored = self.office._response
+        self.tap(2)
+        self.sync.hurry = True
+        self.office.faults = [lambda body: stored]
+        self.turn()
+        self.assertEqual(self.journal.waiting, 1)
+        self.posts_within(HOUR_MS)
+        self.assertEqual((sorted(self.office.entries), self.journal.waiting), ([1, 2], 0))
+
     def test_an_answer_that_is_silent_about_the_entries_is_not_asked_again_at_once(self):
         self.office.changes["ack"] = []
         for number in range(20):

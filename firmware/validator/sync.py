@@ -11,6 +11,7 @@ from tunion.record import BadInput
 from tunion.wire import enrol
 from tunion.wire import sync as wire
 from tunion.wire.tap import EVENT
+from validator.backoff import Backoff
 from validator.clock_discipline import ClockDiscipline
 from validator.enrolment import Enrolment
 from validator.journal import ALARM_PERMILLE
@@ -60,7 +61,7 @@ class Sync:
         self._panel = panel
         self._settings = settings
         self._versions = versions
-        self._below = below
+        self._wait = Backoff(clock, settings, below)  # none yet: the first contact brings the time
         self._heap_free = heap_free
         self._commands = commands
         self._health = health
@@ -75,14 +76,10 @@ class Sync:
         self._asking = False  # what is under way is a question of the enrolment
         self._msg_seq = 1  # the office says where it stands if this is too low
         self._sends = 0
-        self._failures = 0
         self._was_stale = False
         self._fault_shown = False
         self._batch_max: int = wire.RECORDS_MAX
         self._sent_ms = 0
-        self._wait_from_ms = clock.ticks_ms()
-        self._wait_ms = 0  # first contact at once: it brings the time
-        self._may_be_early = False  # only the interval is waited for, no failure and no wish of the office
         self.busy = False
         self.hurry = False  # send all that waits, whatever the interval says
 
@@ -109,14 +106,14 @@ class Sync:
         if self._commands.re_enrol and not self._envelope:
             self._commands.re_enrol = False
             self._enrolment.begin()
-            self._pause(0)
+            self._wait.pause(0)
 
     # -- up -----------------------------------------------------------------------------------------------------
 
     def _is_due(self) -> bool:
-        if self._clock.since_ms(self._wait_from_ms) >= self._wait_ms:
+        if self._wait.is_over():
             return True
-        return self._may_be_early and (self._log.progressed() or self._sendable() >= self._early_from())
+        return self._wait.may_be_early and (self._log.progressed() or self._sendable() >= self._early_from())
 
     def _early_from(self) -> int:
         """So many entries go before the interval is over."""
@@ -234,9 +231,9 @@ class Sync:
         if reply.max_batch:
             self._batch_max = min(wire.RECORDS_MAX, reply.max_batch)
         if self._seqs and not acked and not rejected:
-            self._back_off(reply.retry_after_s)  # an answer that says nothing of what it got
+            self._wait.fail(reply.retry_after_s)  # an answer that says nothing of what it got
             return
-        self._failures = 0
+        self._wait.succeed()
         self._was_stale = False
         log_id = self._log.sending
         if log_id >= 0 and self._log.heard(reply.want):
@@ -244,8 +241,8 @@ class Sync:
         if not self._left_behind:
             self._commands.take(reply.commands)
         self._show_back()
-        self._pause(max(reply.retry_after_s, self._interval_s(told)))
-        self._may_be_early = reply.retry_after_s == 0
+        self._wait.pause(max(reply.retry_after_s, self._interval_s(told)))
+        self._wait.may_be_early = reply.retry_after_s == 0
 
     def _interval_s(self, told: bool) -> int:
         """From one answer to the next upload. told: the answer brought the time."""
@@ -260,18 +257,17 @@ class Sync:
         self._log.note(refusal.code, refusal.msg_seq_stored)
         if refusal.code == wire.EPOCH:
             self._enrolment.begin()
-            self._pause(0)
+            self._wait.pause(0)
         elif refusal.code == wire.STALE and not self._was_stale:
             self._was_stale = True  # once: an office that keeps saying so is not asked without end
             self._msg_seq = refusal.msg_seq_stored + 1
-            self._pause(0)
+            self._wait.pause(0)
         elif refusal.code == wire.STALE:
             self._was_stale = False
-            self._back_off(0)
+            self._wait.fail(0)
         else:
             self._show_fault()
-            self._failures += 1
-            self._pause(max(EPOCH_WAIT_S, self._settings.backoff_max_s))
+            self._wait.pause(max(EPOCH_WAIT_S, self._settings.backoff_max_s))
 
     def _told(self, response: "Response") -> None:
         """How the enrolment stands."""
@@ -282,14 +278,14 @@ class Sync:
         self.busy = False
         self._log.note(state)
         if state == enrol.CHALLENGE:
-            self._pause(0)
+            self._wait.pause(0)
         elif state == enrol.ENROLLED:
             self._msg_seq = 1
-            self._failures = 0
-            self._pause(0)
+            self._wait.succeed()
+            self._wait.pause(0)
         else:
             self._show_fault()
-            self._pause(max(EPOCH_WAIT_S, self._settings.backoff_max_s))
+            self._wait.pause(max(EPOCH_WAIT_S, self._settings.backoff_max_s))
 
     def _done(self) -> None:
         """This upload has its answer; the next has the next number."""
@@ -307,26 +303,11 @@ class Sync:
             self._fault_shown = False
             self._panel.show("back", part="net")
 
-    # -- waiting ------------------------------------------------------------------------------------------------
-
     def _lost(self, retry_after_s: int) -> None:
         """No answer that counts: the same bytes again, later."""
         self.busy = False
         self._health.count("retries")
-        self._back_off(retry_after_s)
-
-    def _back_off(self, retry_after_s: int) -> None:
-        """Exponential with full jitter, so that a depot's buses do not come back as one; never before retry_after."""
-        limit_s = self._settings.backoff_max_s
-        doubled_s = self._settings.backoff_first_s << min(self._failures, 10)
-        self._failures += 1
-        self._pause(retry_after_s)
-        self._wait_ms += self._below(1000 * min(limit_s, doubled_s) + 1)
-
-    def _pause(self, wait_s: int) -> None:
-        self._may_be_early = False
-        self._wait_from_ms = self._clock.ticks_ms()
-        self._wait_ms = 1000 * wait_s
+        self._wait.fail(retry_after_s)
 
 
 def _is_in(ranges: "list[list[int]]", seq: int) -> bool:
