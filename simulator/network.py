@@ -99,7 +99,7 @@ class Link:
         self._broken = False
         self._asked_ms = 0
 
-    def start(self, path: str, body: "bytes | bytearray | memoryview") -> None:
+    def start(self, path: str, body: "list[bytes | bytearray | memoryview]") -> None:
         self._answer = None
         self._waiting = True
         network = self._network
@@ -108,7 +108,7 @@ class Link:
         if network.happens(network.weather.gateway):
             network.carry(b"", lambda _: self._arrived(Response(502, 0, b"<html>bad gateway</html>")))
         else:
-            network.carry(bytes(body), partial(self._served, path))
+            network.carry(b"".join(body), partial(self._served, path))
 
     def get(self, path: str) -> None:
         raise AssertionError("nothing is fetched here")

@@ -112,20 +112,31 @@ class Envelope(unittest.TestCase):
         upload = sync.Upload(*([0xFFFFFFFF] * 7 + [versions, [biggest] * 64, [], more]))
         envelope = cose.seal(sync.encode(upload), sync.kid(1), b"", lambda message: bytes(32))
         self.assertLess(len(envelope), sync.UPLOAD_BYTES_MAX)
-        self.assertLess(len(envelope), sync.ROOM_BYTES)
 
-    def test_an_envelope_made_in_place_is_the_one_made_whole(self):
+    def test_an_envelope_made_in_pieces_is_the_one_made_whole(self):
         full = [bytes([seq]) * (1 + 3 * seq % 104) for seq in range(1, 65)]
         health = {sync.HEALTH: {"a": 1}}
         for records, events, more in (([], [], {}), (full[:1], [], {}), (full[:40], full[40:], health)):
             upload = sync.Upload(1, 2, 3, 4, 5, 3, 7, {"deny": 9}, records, events, more)
             with self.subTest(records=len(records)):
                 whole = cose.seal(sync.encode(upload), sync.kid(2), b"aad", lambda m: cose.hmac_sha256(b"key", m))
-                room = bytearray(b"\xaa" * sync.ROOM_BYTES)
-                made = sync.seal_upload(room, upload, sync.kid(2), b"aad", lambda parts: cose.hmac_of(b"key", parts))
-                self.assertEqual(bytes(made), whole)
-                with self.assertRaises(BadInput):
-                    sync.seal_upload(bytearray(len(whole) - 1), upload, sync.kid(2), b"aad", lambda parts: bytes(32))
+                made = sync.seal_upload(upload, sync.kid(2), b"aad", lambda parts: cose.hmac_of(b"key", parts))
+                joined = b""
+                for piece in made:
+                    self.assertLessEqual(len(piece), cose.PIECE_BYTES)
+                    joined += bytes(piece)
+                self.assertEqual(joined, whole)
+
+    def test_pieces_of_every_length_around_their_borders(self):
+        for size in list(range(40)) + list(range(900, 1100)) + list(range(1990, 2060)):
+            payload = bytes([size & 0xFF]) * size
+            envelope = cose.Envelope(b"kid", size)
+            envelope.put(payload[: size // 3])
+            envelope.put(payload[size // 3 :])
+            joined = b""
+            for piece in envelope.close(b"aad", lambda parts: cose.hmac_of(b"key", parts)):
+                joined += bytes(piece)
+            self.assertEqual(joined, cose.seal(payload, b"kid", b"aad", lambda m: cose.hmac_sha256(b"key", m)))
 
     def test_a_device_without_a_heartbeat_and_an_office_without_milliseconds_are_understood(self):
         self.assertEqual(sync.open_upload(cbor.encode(list(UPLOAD)[:-1])).more, {})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PROTECTED = b"\xa1\x01\x05"
 _BLOCK_BYTES = 64  # of SHA-256
-_TAG_BYTES = 32
+PIECE_BYTES = 1024  # of an envelope made in pieces
 
 
 class BadMac(BadInput):
@@ -58,34 +58,44 @@ def seal(payload: bytes, kid: bytes, aad: bytes, mac: "Callable[[bytes], bytes]"
     return cbor.encode([_PROTECTED, {4: kid}, payload, tag])
 
 
-def begin(room: bytearray, payload_bytes: int, kid: bytes) -> int:
-    """Write what stands before a payload of that length into `room`; returns where the payload begins.
-
-    The payload is written there, then `finish` makes it an envelope: nothing is copied, nothing large is allocated.
-    raises  BadInput where the envelope does not fit
+class Envelope:
+    """As `seal`, in pieces: a heap full of holes has room for a kilobyte, and often for no seven. The payload is `put`
+    bit by bit and copied once; the same bytes come out.
     """
-    start = cbor.array_head(4) + cbor.encode(_PROTECTED) + cbor.encode({4: kid}) + cbor.bytes_head(payload_bytes)
-    if len(start) + payload_bytes + 2 + _TAG_BYTES > len(room):
-        raise BadInput("an envelope of %d bytes has no room" % (len(start) + payload_bytes))
-    room[: len(start)] = start
-    return len(start)
 
+    def __init__(self, kid: bytes, payload_bytes: int) -> None:
+        self._pieces: list[bytearray] = []
+        self._used = PIECE_BYTES  # of the last piece
+        self._length = cbor.bytes_head(payload_bytes)
+        self.put(cbor.array_head(4) + cbor.encode(_PROTECTED) + cbor.encode({4: kid}) + self._length)
+        self._start = self._used  # of the payload, in the first piece
 
-def finish(
-    room: bytearray, start: int, payload_bytes: int, aad: bytes, mac_of: "Callable[[tuple[Bytes, ...]], bytes]"
-) -> memoryview:
-    """The whole envelope, a view of `room`; the same bytes as `seal` makes.
+    def put(self, content: "Bytes") -> None:
+        """The next bytes of the payload."""
+        at = 0
+        while at < len(content):
+            if self._used == PIECE_BYTES:
+                self._pieces.append(bytearray(PIECE_BYTES))
+                self._used = 0
+            count = min(PIECE_BYTES - self._used, len(content) - at)
+            self._pieces[-1][self._used : self._used + count] = content[at : at + count]
+            self._used += count
+            at += count
 
-    start   as `begin` returned it
-    mac_of  32 bytes for what its parts are when joined, as hmac_of under a key
-    """
-    end = start + payload_bytes
-    covered = cbor.array_head(4) + cbor.encode("MAC0") + cbor.encode(_PROTECTED) + cbor.encode(aad)
-    covered += cbor.bytes_head(payload_bytes)
-    view = memoryview(room)
-    view[end : end + 2] = cbor.bytes_head(_TAG_BYTES)
-    view[end + 2 : end + 2 + _TAG_BYTES] = mac_of((covered, view[start:end]))
-    return view[: end + 2 + _TAG_BYTES]
+    def close(self, aad: bytes, mac_of: "Callable[[list[Bytes]], bytes]") -> "list[Bytes]":
+        """The pieces of the whole envelope.
+
+        mac_of  32 bytes for what its parts are when joined, as hmac_of under a key
+        """
+        covered = cbor.array_head(4) + cbor.encode("MAC0") + cbor.encode(_PROTECTED) + cbor.encode(aad) + self._length
+        parts: list[Bytes] = [covered]
+        parts += [memoryview(piece) for piece in self._pieces]
+        parts[-1] = parts[-1][: self._used]
+        parts[1] = parts[1][self._start :]
+        self.put(cbor.encode(mac_of(parts)))
+        pieces: list[Bytes] = list(self._pieces)
+        pieces[-1] = memoryview(self._pieces[-1])[: self._used]
+        return pieces
 
 
 def unseal(envelope: "Bytes") -> "tuple[bytes, bytes, bytes]":

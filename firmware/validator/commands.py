@@ -12,7 +12,6 @@ from tunion.crc import crc32
 from tunion.record import BadInput, is_int
 from tunion.wire import command as wire
 from tunion.wire.tap import COMMAND_DONE
-from validator import bulk
 from validator.ring import JournalFull
 
 TYPE_CHECKING = False
@@ -78,7 +77,7 @@ class Commands:
 
     def step(self, card_present: bool) -> None:
         """Run the next one, between two cards. Raises FlashFault."""
-        if self._night_id and not bulk.wait_s(self._device_id, self._clock.now_s()):
+        if self._night_id and not self._bulk_wait_s():
             self._log.begin(self._night_id)
             self._night_id = 0
         if not self._waiting or card_present or self.reboot:
@@ -121,10 +120,16 @@ class Commands:
         """COMMAND_DONE follows when the office has it all; until then each answer brings the command again."""
         if self._log.sending >= 0:
             return  # one after the other
-        if at_night and bulk.wait_s(self._device_id, self._clock.now_s()):
+        if at_night and self._bulk_wait_s():
             self._night_id = number
         else:
             self._log.begin(number)
+
+    def _bulk_wait_s(self) -> int:
+        """Until this device's minutes of the night."""
+        from validator import bulk
+
+        return bulk.wait_s(self._device_id, self._clock.now_s())
 
     def _lock(self, locked: bool) -> None:
         if locked != self.locked:

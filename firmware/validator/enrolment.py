@@ -18,19 +18,17 @@ _NO_NONCE = b""
 
 
 class Enrolment:
-    """`active`: the office has to take this journal before it takes its entries."""
+    """`done`: uploads may begin. `again`: the next question may go at once."""
+
+    path = wire.PATH
 
     def __init__(self, journal: "Journal", clock: "Clock", settings: "Settings") -> None:
         self._journal = journal
         self._clock = clock
         self._settings = settings
         self._nonce = _NO_NONCE
-        self.active = False
-
-    def begin(self) -> None:
-        """Ask, from the first question on."""
-        self.active = True
-        self._nonce = _NO_NONCE
+        self.done = False
+        self.again = False
 
     def question(self) -> bytes:
         """The envelope to be posted to wire.PATH."""
@@ -50,7 +48,7 @@ class Enrolment:
         )
 
     def heard(self, body: bytes) -> str:
-        """The state that the office answered, "" where this is no answer of its. CHALLENGE: ask again at once."""
+        """The state that the office answered, "" where this is no answer of its."""
         try:
             name, payload, tag = cose.unseal(body)
             cose.check(payload, tag, wire.answer_aad(self._settings.host), self._mac)
@@ -61,13 +59,14 @@ class Enrolment:
         if name != kid(self._settings.device_id) or (answer.device_id, answer.epoch) != ours:
             return ""
         state: str = answer.state
-        if state == wire.CHALLENGE:
+        self.again = state == wire.CHALLENGE
+        if self.again:
             if answer.nonce == self._nonce:
                 return ""  # it has this very nonce: an office that is confused, or an answer to the question before
             self._nonce = answer.nonce
         else:
             self._nonce = _NO_NONCE
-            self.active = state != wire.ENROLLED
+            self.done = state == wire.ENROLLED
         return state
 
     def _mac(self, message: bytes) -> bytes:

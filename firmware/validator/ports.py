@@ -120,8 +120,8 @@ if TYPE_CHECKING:
 
         host: str
 
-        def start(self, path: str, body: "Bytes") -> None:
-            """Begin a POST; drops a request that is under way."""
+        def start(self, path: str, body: "list[Bytes]") -> None:
+            """Begin a POST of a body in pieces; drops a request that is under way."""
 
         def get(self, path: str) -> None:
             """Begin a GET; drops a request that is under way."""

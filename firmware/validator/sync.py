@@ -8,12 +8,10 @@ acknowledgements is for clock_discipline.py, commands.py, enrolment.py and log.p
 from tunion import cose
 from tunion.compat import const
 from tunion.record import BadInput
-from tunion.wire import enrol
 from tunion.wire import sync as wire
 from tunion.wire.tap import EVENT
 from validator.backoff import Backoff
 from validator.clock_discipline import ClockDiscipline
-from validator.enrolment import Enrolment
 from validator.journal import ALARM_PERMILLE
 from validator.ports import NetLost
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from tunion.record import Bytes
     from validator.commands import Commands
+    from validator.enrolment import Enrolment
     from validator.journal import Journal
     from validator.log import Log
     from validator.ports import Clock, Net, Panel, Response
@@ -67,13 +66,12 @@ class Sync:
         self._health = health
         self._log = log
         self._discipline = ClockDiscipline(clock, journal, log)
-        self._enrolment = Enrolment(journal, clock, settings)
+        self._enrolment: Enrolment | None = None  # the office has to take this journal first
         self._kid = wire.kid(settings.device_id)
-        self._room = bytearray(wire.ROOM_BYTES)
-        self._envelope: Bytes = b""  # a view of it: the upload that waits for its answer, b"": none
+        self._envelope: list[Bytes] = []  # the upload that waits for its answer, in pieces; empty: none
         self._seqs: list[int] = []  # what it carries
         self._left_behind = False  # it could not carry all that waited
-        self._asking = False  # what is under way is a question of the enrolment
+        self._asking = False  # what is under way is its question
         self._msg_seq = 1  # the office says where it stands if this is too low
         self._sends = 0
         self._was_stale = False
@@ -105,8 +103,7 @@ class Sync:
             self._net.reconnect()
         if self._commands.re_enrol and not self._envelope:
             self._commands.re_enrol = False
-            self._enrolment.begin()
-            self._wait.pause(0)
+            self._enrol()
 
     # -- up -----------------------------------------------------------------------------------------------------
 
@@ -126,7 +123,7 @@ class Sync:
 
     def _send(self) -> None:
         """A question of the enrolment; else the upload under way once more, or a new one."""
-        self._asking = self._enrolment.active
+        self._asking = self._enrolment is not None
         if not self._asking:
             if not self._envelope:
                 self._envelope = self._sealed()
@@ -135,14 +132,14 @@ class Sync:
         self._sent_ms = self._clock.ticks_ms()
         self.busy = True
         try:
-            if self._asking:
-                self._net.start(enrol.PATH, self._enrolment.question())
+            if self._enrolment is not None:
+                self._net.start(self._enrolment.path, [self._enrolment.question()])
             else:
                 self._net.start(wire.PATH, self._envelope)
         except NetLost:
             self._lost(0)
 
-    def _sealed(self) -> "Bytes":
+    def _sealed(self) -> "list[Bytes]":
         heap_free = self._heap_free()  # first: it tidies up for what follows
         entries = self._journal.pending(self._batch_max, BATCH_BYTES_MAX)
         self._seqs = [seq for seq, _ in entries]
@@ -160,7 +157,6 @@ class Sync:
         if self._log.sending >= 0:
             more[wire.LOG] = self._log.piece()
         return wire.seal_upload(
-            self._room,
             wire.Upload(
                 wire.PROTO,
                 self._settings.device_id,
@@ -256,8 +252,7 @@ class Sync:
         self._done()
         self._log.note(refusal.code, refusal.msg_seq_stored)
         if refusal.code == wire.EPOCH:
-            self._enrolment.begin()
-            self._wait.pause(0)
+            self._enrol()
         elif refusal.code == wire.STALE and not self._was_stale:
             self._was_stale = True  # once: an office that keeps saying so is not asked without end
             self._msg_seq = refusal.msg_seq_stored + 1
@@ -269,19 +264,28 @@ class Sync:
             self._show_fault()
             self._wait.pause(max(EPOCH_WAIT_S, self._settings.backoff_max_s))
 
+    def _enrol(self) -> None:
+        """Questions go before entries, from now on."""
+        from validator.enrolment import Enrolment  # 6 kB of heap, once in the life of a flash
+
+        self._enrolment = Enrolment(self._journal, self._clock, self._settings)
+        self._wait.pause(0)
+
     def _told(self, response: "Response") -> None:
         """How the enrolment stands."""
+        assert self._enrolment is not None
         state = self._enrolment.heard(response.body)
         if not state:
             self._lost(response.retry_after_s)
             return
         self.busy = False
         self._log.note(state)
-        if state == enrol.CHALLENGE:
-            self._wait.pause(0)
-        elif state == enrol.ENROLLED:
+        if self._enrolment.done:
+            self._enrolment = None
             self._msg_seq = 1
             self._wait.succeed()
+            self._wait.pause(0)
+        elif self._enrolment.again:
             self._wait.pause(0)
         else:
             self._show_fault()
@@ -290,7 +294,7 @@ class Sync:
     def _done(self) -> None:
         """This upload has its answer; the next has the next number."""
         self.busy = False
-        self._envelope = b""
+        self._envelope = []
         self._msg_seq += 1
 
     def _show_fault(self) -> None:

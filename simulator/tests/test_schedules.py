@@ -76,14 +76,14 @@ def test_each_kind_of_weather_does_what_it_says():
 def test_a_device_gives_up_after_silence_and_a_late_answer_meets_its_next_question():
     network = Network(lambda path, body: Response(200, 0, b"to " + body), random.Random(1), Weather(late=1000))
     link = Link(network, "office")
-    link.start("/", b"first")
+    link.start("/", [b"fi", b"rst"])
     network.advance(SILENCE_MS_MAX + 1)
     with pytest.raises(NetLost):
         link.step()
     assert link.step() is None
     met = []
     for number in range(200):
-        link.start("/", b"%d" % number)
+        link.start("/", [b"%d" % number])
         network.advance(SILENCE_MS_MAX - 1)
         answer = link.step()
         if answer is not None:

@@ -15,6 +15,14 @@ LOST = "lost"
 DEAF = "deaf"
 
 
+def joined(pieces):
+    """A body in one (MicroPython's bytes.join takes no bytearray)."""
+    out = b""
+    for piece in pieces:
+        out += bytes(piece)
+    return out
+
+
 class Office:
     """`entries` is what it has stored: seq -> entry. `uploads` are all that it opened."""
 
@@ -46,7 +54,7 @@ class Office:
         self._answer = None
 
     def start(self, path, body):
-        body = bytes(body)
+        body = joined(body)
         if path == wire.PATH:
             self.bodies.append(body)
         else:

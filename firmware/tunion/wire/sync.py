@@ -28,7 +28,6 @@ PROTO = const(1)
 PATH = "/d/v1/up"
 RECORDS_MAX = const(64)  # in one upload
 UPLOAD_BYTES_MAX = const(16384)  # one envelope; the server refuses a longer body unread
-ROOM_BYTES = const(9216)  # for the longest upload that a validator makes: 64 entries, a piece of log, health, versions
 _NUMBER_MAX = 0xFFFFFFFF  # of every number in a message: ids, sequences and seconds have 32 bits
 
 STALE = "stale"  # codes of a refusal: this msg_seq or an older one was stored; go on after msg_seq_stored
@@ -79,7 +78,6 @@ _REPLY_TYPES = (int, int, int, int, int, list, list, int, int, list, list, dict,
 _REFUSAL_TYPES = (int, int, int, int, str, int)
 _UPLOAD_FIELDS_MIN = const(10)
 _ENTRIES_AT = const(8)  # in an upload
-_SHORT_BYTES = const(24)  # a byte string below it has a head of one byte; an entry is never over 255
 _REPLY_FIELDS_MIN = const(12)
 _HALF_A_SECOND_MS = const(500)  # the best guess where an answer tells whole seconds only
 
@@ -105,12 +103,9 @@ def encode(message: "Upload | Reply | Refusal") -> bytes:
 
 
 def seal_upload(
-    room: bytearray, upload: Upload, kid: bytes, aad: bytes, mac_of: "Callable[[tuple[Bytes, ...]], bytes]"
-) -> memoryview:
-    """The envelope of an upload, written into `room`, which is made once: a heap full of holes need not find 7 kB.
-
-    raises  BadInput where it does not fit
-    """
+    upload: Upload, kid: bytes, aad: bytes, mac_of: "Callable[[list[Bytes]], bytes]"
+) -> "list[Bytes]":
+    """The envelope of an upload, in pieces (cose.Envelope). Its entries are copied once."""
     head = cbor.array_head(len(upload))
     for field in upload[:_ENTRIES_AT]:
         head += cbor.encode(field)
@@ -119,23 +114,16 @@ def seal_upload(
     for entries in (upload.records, upload.events):
         size += len(cbor.array_head(len(entries)))
         for entry in entries:
-            size += len(entry) + (1 if len(entry) < _SHORT_BYTES else 2)
-    start = cose.begin(room, size, kid)
-    view = memoryview(room)
-    at = _put(view, start, head)
+            size += len(cbor.bytes_head(len(entry))) + len(entry)
+    envelope = cose.Envelope(kid, size)
+    envelope.put(head)
     for entries in (upload.records, upload.events):
-        at = _put(view, at, cbor.array_head(len(entries)))
+        envelope.put(cbor.array_head(len(entries)))
         for entry in entries:
-            at = _put(view, at, cbor.bytes_head(len(entry)))
-            at = _put(view, at, entry)
-    _put(view, at, tail)
-    return cose.finish(room, start, size, aad, mac_of)
-
-
-def _put(view: memoryview, at: int, content: "Bytes") -> int:
-    """Where the next goes."""
-    view[at : at + len(content)] = content
-    return at + len(content)
+            envelope.put(cbor.bytes_head(len(entry)))
+            envelope.put(entry)
+    envelope.put(tail)
+    return envelope.close(aad, mac_of)
 
 
 def open_upload(payload: bytes) -> Upload:
