@@ -17,7 +17,9 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -221,48 +223,49 @@ _JOURNALS = "SELECT epoch, COUNT(*) AS n, MAX(seq) AS newest FROM entry WHERE de
 _COMMANDS = f"SELECT value FROM event JOIN entry USING (id) WHERE device_id = ? AND code = {tap.COMMAND_DONE}"
 
 
-def run(seed: int, numbers: "range | list[int]", progress: "Any" = None) -> dict[str, int]:
-    """Run the schedules of these numbers; figures. Raises Failed, naming seed and number."""
-    sums = {"schedules": 0, "taps": 0, "cuts": 0, "carried": 0}
-    left = list(numbers)
-    while left:
-        with office() as store:
-            for number in left[:A_STORE_FOR]:
-                schedule = Schedule(store, seed, number)
-                try:
-                    schedule.run()
-                except Failed as failed:
-                    raise Failed(f"seed {seed}, schedule {number}: {failed}") from failed
-                sums["schedules"] += 1
-                sums["taps"] += schedule.taps
-                sums["cuts"] += schedule.cuts
-                sums["carried"] += schedule.carried
-        left = left[A_STORE_FOR:]
-        if progress:
-            progress(sums)
+def run(seed: int, numbers: Sequence[int]) -> Counter[str]:
+    """Run the schedules of these numbers in one office; figures. Raises Failed, naming seed and number."""
+    sums: Counter[str] = Counter()
+    with office() as store:
+        for number in numbers:
+            schedule = Schedule(store, seed, number)
+            try:
+                schedule.run()
+            except Failed as failed:
+                raise Failed(f"seed {seed}, schedule {number}: {failed}; replay it: "
+                             f"python -m simulator.rig.schedules --seed {seed} --only {number}") from failed
+            sums.update(schedules=1, taps=schedule.taps, cuts=schedule.cuts, carried=schedule.carried)
     return sums
 
 
+def _quietly(seed: int, numbers: Sequence[int]) -> Counter[str]:
+    logging.disable(logging.CRITICAL)   # intake says a line for each message that it refuses
+    return run(seed, numbers)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m simulator.rig.schedules", description=__doc__.split("\n")[0])
+    about = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m simulator.rig.schedules", description=about)
     parser.add_argument("--schedules", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--only", type=int, metavar="NUMBER", help="replay this schedule")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes (default: one a core)")
     args = parser.parse_args()
-    logging.disable(logging.CRITICAL)   # intake says a line for each message that it refuses
     numbers = range(args.schedules) if args.only is None else [args.only]
+    batches = [numbers[at : at + A_STORE_FOR] for at in range(0, len(numbers), A_STORE_FOR)]
     started = time.monotonic()
-
-    def progress(sums: dict[str, int]) -> None:
-        words = ", ".join(f"{value} {name}" for name, value in sums.items())
-        print(f"seed {args.seed}: {words} ({time.monotonic() - started:.0f} s)", flush=True)
-
-    try:
-        run(args.seed, numbers, progress)
-    except Failed as failed:
-        print(f"FAILED {failed}\nreplay: python -m simulator.rig.schedules --seed {args.seed} --only "
-              f"{str(failed).split('schedule ')[1].split(':')[0]}", file=sys.stderr)
-        return 1
+    sums: Counter[str] = Counter()
+    with ProcessPoolExecutor(args.jobs) as pool:
+        going = [pool.submit(_quietly, args.seed, batch) for batch in batches]
+        try:
+            for done in as_completed(going):
+                sums += done.result()
+                words = ", ".join(f"{value} {name}" for name, value in sums.items())
+                print(f"seed {args.seed}: {words} ({time.monotonic() - started:.0f} s)", flush=True)
+        except Failed as failed:
+            print(f"FAILED {failed}", file=sys.stderr)
+            pool.shutdown(cancel_futures=True)
+            return 1
     return 0
 
 
