@@ -15,7 +15,7 @@ from validator.commands import Commands
 from validator.journal import Journal
 from validator.log import LOG_BYTES, PIECE_BYTES_MAX, Log
 from validator.ports import Response
-from validator.sync import EPOCH_WAIT_S, Sync
+from validator.sync import EPOCH_WAIT_S, NUMBERS_SKIPPED, Sync
 from validator.telemetry import CountingPanel, Health
 
 HEAP = "2m"  # a flash image and everything compiled on the spot lie in it
@@ -46,6 +46,7 @@ class SyncCase(unittest.TestCase):
         self.panel = PanelNotes()
         self.flash = NorFlash(sectors=10, sector_bytes=2048)
         self.draws = []
+        self.skipped = 0
         self.keep = Kept()
         self.found = 0  # by a self test
         self.boot()
@@ -75,6 +76,8 @@ class SyncCase(unittest.TestCase):
 
     def draw(self, limit):
         """The longest wait that the jitter allows; the limits are kept."""
+        if limit == NUMBERS_SKIPPED:
+            return self.skipped
         self.draws.append(limit)
         return limit - 1
 
@@ -495,6 +498,29 @@ class Obeying(SyncCase):
         self.assertFalse(self.commands.locked)
         self.turn(1)
         self.assertTrue(self.commands.locked)
+
+    def test_the_answer_to_an_upload_from_before_a_power_cut_does_not_bring_its_commands_again(self):
+        """Found by the schedules: both uploads had one number, and a command ran twice."""
+        under_way = []
+
+        def is_slow(body):
+            under_way.append(body)
+            return Response(502, 0, b"")
+
+        self.office.orders = [[1, command.RECONNECT, 0]]
+        self.turn(2, card_present=True)  # the command is here, and waits for the card to go
+        self.tap()
+        self.sync.hurry = True
+        self.office.faults = [is_slow]
+        self.sync.step(True)
+        self.turn(2)
+        self.assertEqual((self.office.reconnects, len(under_way)), (1, 1))
+        self.flash = self.flash.rebooted()
+        self.skipped = 7
+        self.boot()
+        self.office.faults = [None, lambda body: self.office._take(under_way[0])]
+        self.posts_within(HOUR_MS)
+        self.assertEqual((self.office.reconnects, self.office.results), (1, {1: command.DONE}))
 
     def test_what_is_no_command_is_left_out_and_acks_count_all_the_same(self):
         self.office.changes["commands"] = [1, [1], [0, "lock", 0], [-1, "lock", 0], ["1", "lock", 0], [1, 7, 0],

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BATCH_BYTES_MAX = const(6656)  # of entries: the longest 64 that there are
 EPOCH_WAIT_S = const(900)  # until an office that has to take this journal is asked again
+NUMBERS_SKIPPED = const(4096)  # at most, by a boot: 32 bits last for a million boots
 
 _OK = const(200)
 _CLOCK_UNKNOWN = const(0)
@@ -72,7 +73,8 @@ class Sync:
         self._seqs: list[int] = []  # what it carries
         self._left_behind = False  # it could not carry all that waited
         self._asking = False  # what is under way is its question
-        self._msg_seq = 1  # the office says where it stands if this is too low
+        self._below = below
+        self._msg_seq = self._number_after(0)  # the office says where it stands if this is too low
         self._sends = 0
         self._was_stale = False
         self._fault_shown = False
@@ -255,7 +257,7 @@ class Sync:
             self._enrol()
         elif refusal.code == wire.STALE and not self._was_stale:
             self._was_stale = True  # once: an office that keeps saying so is not asked without end
-            self._msg_seq = refusal.msg_seq_stored + 1
+            self._msg_seq = self._number_after(refusal.msg_seq_stored)
             self._wait.pause(0)
         elif refusal.code == wire.STALE:
             self._was_stale = False
@@ -282,7 +284,7 @@ class Sync:
         self._log.note(state)
         if self._enrolment.done:
             self._enrolment = None
-            self._msg_seq = 1
+            self._msg_seq = self._number_after(0)
             self._wait.succeed()
             self._wait.pause(0)
         elif self._enrolment.again:
@@ -290,6 +292,12 @@ class Sync:
         else:
             self._show_fault()
             self._wait.pause(max(EPOCH_WAIT_S, self._settings.backoff_max_s))
+
+    def _number_after(self, stored: int) -> int:
+        """For the first message since boot. Not always the next one: an upload from before the power cut may still be
+        under way with that, and its answer would be taken for this one's.
+        """
+        return stored + 1 + self._below(NUMBERS_SKIPPED)
 
     def _done(self) -> None:
         """This upload has its answer; the next has the next number."""
