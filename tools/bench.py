@@ -23,6 +23,7 @@ BENCHMARKS = {
     "journal.erases": ("tools.benches.journal", "journal_erases"),
     "journal.boot": ("tools.benches.journal", "journal_boot"),
     "journal.append": ("tools.benches.journal", "journal_append"),
+    "heap.sync": ("tools.benches.heap", "heap_sync"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 

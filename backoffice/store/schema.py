@@ -8,6 +8,8 @@ Money is integer fen, times are UTC seconds, days are clearing days 'YYYY-MM-DD'
 
 from sqlite_utils import Database, Migrations
 
+from backoffice.store.device_tables import SYNC
+
 MIGRATIONS = Migrations("backoffice")
 
 _REGISTRY = """
@@ -403,6 +405,14 @@ def lists(db: Database) -> None:
     db.conn.execute(_refuse("list_version", "DELETE"))
     db.conn.execute(_refuse("list_content", "UPDATE"))
     db.conn.execute(_refuse("list_blob", "UPDATE"))
+
+
+@MIGRATIONS(name="007_sync")
+def sync(db: Database) -> None:
+    for statement in _statements(SYNC):
+        db.conn.execute(statement)
+    db.conn.execute(_refuse("command", "UPDATE OF name, argument, issued_at_s, issued_by"))
+    db.conn.execute(_refuse("command", "DELETE"))
 
 
 def _statements(script: str) -> list[str]:

@@ -7,6 +7,7 @@ from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.office import LOST, Office
 from support.purse_card import AFTER, FieldReader, PurseCard
+from tunion.wire import command
 from tunion.wire import tap as wire
 from validator import app
 from validator.drivers.soft_sam import SoftSam
@@ -70,6 +71,7 @@ class AppCase(unittest.TestCase):
         self.flash = FailingFlash(sectors=8, sector_bytes=4096)
         self.params_flash = None
         self.lists_flash = None
+        self.keep = None
         self.boot()
 
     def boot(self):
@@ -89,6 +91,7 @@ class AppCase(unittest.TestCase):
             below=lambda limit: limit - 1,
             heap_free=lambda: 1,
             meter=self.meter,
+            keep=self.keep,
         )
         self.validator = app.build(ports, self.settings)
 
@@ -114,6 +117,31 @@ class AppCase(unittest.TestCase):
     def codes(self):
         entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
         return [body.code for body in entries if body.kind == wire.EVENT]
+
+
+class Ordered(AppCase):
+    def test_a_locked_validator_takes_no_cards_until_it_is_unlocked(self):
+        self.turns(1)
+        self.office.orders = [[1, command.LOCK, 0]]
+        self.validator.sync.hurry = True
+        self.turns(3100)
+        self.assertEqual(self.shown(), ["ready", "fault"])
+        self.tap(PurseCard())
+        self.assertEqual(self.shown(), ["ready", "fault"])
+        self.office.orders.append([2, command.UNLOCK, 0])
+        self.turns(3100)
+        self.tap(PurseCard())
+        self.assertEqual(self.shown(), ["ready", "fault", "back", "ready", "paid", "ready"])
+        self.assertEqual(self.office.results, {1: command.NOT_KEPT, 2: command.NOT_KEPT})
+
+    def test_a_self_test_sees_the_sam_that_is_out(self):
+        self.turns(1)
+        FlakySam.out = True
+        self.tap(PurseCard())
+        self.office.orders = [[1, command.SELF_TEST, 0], [2, command.REBOOT, 0]]
+        self.turns(6200)
+        self.assertEqual(self.office.results[1], command.TEST_FAILED | command.SAM)
+        self.assertTrue(self.validator.commands.reboot)
 
 
 class Turns(AppCase):

@@ -6,9 +6,12 @@ One turn: parts that were lost, a card if there is one, claims that grew old, a 
 from collections import namedtuple
 
 from tunion.compat import const
+from tunion.wire import command
 from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
-from validator.journal import Journal
+from validator.commands import Commands
+from validator.journal import ALARM_PERMILLE, Journal
+from validator.log import Log
 from validator.ports import FlashFault, ReaderLost, SamLost
 from validator.ring import JournalFull
 from validator.rules import provisioned
@@ -16,6 +19,7 @@ from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
 from validator.supervisor import note, reader_part, sam_part
 from validator.sync import Sync
 from validator.tap import TapPath
+from validator.telemetry import CountingPanel, Health
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +42,23 @@ _CLOCK_UNKNOWN = const(0)
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut.
 Ports = namedtuple(
     "Ports",
-    ("reader", "sam", "flash", "params_flash", "lists_flash", "clock", "net", "panel", "below", "heap_free", "meter"),
+    (
+        "reader",
+        "sam",
+        "flash",
+        "params_flash",
+        "lists_flash",
+        "clock",
+        "net",
+        "panel",
+        "below",
+        "heap_free",
+        "meter",
+        "keep",
+    ),
 )
 
 
@@ -51,13 +68,18 @@ def build(ports: "Any", settings: "Settings") -> "Validator":
 
 
 class Validator:
-    """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot."""
+    """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot.
+
+    Where `commands.reboot` is set the board starts it anew; nothing is under way then that flash does not hold.
+    """
 
     def __init__(self, ports: "Any", settings: "Settings") -> None:
         meter = ports.meter
         flash = MeteredFlash(ports.flash, meter) if meter else ports.flash
         self._clock = ports.clock
-        self._panel = ports.panel
+        log = Log(ports.clock)
+        health = Health(ports.clock)
+        self._panel = CountingPanel(ports.panel, health, log)
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
@@ -70,17 +92,30 @@ class Validator:
         self.lists = make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, ports.panel, deny, self._rules, settings
+            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings
         )
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
+        self.commands = Commands(
+            settings.device_id, self.journal, ports.clock, self._panel, log, ports.keep, self._self_test
+        )
         self.sync = Sync(
-            ports.net, self.journal, ports.clock, ports.panel, settings, self._versions, ports.below, ports.heap_free
+            ports.net,
+            self.journal,
+            ports.clock,
+            self._panel,
+            settings,
+            self._versions,
+            ports.below,
+            ports.heap_free,
+            self.commands,
+            health,
+            log,
         )
         self.downlink = make_downlink(ports, settings, self.params, self.lists)
         self._use_rules()
         self._parts = (
-            reader_part(self._reader.open, self.journal, ports.clock, ports.panel),
-            sam_part(self._open_sam, self.journal, ports.clock, ports.panel),
+            reader_part(self._reader.open, self.journal, ports.clock, self._panel),
+            sam_part(self._open_sam, self.journal, ports.clock, self._panel),
         )
         self._card_present = False
         self._ready = False
@@ -114,7 +149,7 @@ class Validator:
         reader, sam = self._parts
         reader.revive()
         sam.revive()
-        if reader.up and sam.up:
+        if reader.up and sam.up and not self.commands.locked:
             self._announce()
             self._attend()
         else:
@@ -213,6 +248,15 @@ class Validator:
         self._sam.open()
         if self._settings.production and getattr(self._bare_sam, "test", False):
             raise SamLost("the soft SAM holds test keys: provision this device for production")
+
+    def _self_test(self) -> int:
+        """What is not in order, as bits of tunion.wire.command."""
+        reader, sam = self._parts
+        found = 0 if reader.up else command.READER
+        found |= 0 if sam.up else command.SAM
+        found |= command.CLOCK if self._clock.quality() == _CLOCK_UNKNOWN else 0
+        found |= command.MEMORY if self.journal.fill_permille() >= ALARM_PERMILLE else 0
+        return found
 
     def _age_claims(self) -> None:
         """Claims whose card stays away too long go to clearing as grey. Counted from boot: the clock may step."""

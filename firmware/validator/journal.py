@@ -76,6 +76,16 @@ class Journal:
         """Entries the back office refused by name, as far as they were counted."""
         return self._backlog.rejected
 
+    @property
+    def erases(self) -> int:
+        """How often the most worn sector was erased, as far as the headers tell."""
+        return self._ring.erases()
+
+    @property
+    def retired(self) -> int:
+        """Sectors that are skipped for ever, because they are worn."""
+        return len(self._ring.retired)
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     def claim(self, **fields: "Any") -> Claim:

@@ -100,6 +100,10 @@ class Ring:
         """How many sectors are not retired."""
         return self._flash.sectors - len(self.retired)
 
+    def erases(self) -> int:
+        """The highest count of erases that a header told of."""
+        return self._sectors.erases
+
     # -- going on -----------------------------------------------------------------------------------------------
 
     def take(self, first_seq: int, terminal_seq: int, claims: "list[int]", paid: int) -> None:

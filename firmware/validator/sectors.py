@@ -43,7 +43,7 @@ class Sectors:
         _check_geometry(flash)
         self._flash = flash
         self._prefix = packed_format(flash.sectors, 0)[:8]
-        self._erases = 0  # the highest known; sectors wear evenly, so it stands in for one that is lost
+        self.erases = 0  # the highest known; sectors wear evenly, so it stands in for one that is lost
         self.header = Header(flash)
         self.count = flash.sectors
         self.slots = flash.sector_bytes // SLOT_BYTES  # slot 0 is the header
@@ -124,8 +124,8 @@ class Sectors:
         """
         self.header.read(sector)
         found = self.header.format
-        erases = max(1, self._erases) if found is None else 1 + found.erases
-        self._erases = max(self._erases, erases)
+        erases = max(1, self.erases) if found is None else 1 + found.erases
+        self.erases = max(self.erases, erases)
         address = sector * self._flash.sector_bytes
         try:
             if not self.header.is_blank() and not program(self._flash, address, bytes(VOID_BYTES)):
@@ -200,7 +200,7 @@ class Sectors:
         checkpoint = header.checkpoint
         found = header.format
         if found is not None:
-            self._erases = found.erases
+            self.erases = found.erases
         row = dict([(field[0], value) for field, value in zip(USE.fields[:-1], newest)])
         use = sealed(USE, **row)
         for at, firm in ((CHECKPOINT_AT, header.bytes[CHECKPOINT_AT : USE_AT[0]]), (USE_AT[0], use), (USE_AT[1], use)):

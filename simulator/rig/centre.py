@@ -103,6 +103,23 @@ class Centre:
         )
         return rows
 
+    def order(self, device_id: int, name: str, argument: int = 0) -> None:
+        """What `ykt backoffice command` does: wang tells a device to do something, once."""
+        self._clerk("command", "--db", self.db, "--user", "wang", device_id, name, argument)
+
+    def orders(self) -> list[dict[str, Any]]:
+        """What `ykt backoffice commands --json` says."""
+        return [json.loads(line) for line in self._clerk("commands", "--db", self.db, "--json").splitlines()]
+
+    def devices(self) -> dict[str, Any]:
+        """What `ykt backoffice device list --json` says."""
+        listed: dict[str, Any] = json.loads(self._clerk("device", "list", "--db", self.db, "--json"))
+        return listed
+
+    def accept(self, device_id: int, epoch: int) -> None:
+        """What `ykt backoffice device enrol` does with a journal that waits."""
+        self._clerk("device", "enrol", "--db", self.db, "--id", device_id, "--epoch", f"{epoch:08X}", "--user", "li")
+
     def coverage(self) -> list[dict[str, Any]]:
         """What `ykt fleet params status --json` says."""
         rows: list[dict[str, Any]] = json.loads(

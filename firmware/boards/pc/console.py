@@ -5,7 +5,8 @@
     stats   {"what": "stats", ...}
 
 It ends with 0, between two taps, when stdin is closed or on SIGTERM or SIGINT; with 1 where it cannot start, with 2
-when it is called wrongly. Over a flash that holds something else it says so, takes no card, and ends as above, with 1.
+when it is called wrongly, with 3 when the office asked for a reboot: what started it starts it again. Over a flash that
+holds something else it says so, takes no card, and ends as above, with 1.
 """
 
 import json
@@ -18,6 +19,7 @@ from tunion.compat import const
 from validator import app
 from validator.cells import ForeignFlash
 from validator.drivers.https import Https
+from validator.drivers.keep_file import KeepFile
 from validator.drivers.nor_file import NorFile
 from validator.drivers.panel_text import PanelText
 from validator.drivers.tls_line import TlsLine
@@ -70,6 +72,9 @@ if TYPE_CHECKING:
             """Bytes used and free, garbage collected."""
 
 
+REBOOT = 3  # exit code
+
+
 def main(board: "Board", arguments: "list[str]") -> int:
     """Run until told to end; returns the exit code.
 
@@ -95,7 +100,7 @@ def main(board: "Board", arguments: "list[str]") -> int:
             stand_still(ports, str(problem), Commands(), signals)
         return 1
     run(validator, Commands(), signals, lambda: statistics(validator, ports.meter, board))
-    return 0
+    return REBOOT if validator.commands.reboot else 0
 
 
 def run(validator: app.Validator, commands: Commands, signals: "Signals", figures: "Any") -> None:
@@ -104,7 +109,7 @@ def run(validator: app.Validator, commands: Commands, signals: "Signals", figure
     wait_ms = 0
     while True:
         command = commands.next(wait_ms)
-        if commands.ended or signals.arrived():
+        if commands.ended or signals.arrived() or validator.commands.reboot:
             return
         if command == b"grey":
             say("grey", claims=give_up(validator))
@@ -154,6 +159,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         below=below,
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
+        keep=KeepFile(area.path + ".keep"),
     )
 
 

@@ -116,6 +116,7 @@ LIST_REFUSED = const(19)  # value: version; reason: as above, with a code of tun
 LIST_OLD = const(20)  # value: version in force, older than the settings allow; once for each list
 FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hold what is programmed
 FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
+COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
 
 AMEND_V1 = Record(
     "Amend",

@@ -38,6 +38,7 @@ _PARTS = {
     "journal": ("存储将满，请连接网络", "memory nearly full, connect the network"),
     "clock": ("时钟", "clock"),
     "net": ("网络", "network"),
+    "lock": ("后台停用", "locked by the office"),
 }
 
 
