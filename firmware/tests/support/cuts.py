@@ -514,7 +514,7 @@ LATER_S = sets.EFFECTIVE_S + 1000
 SECTOR_BYTES = 1024
 OLD, NEW = 2, 3
 BLOBS: "dict[int, bytes]" = {}  # made when first asked for: signing takes its time
-RULES_0 = Rules(0, FlatFare(1, 1, 200, {}), [sets.HOME], [], 500000, False, 14400, False, 5)
+RULES_0 = Rules(0, FlatFare(1, 1, 200, {}), [sets.HOME], [], 500000, False, 14400, False, 5, None)
 
 
 def price_fen(version: int) -> int:
