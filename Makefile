@@ -27,6 +27,7 @@ bench: setup-board ## figures as ratios against a named reference
 soak: ## the long checks: power cuts in pairs, bit flips, coverage in MicroPython, 10 000 network schedules, a storm
 	@sh tools/bootstrap/setup.sh settrace board
 	@$(PYTHON_VENV) -m simulator.rig.cuts
+	@$(PYTHON_VENV) -m simulator.rig.enrol_cuts
 	@$(PYTHON_VENV) -m simulator.rig.flips
 	@$(PYTHON_VENV) -m tools.coverage_mp
 	@$(YKT) firmware build --arch x64

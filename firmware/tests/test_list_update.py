@@ -4,7 +4,7 @@ import unittest
 from hashlib import sha256
 
 from support import card_lists as made
-from support.list_life import COUNT_MAX, DELTA_MAX, Life, sweep
+from support.list_life import BLOBS, COUNT_MAX, DELTA_MAX, NEW, NEXT, OLD, Life, sweep
 from support.nor import BACKWARD, FORWARD, HALF_WAY, Chance, Faults, PowerCut
 from support.signer import Signer
 from tunion import cbor
@@ -15,17 +15,6 @@ from validator.list_bank import HEADER, META_BYTES
 from validator.list_update import FETCHES_MAX, DatedView, DenyView
 
 HEAP = "6m"  # several flash images
-
-OLD = made.records(range(0, 900, 3))
-NEW = made.records([n for n in range(0, 900, 3) if n % 27] + [n for n in range(1, 900, 30)])
-NEXT = made.records(range(5, 400))
-BLOBS = {
-    (4, 0): made.full(4, OLD),
-    (5, 0): made.full(5, NEW),
-    (5, 4): made.delta(4, OLD, 5, NEW),
-    (6, 0): made.full(6, NEXT),
-    (6, 5): made.delta(5, NEW, 6, NEXT),
-}
 
 
 def with_list(version=4):
@@ -390,11 +379,11 @@ class PowerCuts(unittest.TestCase):
 
     def test_a_full_list(self):
         for order in (FORWARD, BACKWARD):
-            self.assertTrue(self.swept(order, (5, 0)) > 3000)
+            self.assertTrue(sweep("list-full", order, Faults(7), 149, 509) > 3000)
 
     def test_a_delta(self):
         for order in (FORWARD, BACKWARD):
-            self.assertTrue(self.swept(order, (5, 4), pages=order is BACKWARD) > 3500)
+            self.assertTrue(sweep("list-delta", order, Faults(7, pages=order is BACKWARD), 149, 509) > 3500)
 
     def test_a_list_that_is_being_erased_is_not_fallen_back_to(self):
         for cut in range(1, 8 * 16 + 140, 9):
@@ -438,14 +427,6 @@ class PowerCuts(unittest.TestCase):
         life.settle(life.offer((5, 0)))
         self.assertEqual((life.store.version, life.content() == NEW), (5, True))
         self.assertEqual(life.notes.events, [(LIST_ACTIVE, 0, 5)])
-
-    def swept(self, order, pair, stride=149, again_stride=509, phase=0, weak_seed=7, pages=False):
-        life = Life(blobs=BLOBS, erase_order=order, faults=Faults(weak_seed, pages=pages))
-        life.settle(life.offer((6, 0)))  # so that there is something to be erased
-        life.use(None)
-        life.settle(life.offer((4, 0)))
-        allowed = {4: OLD, 5: NEW}
-        return sweep(life, life.kept(), life.offer(pair), allowed, 5, stride, again_stride, phase)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A tap is its claim and its outcome in the journal; the passenger is told when th
 
 import hashlib
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from simulator.network import Link, Network
@@ -142,17 +143,23 @@ class Sketch:
     def jump_clock(self) -> None:
         self._clock.jump(self._chance.choice(JUMPS_MS))
 
-    def lose_flash(self, paid: set[str]) -> None:
-        """Another chip, blank. What only the old one had is gone: `paid` are the cards that the office knows paid."""
+    def lose_flash(self, paid: set[str], cuts: Sequence[int] = ()) -> None:
+        """Another chip, blank. What only the old one had is gone: `paid` are the cards that the office knows paid.
+
+        cuts   the power fails after so many bytes of the new chip, and then after so many more
+        """
         self.lost |= self.told - paid
         self.lost_epochs.append(self._journal.epoch)
         self._flash = RamFlash(SECTORS, SECTOR_BYTES)
+        self._flash.cuts = list(cuts)
+        self._flash.cut_after = self._flash.cuts.pop(0) if cuts else None
         self._boot()
 
     def calm(self) -> None:
         """No more trouble: cards have gone, claims without an answer are given up."""
         self._calm = True
         self._flash.cut_after = None
+        self._flash.cuts = []
 
     def is_done(self) -> bool:
         """All that the journal holds is in the office."""

@@ -10,7 +10,7 @@ class PowerCut(Exception):
 
 
 class RamFlash:
-    """`cut_after`: how many bytes (or parts of an erase) still succeed, None: all of them."""
+    """`cut_after`: so many bytes (or parts of an erase) still succeed, None: all of them; `cuts`: then so many more."""
 
     page_bytes = 256
     program_bytes = 1
@@ -19,6 +19,7 @@ class RamFlash:
         self.sectors = sectors
         self.sector_bytes = sector_bytes
         self.cut_after: int | None = None
+        self.cuts: list[int] = []
         self._cells = bytearray(b"\xff" * (sectors * sector_bytes))
 
     def read_into(self, address: int, buffer: "bytearray | memoryview") -> None:
@@ -46,7 +47,7 @@ class RamFlash:
         if self.cut_after is None:
             return False
         if self.cut_after == 0:
-            self.cut_after = None
+            self.cut_after = self.cuts.pop(0) if self.cuts else None
             return True
         self.cut_after -= 1
         return False

@@ -100,6 +100,10 @@ class Schedule:
         for _ in range(TURNS):
             self._trouble()
             self._turn(self._chance.choice((20, 50, 300, 1000, 5000, 20_000, 120_000)))
+        self._arrive()
+
+    def _arrive(self) -> None:
+        """All is well from here on. Raises Failed where not all arrives."""
         self._network.clear()
         for bus in self.buses:
             bus.calm()
@@ -119,7 +123,7 @@ class Schedule:
     def compare(self) -> None:
         """Two stories: what the buses did, what the office has. Raises Failed."""
         for bus in self.buses:
-            self._compare(bus)
+            self._compare_bus(bus)
 
     # -- what happens -------------------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ class Schedule:
         """Cards whose ride the office knows to be paid."""
         return {row["card"] for row in self._rows(_TAPS, bus) if row["outcome"] in _PAID or row["amended"] in _PAID}
 
-    def _compare(self, bus: Sketch) -> None:
+    def _compare_bus(self, bus: Sketch) -> None:
         """Every tap that a passenger was told of, once; no other; every number of a journal; every command once."""
         where = f"device {bus.device_id}"
         rows = self._rows(_TAPS, bus)

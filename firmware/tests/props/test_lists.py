@@ -1,18 +1,13 @@
-"""Any list changes into any other by its delta; any list is searched as a sorted Python list is; denser power cuts.
-
-`whole_sweep` is for `make soak`: every write point, and every second one cut again.
-"""
+"""Any list changes into any other by its delta; any list is searched as a sorted Python list is; denser power cuts."""
 
 import bisect
-from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import test_list_update as unit
 from support import card_lists as made
-from support.list_life import Life
-from support.nor import BACKWARD, FORWARD, NorFlash
+from support.list_life import UPDATES, Life, sweep
+from support.nor import BACKWARD, FORWARD, Faults, NorFlash
 from validator import denylist
 from validator.deny_store import BLOCK_RECORDS, SPAN_RECORDS, Sorted
 from validator.list_update import DenyView
@@ -56,21 +51,9 @@ def test_blocks_and_spans_halve_evenly():
 
 
 def test_the_power_may_fail_at_many_more_points():
-    for points in sweeps(stride=89, again_stride=211):
-        assert points > 3000
-
-
-def sweeps(stride: int, again_stride: int, phase: int = 0) -> Iterator[int]:
-    """Full list and delta, erased in both directions; how many points each has."""
     for order in (FORWARD, BACKWARD):
-        for pair in ((5, 0), (5, 4)):
-            case = unit.PowerCuts("swept")
-            yield case.swept(order, pair, stride, again_stride, phase, stride + phase, order is BACKWARD)
-
-
-def whole_sweep() -> list[int]:
-    """Every write point of a full list and of a delta, cut again at every 29th while that is recovered from."""
-    return list(sweeps(stride=1, again_stride=29))
+        for name in UPDATES:
+            assert sweep(name, order, Faults(8, pages=order is BACKWARD), 89, 211, 89) > 3000
 
 
 def test_the_longest_list_and_the_longest_delta_fit_and_are_found() -> None:

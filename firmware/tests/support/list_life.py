@@ -8,10 +8,28 @@ from tunion.wire import lists as wire
 from validator.list_update import ListStore, sectors_of
 from validator.ring import JournalFull
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SECTOR_BYTES = 1024
 COUNT_MAX = 600
 DELTA_MAX = 200
 STEPS_MAX = 20000  # of any piece of work here: more is a livelock
+
+
+OLD = made.records(range(0, 900, 3))
+NEW = made.records([n for n in range(0, 900, 3) if n % 27] + [n for n in range(1, 900, 30)])
+NEXT = made.records(range(5, 400))
+BLOBS = {
+    (3, 0): made.full(3, NEXT),
+    (4, 0): made.full(4, OLD),
+    (5, 0): made.full(5, NEW),
+    (5, 4): made.delta(4, OLD, 5, NEW),
+    (6, 0): made.full(6, NEXT),
+    (6, 5): made.delta(5, NEW, 6, NEXT),
+}
+UPDATES = {"list-full": (5, 0), "list-delta": (5, 4)}  # what a sweep does to version 4
 
 
 class Notes:
@@ -58,7 +76,7 @@ class Life:
             )
         return self.boot()
 
-    def kept(self):
+    def kept(self) -> "Any":
         """A copy of the flash as it is, for `use`."""
         return self.flash.twin()
 
@@ -125,35 +143,57 @@ class Life:
         return bytes(raw)
 
 
-def sweep(life, start, entries, allowed, goal, stride=1, again_stride=1, phase=0):
+def at_version_4(erase_order: "Any", faults: "Any") -> "Life":
+    """A life in which version 4 is in force, and 3 lies in the other bank."""
+    life = Life(blobs=BLOBS, erase_order=erase_order, faults=faults)
+    life.settle(life.offer((3, 0)))
+    life.settle(life.offer((4, 0)))
+    return life
+
+
+def sweep(name, erase_order, faults, stride=1, again_stride=1, phase=0):
     """Cut the power at every `stride`-th point of an update, then again while that is recovered from.
 
-    start     the flash before
-    allowed   version -> content: what may be in force at any boot
-    goal      the version in force in the end, with power
+    name      of UPDATES
     returns   how many points there were
     """
+    life = at_version_4(erase_order, faults)
+    start = life.kept()
     cut = phase
-    failed = True
-    while failed:
-        life.use(start)
-        failed = _cut_short(life, cut, entries)
-        reached = _check(life, allowed)
-        torn = life.kept()
-        again = cut % again_stride
-        while failed:
-            life.use(torn)
-            failed_again = _cut_short(life, again, entries)
-            assert _check(life, allowed) >= reached, "an older list after a second cut"
-            if not failed_again:
-                break
-            again += again_stride
-        if failed:
-            life.use(torn)
-        life.settle(entries)
-        assert _check(life, allowed) == goal, "cut at %d: the update did not end" % cut
+    while cut_at(life, start, name, cut, again_stride)[0]:
         cut += stride
     return cut
+
+
+def cut_at(
+    life: "Life", start: "Any", name: str, cut: int, again_stride: int
+) -> "tuple[bool, int]":
+    """One point of a sweep, with every `again_stride`-th of its recovery.
+
+    At any boot one of both lists is in force, whole; in the end, with power, the new one is.
+
+    start     the flash before
+    returns   False where the update ends before this point; how often the recovery was cut
+    """
+    entries = life.offer(UPDATES[name])
+    allowed = {4: OLD, 5: NEW}
+    life.use(start)
+    failed = cut_short = _cut_short(life, cut, entries)
+    reached = _check(life, allowed)
+    torn = life.kept()
+    again = cut % again_stride
+    pairs = 0
+    while failed:
+        pairs += 1
+        life.use(torn)
+        failed = _cut_short(life, again, entries)
+        assert _check(life, allowed) >= reached, "cut at %d and %d: an older list came back" % (cut, again)
+        again += again_stride
+    if cut_short:
+        life.use(torn)
+    life.settle(entries)
+    assert _check(life, allowed) == 5, "cut at %d: the update did not end" % cut
+    return cut_short, pairs
 
 
 def _cut_short(life, cut, entries):
