@@ -36,18 +36,34 @@ class BoardFailed(Exception):
 
 def image(folder: Path, sources: Iterable[Path] = ()) -> Path:
     """A ROM image of the compiled firmware and more modules (.py, compiled as well), made in `folder`."""
-    firmware.build(ARCH)
     tree = folder / "rom"
-    shutil.copytree(BUILD / "firmware" / ARCH, tree)
+    shutil.copytree(firmware_folder(ARCH), tree)
     for source in sources:
         package = tree / source.parent.name if (source.parent / "__init__.py").exists() else tree
         package.mkdir(exist_ok=True)
         compiled = package / (source.stem + ".mpy")
         subprocess.run([require(MPY_CROSS), f"-march={ARCH}", "-s", source.name, "-o", compiled, source], check=True)
     rom = folder / "rom.img"
-    with contextlib.redirect_stdout(io.StringIO()):     # mpremote lists what it takes
-        rom.write_bytes(make_romfs(str(tree), mpy_cross=False))
+    rom.write_bytes(_romfs(tree))
     return rom
+
+
+def pc_image(folder: Path) -> Path:
+    """A ROM image of the compiled firmware for boards/unix/from_rom.py, made in `folder`."""
+    rom = folder / "rom.img"
+    rom.write_bytes(_romfs(firmware_folder("x64")))
+    return rom
+
+
+def firmware_folder(arch: str) -> Path:
+    """The firmware, compiled afresh."""
+    firmware.build(arch)
+    return BUILD / "firmware" / arch
+
+
+def _romfs(tree: Path) -> bytes:
+    with contextlib.redirect_stdout(io.StringIO()):     # mpremote lists what it takes
+        return bytes(make_romfs(str(tree), mpy_cross=False))
 
 
 def run(program: str, rom: Path, heap_bytes: int = DEVICE_HEAP_BYTES) -> str:

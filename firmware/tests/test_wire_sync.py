@@ -120,7 +120,7 @@ class Envelope(unittest.TestCase):
             upload = sync.Upload(1, 2, 3, 4, 5, 3, 7, {"deny": 9}, records, events, more)
             with self.subTest(records=len(records)):
                 whole = cose.seal(sync.encode(upload), sync.kid(2), b"aad", lambda m: cose.hmac_sha256(b"key", m))
-                made = sync.seal_upload(upload, sync.kid(2), b"aad", lambda parts: cose.hmac_of(b"key", parts))
+                made = sync.seal_upload(upload, sync.kid(2), b"aad", lambda parts: cose.hmac_of(b"key", parts), [])
                 joined = b""
                 for piece in made:
                     self.assertLessEqual(len(piece), cose.PIECE_BYTES)
@@ -128,9 +128,9 @@ class Envelope(unittest.TestCase):
                 self.assertEqual(joined, whole)
 
     def test_pieces_of_every_length_around_their_borders(self):
-        for size in list(range(40)) + list(range(900, 1100)) + list(range(1990, 2060)):
+        for size in list(range(40)) + list(range(400, 560)) + list(range(980, 1060)):
             payload = bytes([size & 0xFF]) * size
-            envelope = cose.Envelope(b"kid", size)
+            envelope = cose.Envelope(b"kid", size, cose.pieces(700))
             envelope.put(payload[: size // 3])
             envelope.put(payload[size // 3 :])
             joined = b""

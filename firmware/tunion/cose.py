@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PROTECTED = b"\xa1\x01\x05"
 _BLOCK_BYTES = 64  # of SHA-256
-PIECE_BYTES = 1024  # of an envelope made in pieces
+PIECE_BYTES = 512  # of an envelope made in pieces
 
 
 class BadMac(BadInput):
@@ -58,12 +58,20 @@ def seal(payload: bytes, kid: bytes, aad: bytes, mac: "Callable[[bytes], bytes]"
     return cbor.encode([_PROTECTED, {4: kid}, payload, tag])
 
 
+def pieces(count_bytes: int) -> "list[bytearray]":
+    """Room for so many bytes, for an Envelope."""
+    return [bytearray(PIECE_BYTES) for _ in range((count_bytes + PIECE_BYTES - 1) // PIECE_BYTES)]
+
+
 class Envelope:
-    """As `seal`, in pieces: a heap full of holes has room for a kilobyte, and often for no seven. The payload is `put`
-    bit by bit and copied once; the same bytes come out.
+    """As `seal`, in pieces: a heap full of holes has room for half a kilobyte, and often for no seven. The payload is
+    `put` bit by bit and copied once; the same bytes come out.
+
+    spare   pieces made earlier, used first: what is gathered for a payload leaves small holes
     """
 
-    def __init__(self, kid: bytes, payload_bytes: int) -> None:
+    def __init__(self, kid: bytes, payload_bytes: int, spare: "list[bytearray]") -> None:
+        self._spare = spare
         self._pieces: list[bytearray] = []
         self._used = PIECE_BYTES  # of the last piece
         self._length = cbor.bytes_head(payload_bytes)
@@ -75,7 +83,7 @@ class Envelope:
         at = 0
         while at < len(content):
             if self._used == PIECE_BYTES:
-                self._pieces.append(bytearray(PIECE_BYTES))
+                self._pieces.append(self._spare.pop() if self._spare else bytearray(PIECE_BYTES))
                 self._used = 0
             count = min(PIECE_BYTES - self._used, len(content) - at)
             self._pieces[-1][self._used : self._used + count] = content[at : at + count]

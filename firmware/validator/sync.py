@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from validator.telemetry import Health
 
 BATCH_BYTES_MAX = const(6656)  # of entries: the longest 64 that there are
+ENTRY_BYTES_MAX = const(106)  # of one, with its head; most have as many
+HEAD_BYTES = const(512)  # of an upload, beside its entries, as a rule
 EPOCH_WAIT_S = const(900)  # until an office that has to take this journal is asked again
 NUMBERS_SKIPPED = const(4096)  # at most, by a boot: 32 bits last for a million boots
 
@@ -143,6 +145,8 @@ class Sync:
 
     def _sealed(self) -> "list[Bytes]":
         heap_free = self._heap_free()  # first: it tidies up for what follows
+        count = min(self._batch_max, self._sendable())
+        spare = cose.pieces(HEAD_BYTES + ENTRY_BYTES_MAX * count)  # before the entries, which leave small holes
         entries = self._journal.pending(self._batch_max, BATCH_BYTES_MAX)
         self._seqs = [seq for seq, _ in entries]
         self._left_behind = len(entries) < self._sendable()
@@ -177,6 +181,7 @@ class Sync:
             self._kid,
             wire.upload_aad(self._settings.host),
             lambda parts: cose.hmac_of(self._settings.key, parts),
+            spare,
         )
 
     # -- down ---------------------------------------------------------------------------------------------------

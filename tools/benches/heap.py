@@ -1,8 +1,9 @@
 """firmware.heap: the smallest heap in which a validator taps without network, then uploads everything over TLS.
 heap.sync: how much of it is more than the loaded firmware, where full batches go up while riders tap.
 
-MicroPython's objects have 64 bits here, so a 32-bit board needs about half; and here the compiled modules lie in the
-heap, where a board runs them from flash. The reference is what the loaded firmware takes before the first card.
+MicroPython's objects have 64 bits here, so a 32-bit board needs about half. The code runs from a ROM image, as on a
+board: copied into the heap it takes 85 KiB and leaves holes. The reference is what the loaded firmware takes before the
+first card.
 """
 
 import tempfile
@@ -13,8 +14,8 @@ from simulator.rig.depot import Depot
 from simulator.rig.program import RigFault
 from simulator.rig.riders import riders
 from tools.bench import Figure
-from tools.firmware import build
-from tools.paths import BUILD, MICROPYTHON, require
+from tools.board import pc_image
+from tools.paths import FIRMWARE, MICROPYTHON, require
 from tunion.wire import sync
 
 TAPS = 70           # more than one upload of 64 entries
@@ -32,7 +33,6 @@ NOBODY = -1
 def firmware_heap() -> Iterator[Figure]:
     """KiB of -X heapsize."""
     require(MICROPYTHON)
-    build("x64")
     loaded_bytes = _shift(MOST_KIB)
     if loaded_bytes is None:
         raise RigFault(f"a validator does not run in {MOST_KIB} KiB")
@@ -52,7 +52,6 @@ def heap_sync() -> Iterator[Figure]:
     It is live objects, garbage not yet collected and holes between them: what a smaller heap would have refused.
     """
     require(MICROPYTHON)
-    build("x64")
     loaded_bytes = _full_batches(MOST_KIB)
     if loaded_bytes is None:
         raise RigFault(f"a validator does not run in {MOST_KIB} KiB")
@@ -70,10 +69,9 @@ def heap_sync() -> Iterator[Figure]:
 def _full_batches(heap_kib: int) -> int | None:
     """Bytes in use before the first card; None where the heap is too small to send full batches between taps."""
     people = riders(WAITING + TAPS_MEANWHILE, SEED, poor=NOBODY, expired=NOBODY)
-    micropython = [str(MICROPYTHON), "-X", f"heapsize={heap_kib}k"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "depot"
-        with Depot(folder, micropython, f"{BUILD / 'firmware' / 'x64'}:.frozen") as depot:
+        with Depot(folder, _from_rom(Path(scratch), heap_kib), ".frozen") as depot:
             bus = depot.second
             try:
                 depot.power_on(bus)
@@ -93,9 +91,8 @@ def _full_batches(heap_kib: int) -> int | None:
 def _shift(heap_kib: int) -> int | None:
     """Bytes in use before the first card; None where the heap is too small for the shift."""
     people = riders(TAPS, SEED, poor=NOBODY, expired=NOBODY)
-    micropython = [str(MICROPYTHON), "-X", f"heapsize={heap_kib}k"]
     with tempfile.TemporaryDirectory() as scratch:
-        with Depot(Path(scratch) / "depot", micropython, f"{BUILD / 'firmware' / 'x64'}:.frozen") as depot:
+        with Depot(Path(scratch) / "depot", _from_rom(Path(scratch), heap_kib), ".frozen") as depot:
             bus = depot.second
             try:
                 depot.power_on(bus)
@@ -107,3 +104,9 @@ def _shift(heap_kib: int) -> int | None:
             except RigFault:
                 return None
             return loaded_bytes
+
+
+def _from_rom(scratch: Path, heap_kib: int) -> list[str]:
+    """The interpreter with that heap, and the firmware in ROM."""
+    launcher = FIRMWARE / "boards" / "unix" / "from_rom.py"
+    return [str(MICROPYTHON), "-X", f"heapsize={heap_kib}k", str(launcher), str(pc_image(scratch))]

@@ -103,9 +103,13 @@ def encode(message: "Upload | Reply | Refusal") -> bytes:
 
 
 def seal_upload(
-    upload: Upload, kid: bytes, aad: bytes, mac_of: "Callable[[list[Bytes]], bytes]"
+    upload: Upload,
+    kid: bytes,
+    aad: bytes,
+    mac_of: "Callable[[list[Bytes]], bytes]",
+    spare: "list[bytearray]",
 ) -> "list[Bytes]":
-    """The envelope of an upload, in pieces (cose.Envelope). Its entries are copied once."""
+    """The envelope of an upload, in pieces (cose.Envelope, for `spare` as well). Its entries are copied once."""
     head = cbor.array_head(len(upload))
     for field in upload[:_ENTRIES_AT]:
         head += cbor.encode(field)
@@ -115,7 +119,7 @@ def seal_upload(
         size += len(cbor.array_head(len(entries)))
         for entry in entries:
             size += len(cbor.bytes_head(len(entry))) + len(entry)
-    envelope = cose.Envelope(kid, size)
+    envelope = cose.Envelope(kid, size, spare)
     envelope.put(head)
     for entries in (upload.records, upload.events):
         envelope.put(cbor.array_head(len(entries)))
