@@ -45,7 +45,7 @@ def pack(month: "Month | None", chain: "Chain | None") -> bytes:
 
 
 def unpack(raw: "Bytes") -> "tuple[Month | None, Chain | None]":
-    """(month, chain), None for what is not there. Blank, torn or foreign bytes are (None, None): no discount, no error."""
+    """(month, chain), None for what is not there: blank, torn or foreign bytes give no discount and no error."""
     raw = bytes(raw)
     if len(raw) != KEPT.size:
         return None, None

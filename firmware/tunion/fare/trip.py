@@ -1,4 +1,4 @@
-"""The metro gate's trip machine: (card's record 2701, event, station, time) -> decision. Also rail gates and toll lanes.
+"""The metro gate's trip machine: (card's record 2701, event, station, time) -> decision. Also rail and toll lanes.
 
 Facts about a tap are bits; the first row of ROWS whose event, card state and facts all hold decides. Nothing else does.
 Cases TR-01 to TR-08: tunion.fare.decision.
