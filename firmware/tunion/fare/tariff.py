@@ -68,7 +68,7 @@ class Tariff:
         self.kinds = dict(kinds)
         self.rules = rules
         self.days = days if rules["hours"] else {}
-        self._table = table
+        self.table = table
         self.grid = _grid(scheme, table)
         _check_rules(rules)
         if self.grid is not None:
@@ -76,6 +76,7 @@ class Tariff:
         elif rules["ride"] != {}:
             raise BadInput("ride: only a grid has open rides")
         self.transfers = Transfers(*rules["transfer"]) if rules["transfer"] else None
+        self.low_fen, self.high_fen = _bounds_fen(scheme, table, self.grid)
 
     def list_fen(self, layer: int = 0, start: int = 0, end: int = 0) -> int:
         """The fare before discounts: of a flat table, of a grid's ride by codes, or of a meter that shows `end` fen.
@@ -85,9 +86,9 @@ class Tariff:
         if self.grid is not None:
             return self.grid.fen(layer, start, end)
         if self.scheme == FLAT:
-            fen: int = self._table
+            fen: int = self.table
             return fen
-        low_fen, high_fen, step_fen = self._table
+        low_fen, high_fen, step_fen = self.table
         if not _within(end, low_fen, high_fen) or (end - low_fen) % step_fen:
             raise BadInput("the meter shows %d to %d fen in steps of %d" % (low_fen, high_fen, step_fen))
         return end
@@ -142,7 +143,7 @@ class Tariff:
             "fare_id": self.fare_id,
             "version": self.version,
             "mode": self.mode,
-            "table": bytes(self._table).hex() if self.scheme == GRID else self._table,
+            "table": bytes(self.table).hex() if self.scheme == GRID else self.table,
             "discounts": [[kind, self.kinds[kind]] for kind in sorted(self.kinds)],
             "rules": self.rules,
             "days": [[day, self.days[day]] for day in sorted(self.days)],
@@ -180,6 +181,13 @@ def _grid(scheme: int, table: "Any") -> "Grid | None":
     else:
         raise BadInput("a tariff's scheme is 0 flat, 1 grid or 2 meter")
     return None
+
+
+def _bounds_fen(scheme: int, table: "Any", grid: "Grid | None") -> "tuple[int, int]":
+    """The lowest and the highest list fare."""
+    if grid is not None:
+        return grid.lowest_fen, grid.highest_fen
+    return (table, table) if scheme == FLAT else (table[0], table[1])
 
 
 def _check_rules(rules: "dict[str, Any]") -> None:
