@@ -34,7 +34,7 @@ def make(tariff: "Tariff", from_s: int) -> "list[list[int]]":
     kinds = sorted(tariff.kinds)
     rules = tariff.rules
     other = _other_kind(tariff)
-    start = _rides(tariff, 0)[0]
+    start = _rides(tariff, 0)[-1]  # dear: rounding hides less
     keys = [start + [kind, 1, from_s, 1, -1, 0, -1] for kind in kinds + [other]]
     keys.append(start + [(kinds or [other])[0], 0, from_s, 1, 0, 0, -1])
     if rules["riders_max"] > 1:
