@@ -21,7 +21,7 @@ SAMPLES = Path(spec.__file__).parents[1] / "samples" / "fares"
 NETWORK = json.loads((SAMPLES / "metro_network.json").read_text(encoding="utf-8"))
 BANDS = NETWORK["bands"]
 SPECS = sorted(path for path in SAMPLES.glob("*.json") if path.stem != "metro_network")
-TRIANGLE = {
+TRIANGLE: dict[str, Any] = {
     "bands": {"start_m": 1000, "start_fen": 100, "steps": [[1000, 1, 1]]},     # past 1 km a fen a metre
     "stations": {"1": "A", "2": "B", "3": "C", "4": "D"},
     "lines": [

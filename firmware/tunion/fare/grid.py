@@ -113,7 +113,8 @@ class Grid:
     def code(self, index: int) -> int:
         """The code of the place at an index."""
         at = self._codes_at + 2 * index
-        return self._raw[at] << 8 | self._raw[at + 1]
+        found: int = self._raw[at] << 8 | self._raw[at + 1]
+        return found
 
     def _fen(self, layer: int, i: int, j: int) -> int:
         if not 0 <= layer < self.layers:

@@ -168,7 +168,7 @@ def _hour_s(tariff: "Tariff", row: int, kind: int, from_s: int) -> int:
             continue
         seen.append(day_type)
         for minute in minutes:
-            at_s = midnight_s + 86400 * day + 60 * minute
+            at_s: int = midnight_s + 86400 * day + 60 * minute
             if minute < 1440 and tariff.hours_row(kind, at_s) == row:
                 return at_s
     raise BadInput("hours, row %d never counts: rows above it or the calendar leave it no time" % (row + 1))
