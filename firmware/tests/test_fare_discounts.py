@@ -163,7 +163,7 @@ class TransferRules(unittest.TestCase):
         for rule in (
             (0, 0, 1, 0, self.PAIRS), (1441, 0, 1, 0, self.PAIRS), (90, 2, 1, 0, self.PAIRS), (90, 0, 0, 0, self.PAIRS),
             (90, 0, 1, 3, self.PAIRS), (90, 0, 1, 0, []), (90, 0, 1, 0, [[BUS, BUS, 500]]),
-            (90, 0, 1, 0, [[BUS, BUS, 1001, 0]]), (90, 0, 1, 0, [[BUS, BUS, 1, 0], [BUS, BUS, 2, 0]]),
+            (90, 0, 1, 0, [[BUS, BUS, 1001, 0]]), (90, 0, 1, 0, [[BUS, METRO, 1, 0], [BUS, METRO, 2, 0]]),
             (90, 0, 1, 0, [[0, BUS, 1, 0]]), (90, 0, 1, 0, [[BUS, BUS, 0, 1 << 24]]), (90, 0, 1, 0, 5),
         ):
             with self.subTest(rule=rule), self.assertRaises(BadInput):

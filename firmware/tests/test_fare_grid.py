@@ -96,6 +96,16 @@ class Grids(unittest.TestCase):
         blob = grid.build(grid.BOTH_WAYS, [1, 0x0203], [[[None, 300], [300, None]]])
         self.assertEqual(blob.hex(), "594b5447" "01" "00" "0002" "01" "01" "0000" "0000012c" "0001" "0203" "00")
 
+    def test_the_highest_codes_and_prices(self):
+        top = 0xFFFFFF
+        blob = grid.build(grid.BOTH_WAYS, [0, 0x0203, 0xFFFF], [[[None, 0, top], [0, None, 1], [top, 1, None]]])
+        found = grid.Grid(blob)
+        self.assertEqual([found.fen(0, 0, 0x0203), found.fen(0, 0xFFFF, 0), found.fen(0, 0x0203, 0xFFFF)], [0, top, 1])
+        self.assertEqual((found.lowest_fen, found.highest_fen), (0, top))
+        for code in (2, 3, 0x0202, 0x0303):
+            with self.assertRaises(grid.NoFare):
+                found.index(code)
+
     def test_a_new_last_place_moves_no_cell(self):
         four, five = both_ways(4), both_ways(5)
         self.assertEqual(five[-10:-4], four[-6:])

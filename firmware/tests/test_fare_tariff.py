@@ -75,6 +75,16 @@ class Rules(unittest.TestCase):
                 self.assertEqual(found.amount_fen, amount_fen)
                 self.assertEqual(found.list_fen, 250 * riders)
 
+    def test_a_visitor_gets_what_the_table_grants_and_nothing_else(self):
+        later = Month(202506, 15, 0)
+        for visitors, amount_fen in ((0, 250), (1, 125), (2, 225), (4, 150), (8, 150), (15, 0)):
+            found = made(
+                FLAT, 250, kinds={STUDENT: 500}, hours=[[-1, 7, 600, 840, 100]], month=[0, [[0, 50], [15, 400]]],
+                transfer=[90, 0, 1, 1, [[tariff.BUS, tariff.BUS, 0, 100]]], visitors=visitors,
+            )
+            self.assertEqual(found.price(250, STUDENT, SUNDAY_S, False, later, self.GIVEN).amount_fen, amount_fen)
+            self.assertEqual(found.price(250, STUDENT, SUNDAY_S, True, later, self.GIVEN).amount_fen, 0)  # 67.5 - 100
+
     def test_no_more_riders_than_the_table_allows(self):
         for riders in (0, 4):
             with self.assertRaises(BadInput):
@@ -92,11 +102,23 @@ class Rules(unittest.TestCase):
 
 
 class Modes(unittest.TestCase):
+    def test_modes_are_the_industries_of_the_card(self):
+        modes = (tariff.METRO, tariff.BUS, tariff.TAXI, tariff.COACH, tariff.FERRY, tariff.INTERCITY, tariff.TOLL)
+        self.assertEqual(modes, (1, 2, 4, 8, 9, 10, 12))
+
+    def test_the_ends_of_every_range_are_good(self):
+        for at in (0, 0xFFFF):
+            self.assertEqual(Tariff(at, at, 255, FLAT, 0xFFFFFF, {0: 0, 255: 1000}, rules(), {}).fare_id, at)
+        made(FLAT, 1, month=[1, [[i, 1000] for i in range(7)] + [[0xFFFFFF, 0]]])
+        for window_min, count in ((1, 1), (1440, 255)):
+            made(FLAT, 1, transfer=[window_min, 0, count, 0, [[1, 255, 1000, 0xFFFFFF]]])
+
     def test_taxi_takes_what_the_meter_shows_within_its_bounds(self):
-        taxi = made(METER, [1000, 50000, 10], tariff.TAXI)
-        for shown_fen in (1000, 1010, 50000):
+        taxi = made(METER, [1005, 50005, 10], tariff.TAXI)
+        self.assertEqual((taxi.low_fen, taxi.high_fen), (1005, 50005))
+        for shown_fen in (1005, 1015, 50005):
             self.assertEqual(taxi.price(taxi.list_fen(end=shown_fen), SENIOR, SUNDAY_S), (shown_fen, 0, shown_fen))
-        for shown_fen in (0, 990, 1005, 50010, -1000, 10.5, None):
+        for shown_fen in (0, 995, 1000, 1010, 50000, 50015, -1005, 1005.5, None):
             with self.assertRaises(BadInput):
                 taxi.list_fen(end=shown_fen)
 

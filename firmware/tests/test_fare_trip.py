@@ -53,6 +53,11 @@ class PlainRides(unittest.TestCase):
         self.assertEqual(marked, 400)
         self.assertEqual(trip.gate(NETWORK, RIDE, EXIT, INSIDE, Here(OURS, 203, 0, NOON_S, 0), 5000).marked_fen, 0)
 
+    def test_the_states_are_those_of_the_card(self):
+        self.assertEqual((trip.INSIDE, trip.OUTSIDE), ((1, 3), (2, 4)))
+        modes = (trip.ENTRY_FREE, trip.EXIT_FREE, trip.TIME_FREE, trip.DATE_FREE, trip.FARE_FREE, trip.CLEARED)
+        self.assertEqual(modes, (1, 2, 4, 8, 16, 32))
+
     def test_a_card_with_too_little_does_not_get_in(self):
         self.assertEqual(tap(ENTRY, BLANK, balance_fen=199), (REFUSE, decision.NO_MONEY, 0, 0))
         self.assertEqual(tap(ENTRY, BLANK, balance_fen=200), (BEGIN, 0, 0, 0))
@@ -65,11 +70,15 @@ class Cases(unittest.TestCase):
         here = Here(OURS, 203, 0, NOON_S, 0)
         self.assertEqual(trip.repair_entry(NETWORK, BLANK, 101, here)[:4], (SET_BEGIN, decision.NO_ENTRY, 0, 400))
         self.assertEqual(tap(EXIT, Trip(3, OURS, 101, 0, NOON_S), 203, 60), (END, 0, 0, 400))
-        self.assertEqual(trip.repair_entry(NETWORK, INSIDE, 101, here).act, REFUSE)
-        self.assertEqual(trip.repair_entry(NETWORK, BLANK, 999, here)[:2], (REFUSE, decision.DEGRADED))
+        self.assertEqual(trip.repair_entry(NETWORK, INSIDE, 101, here), (REFUSE, decision.NO_EXIT, 0, 0, 0))
+        self.assertEqual(trip.repair_entry(NETWORK, BLANK, 999, here), (REFUSE, decision.DEGRADED, 0, 0, 0))
+        same = trip.repair_entry(NETWORK, BLANK, 203, here)
+        self.assertEqual(same, (SET_BEGIN, decision.NO_ENTRY, 0, 200, 1100))
 
     def test_tr02_entry_while_inside(self):
         self.assertEqual(tap(ENTRY, INSIDE, 101, 1200), (BEGIN, decision.NO_EXIT, 0, 0))
+        self.assertEqual(tap(ENTRY, INSIDE, 101, 1200, 199), (REFUSE, decision.NO_MONEY, 0, 0))
+        self.assertEqual(tap(ENTRY, INSIDE, 101, 1200, 200), (BEGIN, decision.NO_EXIT, 0, 0))
         self.assertEqual(tap(ENTRY, INSIDE, 101, 1201), (BEGIN, decision.NO_EXIT, 200, 0))
         self.assertEqual(tap(ENTRY, INSIDE, 102, 600), (BEGIN, decision.NO_EXIT, 200, 0))
         self.assertEqual(tap(ENTRY, INSIDE, 102, missing_exit_fen=350), (BEGIN, decision.NO_EXIT, 350, 0))
@@ -87,11 +96,12 @@ class Cases(unittest.TestCase):
             (101, -31, None, (REFUSE, decision.CLOCK, 0, 0)),
         ):
             here = Here(OURS, station, 0, NOON_S + after_s, 0)
-            self.assertEqual(trip.repair_exit(NETWORK, RIDE, INSIDE, here, named)[:4], said)
+            self.assertEqual(trip.repair_exit(NETWORK, RIDE, INSIDE, here, named), said + (0,))
         here = Here(OURS, 101, 0, NOON_S, 0)
-        self.assertEqual(trip.repair_exit(NETWORK, RIDE, OUTSIDE, here, None)[:2], (REFUSE, decision.NO_ENTRY))
+        self.assertEqual(trip.repair_exit(NETWORK, RIDE, OUTSIDE, here, None), (REFUSE, decision.NO_ENTRY, 0, 0, 0))
         foreign = Trip(1, THEIRS, 101, 0, NOON_S)
-        self.assertEqual(trip.repair_exit(NETWORK, RIDE, foreign, here, None)[:2], (REFUSE, decision.DEGRADED))
+        said = trip.repair_exit(NETWORK, RIDE, foreign, here, None)
+        self.assertEqual(said, (REFUSE, decision.DEGRADED, 0, 0, 0))
 
     def test_tr03_overtime(self):
         self.assertEqual(tap(EXIT, INSIDE, 203, 240 * 60), (END, 0, 0, 400))
@@ -106,7 +116,8 @@ class Cases(unittest.TestCase):
         self.assertEqual(decided.act, END)
         for amount_fen, balance_fen, overdraft, opens in (
             (400, 400, False, True), (400, 399, False, False), (400, 399, True, True), (900, 100, True, True),
-            (901, 100, True, False), (1, -1, True, False), (0, -1, False, True), (0, 0, False, True),
+            (901, 100, True, False), (800, 0, True, True), (801, 0, True, False),
+            (1, -1, True, False), (0, -1, False, True), (0, 0, False, True),
         ):
             with self.subTest(amount_fen=amount_fen, balance_fen=balance_fen):
                 judged = trip.affordable(decided, amount_fen, balance_fen, RIDE, overdraft)
