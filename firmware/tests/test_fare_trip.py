@@ -48,9 +48,9 @@ class PlainRides(unittest.TestCase):
         self.assertEqual(tap(EXIT, INSIDE, 203), (END, 0, 0, 400))
         self.assertEqual(tap(EXIT, Trip(3, OURS, 102, 0, NOON_S), 203), (END, 0, 0, 1100))
 
-    def test_entry_marks_the_most_that_the_trip_may_come_to(self):
+    def test_entry_marks_the_most_that_any_trip_in_the_network_may_come_to(self):
         marked = trip.gate(NETWORK, RIDE, ENTRY, BLANK, Here(OURS, 101, 0, NOON_S, 0), 5000).marked_fen
-        self.assertEqual(marked, 400)
+        self.assertEqual(marked, 1100)
         self.assertEqual(trip.gate(NETWORK, RIDE, EXIT, INSIDE, Here(OURS, 203, 0, NOON_S, 0), 5000).marked_fen, 0)
 
     def test_the_states_are_those_of_the_card(self):

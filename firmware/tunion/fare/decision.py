@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # case       0 a plain ride, else why: CASES
 # owed_fen   charged beside the fare and without any discount: an earlier ride left open, overtime
 # fare_fen   the list fare of this ride; discounts are for tunion.fare.discount
-# marked_fen BEGIN: the most that the ride may come to, written on the card; else 0
+# marked_fen BEGIN: the most that the ride may come to (a gate: the network's highest price), for the card; else 0
 Decision = namedtuple("Decision", ("act", "case", "owed_fen", "fare_fen", "marked_fen"))
 
 REFUSE = const(0)  # nothing is charged, nothing is written, the gate stays shut

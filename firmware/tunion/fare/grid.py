@@ -38,6 +38,7 @@ GRID_BYTES_MAX = const(65536)  # 300 metro stations with 20 prices are 45 542 by
 
 _MAGIC = b"YKTG"
 _LAYOUT = const(1)
+_CHECKED_AT_ONCE = const(256)  # cells; most grids have a ride in each, and max() runs natively
 
 HEAD = Record(
     "GridHead",
@@ -131,18 +132,27 @@ class Grid:
         return self._price(level)
 
     def _reach(self, layer: int, i: int) -> "tuple[int, int]":
-        low, high = FARE_FEN_MAX + 1, -1
+        """The lowest and the highest price from a place. Prices grow with their level, so levels are compared."""
+        if not 0 <= layer < self.layers:
+            raise NoFare("the fare table has no layer %d" % layer)
+        first = self._cells_at + layer * self._cells
+        low, high = NO_RIDE, -1
         for j in range(i + 1 if self.shape == ONWARD else 0, self.places):
-            if j != i or self.shape == SQUARE:
-                try:
-                    fen = self._fen(layer, i, j)
-                except NoFare:
-                    continue
-                low = min(low, fen)
-                high = max(high, fen)
+            if self.shape == SQUARE:
+                cell = i * self.places + j
+            elif i < j:
+                cell = j * (j - 1) // 2 + i
+            elif j < i:
+                cell = i * (i - 1) // 2 + j
+            else:
+                continue
+            level = self._raw[first + cell]
+            if level != NO_RIDE:
+                low = min(low, level)
+                high = max(high, level)
         if high < 0:
             raise NoFare("no ride leads on from place %d" % self.code(i))
-        return low, high
+        return self._price(low), self._price(high)
 
     def _price(self, level: int) -> int:
         at = HEAD.size + 4 * level
@@ -161,12 +171,16 @@ class Grid:
             if self.code(place) <= before:
                 raise BadInput("the grid's places grow; place %d stands twice or too late" % self.code(place))
             before = self.code(place)
-        for layer in range(self.layers):
-            start = self._cells_at + layer * self._cells
-            for at in range(start, start + self._cells):
-                level = self._raw[at]
-                if level >= self._levels and level != NO_RIDE:
-                    raise BadInput("cell %d of layer %d names price %d, there is none" % (at - start, layer, level))
+        for at in range(self._cells_at, len(self._raw), _CHECKED_AT_ONCE):
+            if max(self._raw[at : at + _CHECKED_AT_ONCE]) >= self._levels:
+                self._check_cells(at, min(at + _CHECKED_AT_ONCE, len(self._raw)))
+
+    def _check_cells(self, start: int, end: int) -> None:
+        for at in range(start, end):
+            level = self._raw[at]
+            if level >= self._levels and level != NO_RIDE:
+                layer, cell = divmod(at - self._cells_at, self._cells)
+                raise BadInput("cell %d of layer %d names price %d, there is none" % (cell, layer, level))
 
 
 def build(shape: int, codes: "list[int]", layers: "list[list[list[int | None]]]") -> bytes:

@@ -98,7 +98,7 @@ def gate(grid: "Grid", ride: "dict[str, int]", event: int, trip: Trip, here: Her
     for row_event, card, needed, act, case, pay in ROWS:
         if row_event == event and card != (_OUT if inside else _IN) and facts & needed == needed:
             owed_fen, fare_fen = _payment(pay, ride, missing_fen, fare_fen, grid.lowest_fen)
-            return Decision(act, case, owed_fen, fare_fen, _marked_fen(grid, here) if act == BEGIN else 0)
+            return Decision(act, case, owed_fen, fare_fen, grid.highest_fen if act == BEGIN else 0)
     raise AssertionError("the last row of each event and state takes every tap")
 
 
@@ -136,7 +136,7 @@ def repair_entry(grid: "Grid", trip: Trip, station: int, here: Here) -> Decision
     fare_fen, unknown = _priced(grid, Trip(1, here.network, station, here.layer, here.at_s), here)
     if unknown:
         return Decision(REFUSE, decision.DEGRADED, 0, 0, 0)
-    return Decision(SET_BEGIN, decision.NO_ENTRY, 0, fare_fen, _marked_fen(grid, here))
+    return Decision(SET_BEGIN, decision.NO_ENTRY, 0, fare_fen, grid.highest_fen)
 
 
 def repair_exit(
@@ -212,11 +212,3 @@ def _payment(
     if pay == _LEAST:
         return 0, lowest_fen
     return 0, 0
-
-
-def _marked_fen(grid: "Grid", here: Here) -> int:
-    """The most that a trip from here may come to; the network's highest price where the station is not in the table."""
-    try:
-        return grid.onward_fen(here.layer, here.station)
-    except NoFare:
-        return grid.highest_fen
