@@ -154,7 +154,7 @@ class Modes(unittest.TestCase):
         prices = [[500, 1500], [2500, 500]]
         toll = made(GRID, grid.build(grid.SQUARE, [1, 2], [prices, [[1000, 3000], [5000, 1000]]]), tariff.TOLL,
                     ride=dict(RIDE, same_free_min=0))
-        for layer, start, end, fen in ((0, 1, 2, 1500), (0, 2, 1, 2500), (1, 1, 2, 3000)):
+        for layer, start, end, fen in ((0, 1, 2, 1500), (0, 2, 1, 2500), (1, 1, 2, 3000), (1, 1, 1, 1000)):
             was = trip.Trip(1, b"E", start, layer, SUNDAY_S)
             here = trip.Here(b"E", end, layer, SUNDAY_S + 3600, 0)
             self.assertEqual(trip.gate(toll.grid, toll.rules["ride"], trip.EXIT, was, here, 9999).fare_fen, fen)
@@ -179,12 +179,21 @@ class Refusals(unittest.TestCase):
             ("row 1", {"hours": [[1, 7, 0, 1441, 100]]}), ("row 1", {"hours": [[1, 7, 0, 60, 1001]]}),
             ("hours", {"hours": [[-1, 7, 0, 60, 100]] * 17}), ("tiers", {"month": [0, []]}), ("month", {"month": [0]}),
             ("month", {"month": {}}), ("transfer", {"transfer": [90]}), ("transfer", {"transfer": None}),
-            ("ride", {"ride": dict(RIDE)}), ("rules", {"gift": 1}),
+            ("ride", {"ride": dict(RIDE)}), ("more than a record", {"riders_max": 20, "table": 838861}),
+            ("rules", {"gift": 1}),
         ):
             with self.subTest(changes=changes):
                 with self.assertRaises(BadInput) as caught:
-                    made(FLAT, 200, **changes)
+                    made(FLAT, changes.pop("table", 200), **changes)
                 self.assertIn(word, str(caught.exception))
+
+    def test_a_record_holds_the_dearest_ride_of_all_riders_and_overtime(self):
+        made(FLAT, 838860, riders_max=20)  # 16777200
+        dear = square([[0xFFFFFF, 1], [1, 1]])
+        made(GRID, dear, ride=dict(RIDE, overtime_fen=0))
+        for changes in ({"ride": dict(RIDE, overtime_fen=1)}, {"ride": dict(RIDE, overtime_fen=0), "riders_max": 2}):
+            with self.assertRaises(BadInput):
+                made(GRID, dear, **changes)
 
     def test_an_open_ride_has_all_its_numbers_each_in_its_range(self):
         for name in decision.RIDE:

@@ -73,7 +73,7 @@ class Cases(unittest.TestCase):
         self.assertEqual(trip.repair_entry(NETWORK, INSIDE, 101, here), (REFUSE, decision.NO_EXIT, 0, 0, 0))
         self.assertEqual(trip.repair_entry(NETWORK, BLANK, 999, here), (REFUSE, decision.DEGRADED, 0, 0, 0))
         same = trip.repair_entry(NETWORK, BLANK, 203, here)
-        self.assertEqual(same, (SET_BEGIN, decision.NO_ENTRY, 0, 200, 1100))
+        self.assertEqual(same, (SET_BEGIN, decision.NO_ENTRY, 0, 400, 1100))
 
     def test_tr02_entry_while_inside(self):
         self.assertEqual(tap(ENTRY, INSIDE, 101, 1200), (BEGIN, decision.NO_EXIT, 0, 0))
@@ -127,6 +127,8 @@ class Cases(unittest.TestCase):
         self.assertEqual(tap(EXIT, INSIDE, 101, 300), (END, decision.SAME_PLACE, 0, 0))
         self.assertEqual(tap(EXIT, INSIDE, 101, 300, same_free_fen=200), (END, decision.SAME_PLACE, 0, 200))
         self.assertEqual(tap(EXIT, INSIDE, 101, 301), (END, decision.SAME_PLACE, 0, 200))
+        at_203 = Trip(1, OURS, 203, 0, NOON_S)
+        self.assertEqual(tap(EXIT, at_203, 203, 301), (END, decision.SAME_PLACE, 0, 400))
         self.assertEqual(tap(EXIT, INSIDE, 101, 240 * 60 + 1), (END, decision.OVERTIME, 1100, 0))
         self.assertEqual(
             tap(EXIT, INSIDE, 101, 240 * 60 + 1, overtime_mode=decision.ADDS), (END, decision.OVERTIME, 1100, 200)

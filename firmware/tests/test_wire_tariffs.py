@@ -84,9 +84,11 @@ class Sets(unittest.TestCase):
             self.assertIn("grid", refusal(named, blob=blob))
         for table in ([len(LINE) + 1, sha256(LINE).digest()], [0, bytes(32)], [1 << 17, bytes(32)], [5], "x", None):
             self.assertIn("grid", refusal(sections(table), blob=LINE))
-        many = 92
-        row = [[200 if i < j else None for j in range(many)] for i in range(many)]
-        large = grid.build(grid.ONWARD, list(range(many)), [row])
+        head = grid.HEAD.pack(
+            magic=b"YKTG", layout=1, shape=grid.ONWARD, places=92, layers=1, levels=1, reserved=b"\x00\x00"
+        )
+        large = head + bytes([0, 0, 0, 200]) + b"".join([bytes([0, i]) for i in range(92)]) + bytes(92 * 91 // 2)
+        self.assertEqual(grid.Grid(large).highest_fen, 200)
         self.assertTrue(len(large) > tariffs.TABLE_BYTES_MAX)
         self.assertIn("goes apart", refusal(sections(large)))
 

@@ -62,10 +62,10 @@ RIDE = {
     "missing_exit": (0, 1),  # 1: entering again charges missing_exit_fen; 0: it sends to the desk
     "missing_exit_fen": (0, 0xFFFFFF),  # 0: the lowest price of the table
     "overdraft_fen": (0, 0xFFFFFF),  # once, at an exit, where the issuer permits
-    "overtime_fen": (0, 0xFFFFFF),
+    "overtime_fen": (0, 0x7FFFFF),
     "overtime_mode": (0, 1),  # REPLACES the fare, or ADDS to it
     "same_free_fen": (0, 0xFFFFFF),  # out at the same place within same_free_min
-    "same_free_min": (0, 1440),  # longer: the lowest price of the table
+    "same_free_min": (0, 1440),  # longer: the square's price, else the cheapest ride from there
     "slack_s": (0, 3600),  # clocks of two devices may differ by this
 }
 

@@ -77,6 +77,9 @@ class Tariff:
             raise BadInput("ride: only a grid has open rides")
         self.transfers = Transfers(*rules["transfer"]) if rules["transfer"] else None
         self.low_fen, self.high_fen = _bounds_fen(scheme, table, self.grid)
+        overtime_fen = rules["ride"]["overtime_fen"] if rules["ride"] else 0
+        if self.high_fen * rules["riders_max"] + overtime_fen > FARE_FEN_MAX:
+            raise BadInput("the dearest ride of all riders, or overtime, is more than a record holds")
 
     def list_fen(self, layer: int = 0, start: int = 0, end: int = 0) -> int:
         """The fare before discounts: of a flat table, of a grid's ride by codes, or of a meter that shows `end` fen.

@@ -50,7 +50,7 @@ _CHARGED = const(1 << 14)  # by configuration, a missing exit is charged at the 
 _ANY, _IN, _OUT = const(0), const(1), const(2)
 
 # What is paid: (owed, fare)
-_NOTHING, _MISSING, _FARE, _LONG, _FREE_FARE, _LEAST = const(0), const(1), const(2), const(3), const(4), const(5)
+_NOTHING, _MISSING, _FARE, _LONG, _FREE_FARE = const(0), const(1), const(2), const(3), const(4)
 
 ROWS = (
     # event, card, facts that hold, act, case, pay
@@ -76,7 +76,7 @@ ROWS = (
     (EXIT, _IN, _UNKNOWN, REFUSE, decision.DEGRADED, _NOTHING),
     (EXIT, _IN, _OVER, END, decision.OVERTIME, _LONG),
     (EXIT, _IN, _SAME | _FREE, END, decision.SAME_PLACE, _FREE_FARE),
-    (EXIT, _IN, _SAME, END, decision.SAME_PLACE, _LEAST),
+    (EXIT, _IN, _SAME, END, decision.SAME_PLACE, _FARE),
     (EXIT, _IN, 0, END, 0, _FARE),
 )
 
@@ -97,7 +97,7 @@ def gate(grid: "Grid", ride: "dict[str, int]", event: int, trip: Trip, here: Her
         facts |= _OWING
     for row_event, card, needed, act, case, pay in ROWS:
         if row_event == event and card != (_OUT if inside else _IN) and facts & needed == needed:
-            owed_fen, fare_fen = _payment(pay, ride, missing_fen, fare_fen, grid.lowest_fen)
+            owed_fen, fare_fen = _payment(pay, ride, missing_fen, fare_fen)
             return Decision(act, case, owed_fen, fare_fen, grid.highest_fen if act == BEGIN else 0)
     raise AssertionError("the last row of each event and state takes every tap")
 
@@ -187,19 +187,16 @@ def _facts(ride: "dict[str, int]", trip: Trip, here: Here) -> int:
 
 
 def _priced(grid: "Grid", trip: Trip, here: Here) -> "tuple[int, int]":
-    """(list fare, _UNKNOWN or 0). The same station is no ride of a triangular table: its lowest price stands in."""
+    """(list fare, _UNKNOWN or 0). The same station is no ride of a triangle: the cheapest from there stands in."""
     try:
         if trip.station == here.station and grid.shape != SQUARE:
-            grid.index(here.station)
-            return grid.lowest_fen, 0
+            return grid.least_fen(trip.layer, here.station), 0
         return grid.fen(trip.layer, trip.station, here.station), 0  # the class that was entered with
     except NoFare:
         return 0, _UNKNOWN
 
 
-def _payment(
-    pay: int, ride: "dict[str, int]", missing_fen: int, fare_fen: int, lowest_fen: int
-) -> "tuple[int, int]":
+def _payment(pay: int, ride: "dict[str, int]", missing_fen: int, fare_fen: int) -> "tuple[int, int]":
     """(owed, fare)."""
     if pay == _MISSING:
         return missing_fen, 0
@@ -209,6 +206,4 @@ def _payment(
         return ride["overtime_fen"], fare_fen if ride["overtime_mode"] == decision.ADDS else 0
     if pay == _FREE_FARE:
         return 0, ride["same_free_fen"]
-    if pay == _LEAST:
-        return 0, lowest_fen
     return 0, 0
