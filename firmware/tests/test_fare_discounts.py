@@ -181,6 +181,9 @@ class OnTheCard(unittest.TestCase):
         )
         self.assertEqual(len(raw), 26)
 
+    def test_what_is_not_there_is_zero(self):
+        self.assertEqual(kept.pack(None, None)[:22], b"\x01" + bytes(21))
+
     def test_what_was_kept_comes_back(self):
         for of_month in (None, self.MONTH):
             for chain in (None, self.CHAIN):

@@ -72,6 +72,18 @@ class Grids(unittest.TestCase):
         with self.assertRaises(grid.NoFare):
             found.fen(1, 10, 20)
 
+    def test_the_dearest_and_the_cheapest_ride_from_each_place(self):
+        price = [[None, 1, 6, 9], [1, None, 3, 2], [6, 3, None, 7], [9, 2, 7, None]]
+        for shape in (grid.BOTH_WAYS, grid.ONWARD, grid.SQUARE):
+            found = grid.Grid(grid.build(shape, [1, 2, 3, 4], [price, price]))
+            for layer in (0, 1):
+                for i in range(3):
+                    prices = [fen for fen in price[i][i + 1 if shape == grid.ONWARD else 0 :] if fen is not None]
+                    self.assertEqual(found.least_fen(layer, i + 1), min(prices))
+                    self.assertEqual(found.onward_fen(layer, i + 1), max(prices))
+            with self.assertRaises(grid.NoFare):
+                found.onward_fen(2, 1)
+
     def test_a_line_goes_one_way_in_each_layer(self):
         back = [[None] * 4 for _ in range(4)]
         back[0][1] = 700

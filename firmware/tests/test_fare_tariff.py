@@ -110,15 +110,16 @@ class Modes(unittest.TestCase):
         for at in (0, 0xFFFF):
             self.assertEqual(Tariff(at, at, 255, FLAT, 0xFFFFFF, {0: 0, 255: 1000}, rules(), {}).fare_id, at)
         made(FLAT, 1, month=[1, [[i, 1000] for i in range(7)] + [[0xFFFFFF, 0]]])
+        made(FLAT, 1, month=[0, [[0, 0]]])
         for window_min, count in ((1, 1), (1440, 255)):
             made(FLAT, 1, transfer=[window_min, 0, count, 0, [[1, 255, 1000, 0xFFFFFF]]])
 
     def test_taxi_takes_what_the_meter_shows_within_its_bounds(self):
-        taxi = made(METER, [1005, 50005, 10], tariff.TAXI)
-        self.assertEqual((taxi.low_fen, taxi.high_fen), (1005, 50005))
-        for shown_fen in (1005, 1015, 50005):
+        taxi = made(METER, [1003, 50003, 10], tariff.TAXI)
+        self.assertEqual((taxi.low_fen, taxi.high_fen), (1003, 50003))
+        for shown_fen in (1003, 1013, 50003):
             self.assertEqual(taxi.price(taxi.list_fen(end=shown_fen), SENIOR, SUNDAY_S), (shown_fen, 0, shown_fen))
-        for shown_fen in (0, 995, 1000, 1010, 50000, 50015, -1005, 1005.5, None):
+        for shown_fen in (0, 993, 1000, 1007, 1010, 50000, 50013, -1003, 1003.5, None):
             with self.assertRaises(BadInput):
                 taxi.list_fen(end=shown_fen)
 
