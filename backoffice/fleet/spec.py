@@ -32,7 +32,15 @@ from tunion.wire.tariffs import TABLE_BYTES_MAX
 
 
 class FleetRefused(Exception):
-    """This cannot be done with a parameter set. The message says why and what to do."""
+    """This cannot be done with a parameter set or a list. The message says why and what to do."""
+
+
+def person(user: str) -> str:
+    """One spelling for one person. Raises FleetRefused."""
+    name = user.strip().casefold()
+    if not name:
+        raise FleetRefused("say who does this: --user NAME")
+    return name
 
 
 def payload_of(path: Path, now_s: int) -> bytes:
@@ -49,8 +57,8 @@ def with_grid(path: Path, now_s: int) -> tuple[bytes, bytes | None]:
             "version": content["version"],
             "scope": content["scope"],
             "created_s": now_s,
-            "effective_at_s": _time_s(content["effective_at"]),
-            "expires_at_s": _time_s(content["expires_at"]),
+            "effective_at_s": time_s(content["effective_at"]),
+            "expires_at_s": time_s(content["expires_at"]),
         }
         sections = _sections(content)
         if "rules" not in content:
@@ -118,7 +126,8 @@ _NO_RULES: dict[str, Any] = {
 }
 
 
-def _time_s(value: Any) -> int:
+def time_s(value: Any) -> int:
+    """Seconds of a local time in words, or of seconds. Raises ValueError, TypeError."""
     if type(value) is int:
         return value
     digits = "".join(letter for letter in value if letter.isdigit())
