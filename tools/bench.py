@@ -18,6 +18,7 @@ BENCHMARKS = {
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
     "crypto.purchase": ("tools.benches.purchase", "purchase"),
+    "fares": ("tools.benches.fares", "fares"),
     "params.verify": ("tools.benches.verify", "params_verify"),
     "journal.programmed": ("tools.benches.journal", "journal_programmed"),
     "journal.erases": ("tools.benches.journal", "journal_erases"),

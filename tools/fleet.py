@@ -110,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> None:
     now_s = int(time.time())
     payload = spec.payload_of(args.file, now_s)
+    spec.refuse_tariff(payload)
     day = args.day or clearing_day(now_s - _DAY_S)
     with _writing(args.db) as db:
         effect = replay(db, params.decode(payload), day)

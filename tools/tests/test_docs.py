@@ -9,6 +9,7 @@ import pytest
 
 from tools.cli import main
 from tools.paths import ROOT
+from tunion.fare import grid, kept
 from tunion.record import Record
 from tunion.wire import soft_sam, tap
 
@@ -30,6 +31,8 @@ LAYOUTS = [
     ("firmware/docs/wire.md", "## An entry", tap.EVENT_V1, slice(COMMON)),
     ("firmware/docs/wire.md", "## An entry", tap.AMEND_V1, slice(COMMON)),
     ("firmware/docs/wire.md", "**Tap**", tap.TAP_V1, slice(COMMON, None)),
+    ("firmware/docs/fares.md", "## A grid", grid.HEAD, slice(None)),
+    ("firmware/docs/fares.md", "## What a card keeps", kept.KEPT, slice(None)),
     ("firmware/docs/soft_sam.md", "## Every byte", soft_sam.HEAD, slice(None)),
 ]
 

@@ -2,10 +2,14 @@
 
     blob      COSE_Sign1 (tunion.cose_sign1) over the payload, external AAD "params"
     payload   [layout, name, version, scope, created_s, effective_at_s, expires_at_s, samples[], sections{}]
-    samples   [[kind, list_fen, discount_fen, amount_fen], ...]: prices as the office computed them
-    sections  name -> [version, content], all of SECTIONS:
+    samples   [[kind, list_fen, discount_fen, amount_fen], ...]: prices as the office computed them; of a tariff
+              those of tunion.fare.samples
+    sections  name -> [version, content], all of SECTIONS, and RULE exactly where FARE is a tariff:
 
         FARE  [fare_id, fare_fen]                 the flat table; its version is the one that each tap names
+              [fare_id, scheme, mode, table]      or a tariff (tunion.fare.tariff): fen, a grid's blob, or a meter;
+                                                  a grid apart is [bytes, sha256]
+        RULE  {name: value}                       a tariff's rules, all of tunion.fare.tariff.RULES
         KIND  [[card kind, permille], ...]        discounts; kinds grow
         CAL   [[YYYYMMDD, day type], ...]         days that are not what the week says; days grow
         BIN   [home, accepted]                    issuer identifiers, 4 bytes each, in a row, growing
@@ -19,6 +23,7 @@ from collections import namedtuple
 from tunion import bcd, cbor
 from tunion.compat import const
 from tunion.fare.flat import FlatFare
+from tunion.fare.when import HOLIDAY, WORKDAY
 from tunion.record import BadInput, is_int
 from tunion.wire.limits import DEV, ISSUERS_MAX, NAME_MAX, is_scope
 
@@ -26,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tunion.fare.tariff import Tariff
     from tunion.record import Bytes
 
 LAYOUT = const(1)
@@ -36,7 +42,7 @@ KINDS_MAX = const(32)
 DAYS_MAX = const(128)  # named days; a year of the state council's calendar has some 35
 
 SECTIONS = ("BIN", "CAL", "DEV", "FARE", "KIND")
-WORKDAY, WEEKEND, HOLIDAY = const(0), const(1), const(2)  # day types
+RULE = "RULE"
 
 # Why a device does not take a set, or left it: number -> (name for programs, 中文, English)
 BAD_HASH = const(1)
@@ -87,7 +93,9 @@ class BadParams(BadInput):
     """A parameter set that no device takes. The message names the section; build a new version."""
 
 
-def encode(header: "dict[str, Any]", samples: "list[Any]", sections: "dict[str, Any]") -> bytes:
+def encode(
+    header: "dict[str, Any]", samples: "list[Any]", sections: "dict[str, Any]", grid: "Bytes | None" = None
+) -> bytes:
     """The payload; raises BadParams where `decode` would not take it.
 
     header    name, version, scope, created_s, effective_at_s, expires_at_s
@@ -95,14 +103,16 @@ def encode(header: "dict[str, Any]", samples: "list[Any]", sections: "dict[str, 
     """
     names = ("name", "version", "scope", "created_s", "effective_at_s", "expires_at_s")
     payload = cbor.encode([LAYOUT] + [header[name] for name in names] + [samples, sections])
-    decode(payload)
+    decode(payload, RULE in sections, grid)
     return payload
 
 
-def decode(payload: "Bytes") -> ParamSet:
+def decode(payload: "Bytes", tariffs: bool = False, grid: "Bytes | None" = None) -> ParamSet:
     """A set whose every section is well-formed and whose sample prices the fare code here agrees with.
 
-    raises  BadParams, naming what is wrong; BadCbor for what is no CBOR
+    tariffs  whether the caller charges more than flat fares; who does not, refuses a tariff
+    grid     the blob of a grid that lies apart, as the set names it
+    raises   BadParams, naming what is wrong; BadCbor for what is no CBOR
     """
     fields = cbor.decode(payload)
     if not isinstance(fields, list) or not fields or fields[0] != LAYOUT or fields[0] is True:
@@ -121,10 +131,17 @@ def decode(payload: "Bytes") -> ParamSet:
         raise BadParams("versions begin with 1; 0 is what the device was provisioned with")
     if effective_at_s >= expires_at_s:
         raise BadParams("the set expires before it becomes effective")
-    found = _sections(sections)
-    fare = _fare(found["FARE"], found["KIND"])
+    found = _sections(sections, tariffs)
+    days = _days(found["CAL"].content)
+    fare: FlatFare | Tariff
+    if RULE in found:
+        if samples is None:
+            raise BadParams("a set carries sample prices")
+        fare = _tariff(found, days, grid, samples)
+    else:
+        fare = _fare(found["FARE"], found["KIND"])
+        _check_samples(samples, fare, found["KIND"].content)
     home, issuers = _issuers(found["BIN"].content)
-    _check_samples(samples, fare, found["KIND"].content)
     return ParamSet(
         name,
         version,
@@ -135,7 +152,7 @@ def decode(payload: "Bytes") -> ParamSet:
         samples,
         found,
         fare,
-        _days(found["CAL"].content),
+        days,
         home,
         issuers,
         _tunables(found["DEV"].content),
@@ -156,11 +173,22 @@ def fare_of(sections: "dict[str, Any]") -> FlatFare:
     return _fare(Section(*sections["FARE"]), Section(*sections["KIND"]))
 
 
-def _sections(sections: "Any") -> "dict[str, Section]":
-    if not isinstance(sections, dict) or sorted(sections, key=str) != list(SECTIONS):
+def tariff_of(sections: "dict[str, Any]", grid: "Bytes | None" = None) -> "Tariff":
+    """The tariff of FARE, KIND, CAL and RULE, given as (version, content). Raises BadParams."""
+    found = {name: Section(*sections[name]) for name in ("FARE", "KIND", "CAL", RULE)}
+    return _tariff(found, _days(found["CAL"].content), grid, None)
+
+
+def _sections(sections: "Any", tariffs: bool) -> "dict[str, Section]":
+    names = list(SECTIONS)
+    if isinstance(sections, dict) and RULE in sections:
+        if not tariffs:
+            raise BadParams("FARE is a tariff; this device charges flat fares only")
+        names.append(RULE)
+    if not isinstance(sections, dict) or sorted(sections, key=str) != names:
         raise BadParams("a set has the sections %s" % ", ".join(SECTIONS))
     found = {}
-    for name in SECTIONS:
+    for name in names:
         pair = sections[name]
         if not isinstance(pair, list) or len(pair) != 2 or not _within(pair[0], 1, 0xFFFF):
             raise BadParams("%s is [version, content], its version 1 to 65535" % name)
@@ -171,14 +199,33 @@ def _sections(sections: "Any") -> "dict[str, Section]":
 def _fare(fare: Section, kind: Section) -> FlatFare:
     if not isinstance(fare.content, list) or len(fare.content) != 2:
         raise BadParams("FARE is [fare_id, fare_fen]")
-    pairs = kind.content
-    if not isinstance(pairs, list) or len(pairs) > KINDS_MAX or not _grows(pairs):
-        raise BadParams("KIND is at most %d pairs of kind and permille, kinds growing" % KINDS_MAX)
     fare_id, fare_fen = fare.content
     try:
-        return FlatFare(fare_id, fare.version, fare_fen, dict([(pair[0], pair[1]) for pair in pairs]))
+        return FlatFare(fare_id, fare.version, fare_fen, _kinds(kind.content))
     except BadInput as problem:
         raise BadParams("FARE or KIND: %s" % problem)
+
+
+def _tariff(found: "dict[str, Section]", days: "dict[int, int]", grid: "Bytes | None", samples: "Any") -> "Tariff":
+    """`samples` None: not checked, they are about to be made."""
+    from tunion.wire import tariffs  # here: a bus of flat fares has no room to spare for it
+
+    fare = found["FARE"]
+    try:
+        tariff = tariffs.tariff_of(
+            fare.version, fare.content, found[RULE].content, _kinds(found["KIND"].content), days, grid
+        )
+        if samples is not None:
+            tariffs.check(tariff, samples)
+    except BadInput as problem:
+        raise BadParams("FARE, KIND, CAL or RULE: %s" % problem)
+    return tariff
+
+
+def _kinds(pairs: "Any") -> "dict[int, int]":
+    if not isinstance(pairs, list) or len(pairs) > KINDS_MAX or not _grows(pairs):
+        raise BadParams("KIND is at most %d pairs of kind and permille, kinds growing" % KINDS_MAX)
+    return dict([(pair[0], pair[1]) for pair in pairs])
 
 
 def _check_samples(samples: "Any", fare: FlatFare, kinds: "list[Any]") -> None:
