@@ -36,6 +36,19 @@ def pn532(path):
     return Pn532(BOARD.line(path), CLOCK)
 
 
+def stx_etx(path, profile_path):
+    from validator.drivers.stx_etx import StxEtx
+    from validator.drivers.stx_etx_profile import Profile
+
+    with open(profile_path) as file:
+        profile = Profile(json.load(file))
+    return StxEtx(BOARD.line(path), CLOCK, profile)
+
+
+def stx_etx_sam(path, profile_path, number):
+    return Signer(stx_etx(path, profile_path).slot(int(number)))
+
+
 def sam_slot(name):
     from validator.drivers.pcsc import PcscSlot
 
@@ -65,7 +78,7 @@ class Signer:
         self.open = self._sam.open
         self.check = self._sam.check
         self.block_mac = self._sam.block_mac
-        self.close = slot.close
+        self.close = getattr(slot, "close", None)
 
     def terminal(self):
         return self._sam.terminal
@@ -118,5 +131,13 @@ def serve(driver):
 
 
 if __name__ == "__main__":
-    kinds = {"pcsc": pcsc_reader, "pn532": pn532, "sam": sam_slot, "https": https, "nor": nor_file}
+    kinds = {
+        "pcsc": pcsc_reader,
+        "pn532": pn532,
+        "stx_etx": stx_etx,
+        "stx_etx_sam": stx_etx_sam,
+        "sam": sam_slot,
+        "https": https,
+        "nor": nor_file,
+    }
     serve(kinds[sys.argv[1]](*sys.argv[2:]))
