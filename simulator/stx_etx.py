@@ -1,6 +1,6 @@
 """Frames of a serial reader between STX and ETX, from the reader's side, as its profile (a map) describes them.
 
-A second reading of the same profile as the firmware's, with nothing shared but the data. Keys: firmware/docs/readers.md.
+A second reading of the profiles that the firmware reads, sharing nothing but the data. Keys: firmware/docs/readers.md.
 """
 
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Codec:
     def feed(self, received: bytes) -> list[Frame]:
         """The frames that are whole now."""
         self._pending += received
-        frames = []
+        frames: list[Frame] = []
         start = bytes.fromhex(self._p["start"])
         while True:
             at = self._pending.find(start)
@@ -140,6 +140,10 @@ class Codec:
                 if sent and "body" in self._coded:
                     number //= 2
                 return [number] if 0 <= number <= 600 else []
+            if name == "address" and len(raw) >= at + wide and raw[at : at + wide] != self._sent(
+                name, bytes.fromhex(self._p["address"])
+            ):
+                return []           # another reader's: it may not keep ours waiting
             at += wide
         end = raw.find(bytes.fromhex(self._p["end"]), at)
         return [None] if end < 0 else list(range((end - at) // 2 + 1))

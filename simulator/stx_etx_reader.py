@@ -62,6 +62,8 @@ class StxEtxReader(PtyDevice):
         self._nak = bytes.fromhex(profile.get("nak", ""))
         self._again = bytes.fromhex(profile.get("again", ""))
         self._last = b""
+        self._gap_s = profile.get("gap_ms", 50) / 1000
+        self._heard_s = 0.0
         self._commands = self._table(profile["commands"])
         super().__init__((link_path,), line_bits_per_s, pause)
 
@@ -105,6 +107,10 @@ class StxEtxReader(PtyDevice):
         if self._again and raw == self._again and self._last:
             self.send(self._last)
             return
+        now_s = time.monotonic()
+        if now_s - self._heard_s > self._gap_s:
+            self._codec.forget()                # half a frame, and then silence
+        self._heard_s = now_s
         before = self._codec.broken
         frames = self._codec.feed(raw)
         for frame in frames:

@@ -126,7 +126,8 @@ def serve(driver):
         try:
             answer = {"value": to_wire(getattr(driver, method)(*from_wire(arguments)))}
         except (ReaderLost, SamLost, NetLost, LinkLost, CardRefused, Unproven, BadInput) as error:
-            answer = {"error": type(error).__name__, "words": str(error), "sw": getattr(error, "sw", 0)}
+            name = "ReaderLost" if isinstance(error, ReaderLost) else type(error).__name__
+            answer = {"error": name, "words": str(error), "sw": getattr(error, "sw", 0)}
         print(json.dumps(answer))
 
 

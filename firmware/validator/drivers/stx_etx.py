@@ -141,7 +141,7 @@ class StxEtx:
             except ReaderLost:
                 return  # an adapter that lives on the reader's power: opening it tells more
 
-    def _call(self, command: bytes, data: "Bytes" = b"", wait_ms: int = 1000, repeatable: bool = True) -> memoryview:
+    def _call(self, command: bytes, data: "Bytes" = b"", wait_ms: int = 0, repeatable: bool = True) -> memoryview:
         """As Frames.call; a reader that was lost is opened before its SAM is asked again."""
         try:
             return self._frames.call(command, data, wait_ms, repeatable)
@@ -176,6 +176,9 @@ class StxEtx:
         profile = self._profile
         answer = self._call(profile.poll)
         if self._frames.word != words.OK:
+            if self._frames.repeated:  # the first may have activated a card, which answers no second search
+                self._selected = True
+                self._let_go()
             return None
         self._selected = True
         sak_at = profile.sak_at

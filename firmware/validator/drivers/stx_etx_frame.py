@@ -46,7 +46,9 @@ class NoAnswer(ReaderLost):
 class Frames:
     """Commands and answers over one line. Buffers are made once; an answer is good until the next `call`.
 
-    word  what the status of the last answer means: stx_etx_profile.OK and the others, "" for an unknown one
+    word      what the status of the last answer means: stx_etx_profile.OK and the others, "" for an unknown one
+    status    its bytes
+    repeated  the last command was said twice, so it may have been carried out twice
     """
 
     def __init__(self, line: "Line", clock: "Clock", profile: "Profile") -> None:
@@ -67,18 +69,22 @@ class Frames:
         self._late = False  # an answer may come yet that nobody waits for
         self.word = ""
         self.status = b""
+        self.repeated = False
 
     def open(self) -> None:
         """Open the line. Raises ReaderLost."""
         self._line.open()
         self._late = False
 
-    def call(self, command: bytes, data: "Bytes" = b"", wait_ms: int = 1000, repeatable: bool = True) -> memoryview:
-        """Send one command; the data behind the answer's status. `word` and `status` are that answer's.
+    def call(self, command: bytes, data: "Bytes" = b"", wait_ms: int = 0, repeatable: bool = True) -> memoryview:
+        """Send one command; the data behind the answer's status. `word`, `status` and `repeated` are that call's.
 
+        wait_ms     0: the profile's own
         repeatable  said again, once, where no whole answer came: never for what moves money
         raises      NoAnswer; ReaderLost; BadInput for a command that no frame of this profile holds
         """
+        wait_ms = wait_ms or self._profile.wait_ms
+        self.repeated = False
         self._settle()
         self._sequence = (self._sequence + 1) & 0xFF
         frame = self._framed(command, data)
@@ -96,6 +102,7 @@ class Frames:
                 self._line.write(self._profile.again)
             elif repeatable:
                 repeatable = False
+                self.repeated = True
                 self._late = True  # both may be answered
                 self._line.write(frame)
                 since = self._clock.ticks_ms()

@@ -32,7 +32,8 @@ _WORDS = (OK, NO_CARD, LOST, NOT_ISO, TWO_CARDS, NO_SAM, BUSY)
 _COMMANDS = ("field_off", "field_on", "halt", "poll", "activate", "present", "apdu", "sam_power", "sam_apdu")
 _KEYS = (
     "about", "speed", "layout", "start", "address", "end", "length", "check", "nibbles", "nak", "again", "code_bytes",
-    "code_returns", "status", "uid", "sak_at", "commands", "gap_ms", "late_ms", "boot_ms",
+    "code_returns", "status", "uid", "sak_at", "commands", "wait_ms", "gap_ms", "late_ms",
+    "boot_ms",
 )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ class Profile:
         """Raises BadInput, naming key and cure."""
         _known("", values, _KEYS)
         self.speed = _number(values, "speed", 1200, 921600, 115200)
+        self.wait_ms = _number(values, "wait_ms", 1, _LONG_WAIT_MS, 500)  # for any answer but a card's or a SAM's
         self.gap_ms = _number(values, "gap_ms", 1, _LONG_WAIT_MS, 50)  # silence that ends half a frame
         self.late_ms = _number(values, "late_ms", 1, _LONG_WAIT_MS, 500)  # silence that means: no late answer comes
         self.boot_ms = _number(values, "boot_ms", 0, _LONG_WAIT_MS, 1000)  # from power to the first command
