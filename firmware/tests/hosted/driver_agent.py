@@ -49,6 +49,14 @@ def stx_etx_sam(path, profile_path, number):
     return Signer(stx_etx(path, profile_path).slot(int(number)))
 
 
+def sam_uart(path, pins, number, echo):
+    from boards.pc.sam_pins import LinePins
+    from validator.drivers.sam_uart import SamLine, SamUart
+
+    wire = SamLine(BOARD.line(path, 9600, "8E2"), LinePins(BOARD.line(pins)), CLOCK, echo=echo == "echo")
+    return Signer(SamUart(wire, CLOCK, int(number)))
+
+
 def sam_slot(name):
     from validator.drivers.pcsc import PcscSlot
 
@@ -75,6 +83,7 @@ class Signer:
         from validator.drivers.sam_slot import SamSlot
 
         self._sam = SamSlot(slot, CLOCK)
+        self.transceive = slot.transceive
         self.open = self._sam.open
         self.check = self._sam.check
         self.block_mac = self._sam.block_mac
@@ -138,6 +147,7 @@ if __name__ == "__main__":
         "stx_etx": stx_etx,
         "stx_etx_sam": stx_etx_sam,
         "sam": sam_slot,
+        "sam_uart": sam_uart,
         "https": https,
         "nor": nor_file,
     }
