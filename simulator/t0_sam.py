@@ -1,8 +1,8 @@
 """SAMs in slots of a UART, on a pty: ISO/IEC 7816-3 with T=0 from the SAM's side, around any simulated card.
 
 The data line is one pty, the pins VCC and RST of the slots are a second one: a byte 0100RVSS a change (R: RST high,
-V: VCC on, SS: slot). A pty keeps the speed that its client has set, so a SAM at another speed hears and says garbage, as
-a real one does.
+V: VCC on, SS: slot). A pty keeps the speed that its client has set, so a SAM at another speed is deaf to it and says
+garbage, as a real one does.
 """
 
 import os

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from simulator.card import SimCard
+from simulator.ccid_reader import CcidReader
 from simulator.field import Faults
 from simulator.pcscd import READERS, Pcscd
 from simulator.personalise import example_card
@@ -117,6 +118,13 @@ class StxEtxRig(SerialRig):
         super().__init__(folder, interpreter, "stx_etx", make, str(PROFILES / f"{profile}.json"))
 
 
+class CcidRig(SerialRig):
+    """CCID over a serial line; with echo as a GemPC Twin has it."""
+
+    def __init__(self, folder: Path, interpreter: tuple[str, ...], echo: bool) -> None:
+        super().__init__(folder, interpreter, "ccid", lambda link: CcidReader(link, echo=echo))
+
+
 class InProcessRig:
     """No wire; it dies by the cable."""
 
@@ -132,7 +140,8 @@ class InProcessRig:
 STX_ETX = {"binary": "sample_binary_xor", "nibbles": "sample_nibble_crc"}
 RIGS = [
     "pcsc", "pcsc at the desk", "pn532", "pn532 in pieces", "pn532 at the desk", "stx_etx binary", "stx_etx nibbles",
-    "stx_etx binary at the desk", "stx_etx nibbles at the desk", "in process",
+    "stx_etx binary at the desk", "stx_etx nibbles at the desk", "ccid", "ccid at the desk",
+    "ccid with echo", "in process",
 ]  # fmt: skip
 
 
@@ -144,6 +153,8 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         made = PcscRig(request.getfixturevalue("pcscd"), interpreter)
     elif request.param == "in process":
         made = InProcessRig()
+    elif request.param.startswith("ccid"):
+        made = CcidRig(tmp_path, interpreter, request.param.endswith("echo"))
     elif request.param.startswith("stx_etx"):
         made = StxEtxRig(tmp_path, interpreter, STX_ETX[request.param.split()[1]])
     else:

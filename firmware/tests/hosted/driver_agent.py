@@ -49,6 +49,16 @@ def stx_etx_sam(path, profile_path, number):
     return Signer(stx_etx(path, profile_path).slot(int(number)))
 
 
+def ccid(path):
+    from validator.drivers.ccid_serial import CcidReader
+
+    return CcidReader(BOARD.line(path, form="8N2"), CLOCK)
+
+
+def ccid_sam(path, number):
+    return Signer(ccid(path).slot(int(number)))
+
+
 def sam_uart(path, pins, number, echo):
     from boards.pc.sam_pins import LinePins
     from validator.drivers.sam_uart import SamLine, SamUart
@@ -146,6 +156,8 @@ if __name__ == "__main__":
         "pn532": pn532,
         "stx_etx": stx_etx,
         "stx_etx_sam": stx_etx_sam,
+        "ccid": ccid,
+        "ccid_sam": ccid_sam,
         "sam": sam_slot,
         "sam_uart": sam_uart,
         "https": https,
