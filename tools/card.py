@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--image", required=True, type=Path, metavar="FILE",
                        help="卡映像，如 simulator/images/card.json | card image; format: simulator/docs/image.md")
     serve.add_argument("--psam", type=Path, metavar="FILE",
-                       help="PSAM 映像，放入第二卡槽 | PSAM image for the slot beside it: PORT+1 (vpcd), 1 (stx-etx, ccid)")
+                       help="PSAM 映像，放入第二卡槽 | PSAM image for the slot beside: PORT+1 (vpcd), 1 (serial)")
     serve.add_argument("--port", type=_port, default=PORT, metavar="PORT",
                        help=f"虚拟读卡器端口，默认 {PORT} | TCP port of the virtual reader (vpcd)")
     serve.add_argument("--link", type=Path, metavar="PATH",

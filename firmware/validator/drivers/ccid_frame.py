@@ -4,7 +4,7 @@
     NAK      03 15 16
 
 Knows nothing of cards. An echo of our own frames is no answer and is stepped over, so readers with and without echo
-are the same. Sources: USB CCID 1.1, section 6; GemCore POS Pro reference manual, serial protocol.
+are the same. Sources: USB CCID 1.1, section 6; the frames are those that Debian's libccidtwin sends and takes.
 """
 
 from tunion.compat import const
