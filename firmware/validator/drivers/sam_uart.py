@@ -147,9 +147,10 @@ class SamLine:
             self._check_echo(data)
             return
         for at in range(len(data)):
+            if at:
+                self.pause(gap_ms)
             self._line.write(data[at : at + 1])
             self._check_echo(data[at : at + 1])
-            self.pause(gap_ms)
 
     def _check_echo(self, data: "Bytes") -> None:
         if self._echo:
