@@ -33,7 +33,7 @@ _MORE_TIME = const(2)
 
 _NOTHING = const(0)  # what _receive found: the time was over,
 _REFUSED = const(1)  # a NAK,
-_BROKEN = const(2)  # a frame whose check is wrong,
+_BROKEN = const(2)  # frames whose check is wrong and no other,
 _DATA = const(3)  # or a whole one
 _HALF = const(4)  # what _frame found besides: one that is not whole yet
 
@@ -144,18 +144,25 @@ class Frames:
 
     def _receive(self, since: int, wait_ms: int) -> int:
         """The next frame's kind; its message in `_message`. Waits until `wait_ms` after `since`."""
+        broken = False
         while True:
             found = self._parse()
+            if found == _BROKEN:
+                broken = True
+                continue
             if found != _NOTHING:
                 return found
             left_ms = max(wait_ms - self._clock.since_ms(since), 0)
+            short_ms = min(left_ms, _GAP_MS) if self._half or broken else left_ms
             self._make_room()
-            got = self._line.read_into(self._in[self._filled :], min(left_ms, _GAP_MS) if self._half else left_ms)
+            got = self._line.read_into(self._in[self._filled :], short_ms)
             self._filled += got
             if got:
                 continue
             if self._half:  # it began no frame, or the rest is lost
                 self._used += 1
+            elif broken:
+                return _BROKEN
             elif not left_ms:
                 return _NOTHING
 

@@ -156,8 +156,8 @@ class StxEtx:
         self._call(command)
         if self._frames.word != words.OK:
             raise ReaderLost(
-                "the reader answers %s to command %s: is the profile that of this reader?"
-                % (self._frames.status.hex(), command[:2].hex())
+                "the reader answers %02X to command %s: is the profile that of this reader?"
+                % (self._frames.status, command[:2].hex())
             )
 
     def _exchange(self, command: bytes, apdu: "Bytes", wait_ms: int) -> bytes:
@@ -166,7 +166,7 @@ class StxEtx:
         except NoAnswer as error:
             raise LinkLost(str(error))
         if self._frames.word != words.OK:
-            raise LinkLost("the reader lost the card (%s)" % (self._frames.word or self._frames.status.hex()))
+            raise LinkLost("the reader lost the card (%s)" % (self._frames.word or "%02X" % self._frames.status))
         if len(answer) < _STATUS_WORD_BYTES:
             raise LinkLost("the card's answer has no status word")
         return bytes(answer)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from validator.ports import Clock
 
 _FRAME_BYTES_MAX = 2 * BODY_BYTES_MAX + 20  # a body of nibbles, and all the other fields
+_SHORT_BYTES = const(4)  # copied one by one: a slice costs heap
 _DRAIN_MAX = const(8)  # buffers of leftovers before a command; more is a line that babbles
 
 _NOTHING = const(0)  # what _receive found: the time was over,
@@ -47,7 +48,7 @@ class Frames:
     """Commands and answers over one line. Buffers are made once; an answer is good until the next `call`.
 
     word      what the status of the last answer means: stx_etx_profile.OK and the others, "" for an unknown one
-    status    its bytes
+    status    its number
     repeated  the last command was said twice, so it may have been carried out twice
     """
 
@@ -68,7 +69,7 @@ class Frames:
         self._sequence = 0
         self._late = False  # an answer may come yet that nobody waits for
         self.word = ""
-        self.status = b""
+        self.status = 0
         self.repeated = False
 
     def open(self) -> None:
@@ -129,11 +130,15 @@ class Frames:
         profile = self._profile
         body = self._body
         at = profile.code_bytes if profile.code_returns else 0
-        if len(body) < at + profile.status_bytes or bytes(body[:at]) != command[:at]:
+        end = at + profile.status_bytes
+        if len(body) < end:
             return None
-        self.status = bytes(body[at : at + profile.status_bytes])
+        for place in range(at):
+            if body[place] != command[place]:
+                return None
+        self.status = _number_of(body, at, profile.status_bytes, False)
         self.word = profile.word(self.status)
-        return body[at + profile.status_bytes :]
+        return body[end:]
 
     # --- out
 
@@ -150,13 +155,15 @@ class Frames:
             kind = field.kind
             covered = kind in profile.check_covers
             if kind == BODY:
-                at = self._put(field, command, at)
-                check = self._covered(check, covered, command, begin, at)
+                at = self._put(field, command, len(command), at)
+                if covered:
+                    check = self._covered(check, command, len(command), begin, at)
                 begin = at
-                at = self._put(field, data, at)
-                check = self._covered(check, covered, data, begin, at)
+                at = self._put(field, data, len(data), at)
+                if covered:
+                    check = self._covered(check, data, len(data), begin, at)
                 continue
-            raw: Bytes = small[: field.size]
+            raw: Bytes = small
             if kind == START:
                 raw = profile.start
             elif kind == END:
@@ -170,27 +177,34 @@ class Frames:
                 _number_into(small, length, field.size, profile.length_little)
             else:
                 _number_into(small, self._finished(check), field.size, profile.check_little)
-            at = self._put(field, raw, at)
-            check = self._covered(check, covered, raw, begin, at)
+            at = self._put(field, raw, field.size, at)
+            if covered:
+                check = self._covered(check, raw, field.size, begin, at)
         return self._out[:at]
 
-    def _put(self, field: "Field", raw: "Bytes", at: int) -> int:
-        """The bytes of a field behind those that stand in `_out`; where they end."""
+    def _put(self, field: "Field", raw: "Bytes", count: int, at: int) -> int:
+        """The first `count` bytes of `raw` behind those that stand in `_out`; where they end."""
         out = self._out
         if not field.nibbles:
-            out[at : at + len(raw)] = raw
-            return at + len(raw)
+            if count > _SHORT_BYTES:
+                out[at : at + count] = raw
+                return at + count
+            for place in range(count):
+                out[at] = raw[place]
+                at += 1
+            return at
         letters = self._profile.letters
-        for byte in raw:
-            out[at] = letters[byte >> 4]
-            out[at + 1] = letters[byte & 15]
+        for place in range(count):
+            out[at] = letters[raw[place] >> 4]
+            out[at + 1] = letters[raw[place] & 15]
             at += 2
         return at
 
-    def _covered(self, check: int, covered: bool, raw: "Bytes", begin: int, end: int) -> int:
-        if not covered:
-            return check
-        return self._fed(check, self._out[begin:end] if self._profile.check_sent else raw)
+    def _covered(self, check: int, raw: "Bytes", count: int, begin: int, end: int) -> int:
+        """Fed with what was put, as it is or as it is sent."""
+        if self._profile.check_sent:
+            return self._fed(check, self._out, begin, end)
+        return self._fed(check, raw, 0, count)
 
     # --- in
 
@@ -221,7 +235,7 @@ class Frames:
     def _make_room(self) -> None:
         """Move what is not yet used to the front."""
         rest = self._filled - self._used
-        if self._used:
+        if rest and self._used:
             self._in[:rest] = bytes(self._in[self._used : self._filled])
         self._filled, self._used = rest, 0
 
@@ -263,40 +277,44 @@ class Frames:
                     if size < 0:
                         return _HALF if size == -1 else _NOTHING
                 sent = 2 * size if field.nibbles else size
-                plain = self._plain[:size]
             else:
                 sent = field.sent
-                plain = self._small[: field.size]
             if at + sent > self._filled:
                 return _HALF
-            raw = self._in[at : at + sent]
-            if not field.nibbles:
-                plain = raw
-            elif not self._unpacked(raw, plain):
-                return _NOTHING
-            if kind == START and bytes(plain) != profile.start or kind == END and bytes(plain) != profile.end:
-                return _NOTHING
-            if kind == CHECK:
-                if _number_of(plain, profile.check_little) != self._finished(check):
+            buffer, begin, count = self._in, at, sent
+            if field.nibbles:
+                buffer, begin, count = self._small if kind != BODY else self._plain, 0, sent >> 1
+                if not self._unpacked(at, buffer, count):
+                    return _NOTHING
+            if kind == START or kind == END:
+                expected = profile.start if kind == START else profile.end
+                for place in range(count):
+                    if buffer[begin + place] != expected[place]:
+                        return _NOTHING
+            elif kind == CHECK:
+                if _number_of(buffer, begin, count, profile.check_little) != self._finished(check):
                     return _BROKEN
             elif kind == LENGTH:
-                size = self._body_size(plain)
+                size = self._body_size(_number_of(buffer, begin, count, profile.length_little))
                 if size < 0:
                     return _NOTHING
             elif kind == BODY:
-                self._body = plain
-            elif kind == ADDRESS and plain[0] != profile.address[0] or kind == SEQUENCE and plain[0] != self._sequence:
+                self._body = buffer[begin : begin + count]
+            elif buffer[begin] != (profile.address[0] if kind == ADDRESS else self._sequence):
                 verdict = _OTHER
             if kind in profile.check_covers:
-                check = self._fed(check, raw if profile.check_sent else plain)
+                if profile.check_sent:
+                    check = self._fed(check, self._in, at, at + sent)
+                else:
+                    check = self._fed(check, buffer, begin, begin + count)
             at += sent
         self._end = at
         return verdict
 
-    def _body_size(self, plain: memoryview) -> int:
+    def _body_size(self, length: int) -> int:
         """Of the body, by the length field; -1 where no body has that length."""
         profile = self._profile
-        size = _number_of(plain, profile.length_little) - profile.length_adds - profile.length_fixed
+        size = length - profile.length_adds - profile.length_fixed
         if profile.length_twice:
             if size & 1:
                 return -1
@@ -317,37 +335,39 @@ class Frames:
             at += 1
         return -1 if at - begin < _FRAME_BYTES_MAX - 20 else -2
 
-    def _unpacked(self, raw: memoryview, plain: memoryview) -> bool:
-        """Two letters to a byte; False where one is no letter."""
+    def _unpacked(self, at: int, plain: memoryview, count: int) -> bool:
+        """Two letters to a byte, from `_in`; False where one is no letter."""
         values = self._profile.values
-        for at in range(len(plain)):
-            high, low = values[raw[2 * at]], values[raw[2 * at + 1]]
+        raw = self._in
+        for place in range(count):
+            high, low = values[raw[at]], values[raw[at + 1]]
             if high > 15 or low > 15:
                 return False
-            plain[at] = high << 4 | low
+            plain[place] = high << 4 | low
+            at += 2
         return True
 
     # --- check
 
-    def _fed(self, check: int, raw: "Bytes") -> int:
+    def _fed(self, check: int, raw: "Bytes", begin: int, end: int) -> int:
         kind = self._profile.check
         if kind == XOR:
-            for byte in raw:
-                check ^= byte
+            for at in range(begin, end):
+                check ^= raw[at]
         elif kind == SUM:
-            for byte in raw:
-                check += byte
+            for at in range(begin, end):
+                check += raw[at]
             check &= 0xFF
         elif kind == CRC16:
             table = self._crc
             if self._profile.reflected:
-                for byte in raw:
-                    check = check >> 4 ^ table[(check ^ byte) & 15]
-                    check = check >> 4 ^ table[(check ^ byte >> 4) & 15]
+                for at in range(begin, end):
+                    check = check >> 4 ^ table[(check ^ raw[at]) & 15]
+                    check = check >> 4 ^ table[(check ^ raw[at] >> 4) & 15]
             else:
-                for byte in raw:
-                    check = check << 4 & 0xFFFF ^ table[check >> 12 ^ byte >> 4]
-                    check = check << 4 & 0xFFFF ^ table[check >> 12 ^ byte & 15]
+                for at in range(begin, end):
+                    check = check << 4 & 0xFFFF ^ table[check >> 12 ^ raw[at] >> 4]
+                    check = check << 4 & 0xFFFF ^ table[check >> 12 ^ raw[at] & 15]
         return check
 
     def _finished(self, check: int) -> int:
@@ -378,10 +398,10 @@ def _number_into(out: memoryview, value: int, size: int, little: bool) -> None:
         out[1 if little else 0] = value >> 8 & 0xFF
 
 
-def _number_of(raw: memoryview, little: bool) -> int:
-    if len(raw) == 1:
-        return raw[0]
-    return raw[1] << 8 | raw[0] if little else raw[0] << 8 | raw[1]
+def _number_of(raw: memoryview, at: int, size: int, little: bool) -> int:
+    if size == 1:
+        return raw[at]
+    return raw[at + 1] << 8 | raw[at] if little else raw[at] << 8 | raw[at + 1]
 
 
 def _hex(command: bytes) -> str:

@@ -70,7 +70,7 @@ class Profile:
         self._read_answer(values)
         self._read_commands(_map(values, "commands"))
 
-    def word(self, status: bytes) -> str:
+    def word(self, status: int) -> str:
         """What a status means, "" where the profile does not say."""
         return self._status.get(status, "")
 
@@ -157,7 +157,7 @@ class Profile:
     def _read_answer(self, values: "dict[str, Any]") -> None:
         self.code_bytes = _number(values, "code_bytes", 1, 2, 1)
         self.code_returns = _flag(values, "code_returns", False)
-        self._status: dict[bytes, str] = {}
+        self._status: dict[int, str] = {}
         self.status_bytes = 0
         for text, word in _map(values, "status").items():
             raw = _hex({"status": text}, "status", 1, 2)
@@ -166,7 +166,7 @@ class Profile:
             if self.status_bytes not in (0, len(raw)):
                 raise BadInput("status: all are of one size")
             self.status_bytes = len(raw)
-            self._status[raw] = word
+            self._status[int.from_bytes(raw, "big")] = word
         if OK not in self._status.values():
             raise BadInput("status: none says ok")
         uid = _map(values, "uid")
