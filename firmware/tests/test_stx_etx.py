@@ -279,8 +279,18 @@ class Reader(unittest.TestCase):
         for status in range(1, 256):
             reader = self.opened(FOUND, binary("2100"), binary("22%02X9000" % status))
             reader.poll(0)
-            self.assertRaises(LinkLost, reader.transceive, b"\x00\x84\x00\x00\x04", 100)
-            self.assertRaises(LinkLost, reader.transceive, b"\x00\x84\x00\x00\x04", 100)
+            self.line.answers.append(binary("22009000"))
+            for _ in range(2):
+                self.assertRaises(LinkLost, reader.transceive, b"\x00\x84\x00\x00\x04", 100)
+            self.assertEqual(self.line.written[-1], binary("220084000004"), "said once, and then not again")
+            self.assertEqual(self.line.written[-2], binary("21"))
+
+    def test_an_apdu_without_answer_is_said_once(self):
+        reader = self.opened(FOUND, binary("2100"), b"", binary("22009000"))
+        reader.poll(0)
+        for _ in range(2):
+            self.assertRaises(LinkLost, reader.transceive, b"\x80\x54\x01\x00", 100)
+        self.assertEqual(self.line.written.count(binary("2280540100")), 1)
 
     def test_half_a_status_word_is_a_lost_card(self):
         for answer in ("2200", "220090"):
