@@ -210,6 +210,7 @@ class Profiles(unittest.TestCase):
             ("gap is no key", {"gap": 5}),
             ("speed", {"speed": 50}),
             ("speed", {"speed": True}),
+            ("speed takes one of", {"speed": 10000}),
             ("start", {"start": "2"}),
             ("start", {"start": ""}),
             ("end", {"end": 3}),

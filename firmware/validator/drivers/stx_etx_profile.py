@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BODY_BYTES_MAX = const(270)  # a short APDU's answer of 258 bytes, and a code and a status before it
 _LONG_WAIT_MS = const(5000)
+_SPEEDS = (9600, 19200, 38400, 57600, 115200, 230400)  # that every board has
 
 FIELDS = ("start", "address", "length", "sequence", "body", "check", "end")
 START, ADDRESS, LENGTH, SEQUENCE, BODY, CHECK, END = range(7)
@@ -53,7 +54,9 @@ class Profile:
     def __init__(self, values: "dict[str, Any]") -> None:
         """Raises BadInput, naming key and cure."""
         _known("", values, _KEYS)
-        self.speed = _number(values, "speed", 1200, 921600, 115200)
+        self.speed = _number(values, "speed", _SPEEDS[0], _SPEEDS[-1], 115200)
+        if self.speed not in _SPEEDS:
+            raise BadInput("speed takes one of %s" % ", ".join([str(speed) for speed in _SPEEDS]))
         self.wait_ms = _number(values, "wait_ms", 1, _LONG_WAIT_MS, 500)  # for any answer but a card's or a SAM's
         self.gap_ms = _number(values, "gap_ms", 1, _LONG_WAIT_MS, 50)  # silence that ends half a frame
         self.late_ms = _number(values, "late_ms", 1, _LONG_WAIT_MS, 500)  # silence that means: no late answer comes
