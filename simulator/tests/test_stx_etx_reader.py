@@ -291,7 +291,10 @@ def test_whatever_the_line_does_the_card_hears_each_command_once(made: Any, prof
                 continue
             for _ in range(4):
                 asked += 1
-                assert rig.say(GET_BALANCE if asked % 2 else CHALLENGE)[-4:] in ("9000", "6985")
+                if asked % 2:
+                    assert rig.say(GET_BALANCE) == "6985", "nothing is selected"
+                else:
+                    assert len(rig.say(CHALLENGE)) == len("01020304" "9000")
                 answered += 1
         except LinkLost:
             continue
