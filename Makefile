@@ -24,10 +24,14 @@ lint: setup ## ruff, import and dialect guard, strict types, mpy-cross
 bench: setup-board ## figures as ratios against a named reference
 	@$(YKT) bench
 
-soak: ## the long checks: line coverage of the firmware in MicroPython, then three minutes of storm
+soak: ## the long checks: power cuts in pairs, bit flips, coverage in MicroPython, 10 000 network schedules, a storm
 	@sh tools/bootstrap/setup.sh settrace board
+	@$(PYTHON_VENV) -m simulator.rig.cuts
+	@$(PYTHON_VENV) -m simulator.rig.enrol_cuts
+	@$(PYTHON_VENV) -m simulator.rig.flips
 	@$(PYTHON_VENV) -m tools.coverage_mp
 	@$(YKT) firmware build --arch x64
+	@$(PYTHON_VENV) -m simulator.rig.schedules --schedules 10000
 	@$(PYTHON_VENV) -m simulator.rig.storm
 
 build: setup ## compile the firmware for every processor into build/firmware

@@ -17,14 +17,15 @@ from typing import Any
 from backoffice import export, report, setup
 from backoffice.clearing import close, fees, grey
 from backoffice.intake import https
+from backoffice.intake.commands import CommandRefused
 from backoffice.keys import load as key_file
 from backoffice.keys import soft, vault
 from backoffice.store import engine, registry
 from backoffice.store.days import clearing_day, is_day
-from tools.backoffice_text import print_closing, print_devices, print_summary
+from tools import backoffice_devices
+from tools.backoffice_text import print_closing, print_summary
 
 PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
-DEVICE_MAX = 0xFFFFFFFF     # 4 bytes in every upload
 GREY_DAYS_MAX = 3650        # ten years; more is a slip of the finger
 
 _JSON_HELP = "一个 JSON 对象 | one object for a program to read"
@@ -37,6 +38,7 @@ _REFUSALS = (
     fees.AmbiguousRule,
     close.DayRefused,
     https.CannotListen,
+    CommandRefused,
 )
 
 
@@ -58,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _command(commands, "migrate", _migrate, "升级数据库 | bring a database to this version")
 
     _configure_vault(commands)
-    _configure_device(commands)
+    backoffice_devices.configure(commands, _command, _whole)
 
     serve = _command(commands, "serve", _serve, "接收终端数据 | answer devices over HTTPS")
     _wants_vault(serve)
@@ -102,20 +104,6 @@ def _configure_vault(commands: Any) -> None:
     listing = _command(actions, "list", _vault_list, "列出 | key names and check values", database=False)
     for action in (new, add, listing):
         _wants_vault(action)
-
-
-def _configure_device(commands: Any) -> None:
-    help_line = "终端 | devices"
-    parser = commands.add_parser("device", help=help_line, description=help_line)
-    actions = parser.add_subparsers(dest="device_action", metavar="ACTION", required=True)
-    add = _command(actions, "add", _device_add, "登记 | register a device")
-    add.add_argument("--id", type=_whole(0, DEVICE_MAX), required=True, metavar="ID", help="终端号 | device number")
-    add.add_argument("--name", required=True, help="名称，如车牌 | what people call it")
-    add.add_argument("--operator", required=True, metavar="ORG", help="运营单位代码 | its operator's code")
-    add.add_argument("--acquirer", required=True, metavar="ORG", help="收单机构代码 | its acquirer's code")
-    again = _command(actions, "re-enrol", _device_re_enrol, "重新入网 | accept a new journal of a device")
-    again.add_argument("--id", type=_whole(0, DEVICE_MAX), required=True, metavar="ID", help="终端号 | device number")
-    _command(actions, "list", _device_list, "列出 | list the devices")
 
 
 def _command(commands: Any, name: str, action: Any, help_line: str, database: bool = True) -> Any:
@@ -192,43 +180,6 @@ def _print_keys(infos: list[vault.KeyInfo]) -> None:
         print("没有密钥 | no keys")
     for info in infos:
         print(f"{info.key_id}  {info.purpose} {info.algorithm} {info.level} {info.subject or '-'}  KCV {info.kcv}")
-
-
-def _device_add(args: argparse.Namespace) -> int:
-    row = {"device_id": args.id, "name": args.name, "operator": args.operator, "acquirer": args.acquirer}
-    store = engine.Store(args.db)
-    try:
-        with store.transaction() as db:
-            added = registry.add(db, "device", row)
-    finally:
-        store.close()
-    zh, en = ("已登记", "added") if added else ("早已登记", "known already")
-    print(f"终端 {args.id} {zh} | device {args.id} {en}")
-    return 0
-
-
-def _device_re_enrol(args: argparse.Namespace) -> int:
-    store = engine.Store(args.db)
-    try:
-        with store.transaction() as db:
-            registry.re_enrol(db, args.id, int(time.time()))
-    finally:
-        store.close()
-    print(f"终端 {args.id} 等待新日志 | device {args.id}: its next upload may begin a new journal")
-    return 0
-
-
-def _device_list(args: argparse.Namespace) -> int:
-    store = engine.Store(args.db)
-    try:
-        with store.reading() as db:
-            devices = registry.devices(db)
-    finally:
-        store.close()
-    if not devices:
-        print("没有终端 | no devices")
-    print_devices(devices)
-    return 0
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 from backoffice.clearing.close import Closing
 from backoffice.store import states
-from backoffice.store.registry import Device
 from tunion.money import yuan
 
 Head = Sequence[tuple[str, str]]        # 中文 above English
@@ -68,25 +67,6 @@ def print_summary(figures: dict[str, Any]) -> None:
         print("异常 anomalies: " + ", ".join(f"{code} {n}" for code, n in figures["anomalies"].items()))
     if figures["output_digest"]:
         print(f"摘要 digest {figures['output_digest']}")
-
-
-def print_devices(devices: list[Device]) -> None:
-    print_table(
-        (("终端", "device"), ("名称", "name"), ("运营单位", "operator"), ("收单机构", "acquirer"),
-         ("日志", "journal"), ("上传", "uploads")),
-        [
-            (
-                str(device.device_id),
-                device.name,
-                device.operator,
-                device.acquirer,
-                "-" if device.epoch is None else f"{device.epoch:08X}",
-                str(device.msg_seq),
-            )
-            for device in devices
-        ],
-        left=5,
-    )  # fmt: skip
 
 
 def print_table(head: Head, rows: list[tuple[str, ...]], left: int) -> None:

@@ -13,10 +13,17 @@ import sys
 # name -> (module in tools, function). Only the one asked for is imported.
 BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
+    "denylist.lookup": ("tools.benches.denylist", "lookup"),
+    "denylist.step": ("tools.benches.denylist", "step"),
     "firmware.size": ("tools.benches.size", "firmware_size"),
     "firmware.heap": ("tools.benches.heap", "firmware_heap"),
     "crypto.purchase": ("tools.benches.purchase", "purchase"),
     "params.verify": ("tools.benches.verify", "params_verify"),
+    "journal.programmed": ("tools.benches.journal", "journal_programmed"),
+    "journal.erases": ("tools.benches.journal", "journal_erases"),
+    "journal.boot": ("tools.benches.journal", "journal_boot"),
+    "journal.append": ("tools.benches.journal", "journal_append"),
+    "heap.sync": ("tools.benches.heap", "heap_sync"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
 }
 

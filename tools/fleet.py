@@ -1,4 +1,4 @@
-"""`ykt fleet`: parameter sets from a clerk's file to every bus, and the key that signs them.
+"""`ykt fleet`: parameter sets and lists from a clerk's file to every bus, and the key that signs them.
 
 Exit codes: 0 done, 1 refused, 2 wrong usage.
 """
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backoffice.fleet import sets, spec, status
+from backoffice.fleet import lists, numbers, sets, spec, status
 from backoffice.fleet.replay import replay
 from backoffice.keys import signing, soft, vault
 from backoffice.keys.service import NoKey
@@ -22,10 +22,13 @@ from backoffice.store.days import clearing_day, is_day
 from tools.backoffice import PASSPHRASE_VARIABLE
 from tunion import bcd
 from tunion.money import yuan
+from tunion.wire import lists as wire_lists
 from tunion.wire import params
 
 _REFUSALS = (spec.FleetRefused, engine.WrongStore, engine.Busy, vault.VaultError, NoKey)
 _DAY_S = 86400
+_OLD_AFTER_H = 48  # a deny list on a bus; a gate has 24
+_LIST_CODES = {text: number for number, text in wire_lists.NAMES.items()}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action in (build, show, listing):
         action.add_argument("--json", action="store_true")
 
+    _configure_lists(subjects)
+
     help_line = "签名密钥 | the signing key"
     actions = subjects.add_parser("key", help=help_line, description=help_line).add_subparsers(
         dest="action", metavar="ACTION", required=True
@@ -61,6 +66,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action in (new, public):
         action.add_argument("--vault", type=Path, required=True, metavar="FILE")
         action.add_argument("--key", default="params", metavar="ID")
+
+
+def _configure_lists(subjects: Any) -> None:
+    help_line = "名单:黑名单、城市、发卡机构 | lists: denied cards, joined cities, accepted issuers"
+    actions = subjects.add_parser("lists", help=help_line, description=help_line).add_subparsers(
+        dest="action", metavar="ACTION", required=True
+    )
+    take_in = _command(actions, "import", _list_import, "由文件读入 | read in a file of numbers")
+    take_in.add_argument("--file", type=Path, required=True, metavar="FILE", help="CSV, TXT: backoffice/docs/fleet.md")
+    build = _command(actions, "build", _list_build, "生成新版本,待复核 | the next version, for a second person to see")
+    build.add_argument("--effective", metavar="TIME", help="'2025-06-01 04:00', local (default: at once)")
+    build.add_argument("--days", type=int, default=30, metavar="N", help="expires after so many (default 30)")
+    show = _command(actions, "show", _list_show, "查看 | what a version says, and what it changes")
+    approve = _command(actions, "approve", _list_approve, "复核 | by a second person")
+    publish = _command(actions, "publish", _list_publish, "签名并发布 | sign it, whole and as deltas; offer it")
+    publish.add_argument("--vault", type=Path, required=True, metavar="FILE")
+    publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
+    for action in (take_in, build, show, approve, publish):
+        action.add_argument("--scope", required=True, help="operator's organisation code")
+        action.add_argument("--name", choices=sorted(_LIST_CODES), default="deny", help="(default deny)")
+    for action in (show, approve, publish):
+        action.add_argument("--version", type=int, required=True)
+    for action in (take_in, build, approve, publish):
+        action.add_argument("--user", required=True, help="who does this")
+    help_line = "版本、覆盖率、过旧 | every version, coverage, devices with an old one"
+    listing = _command(actions, "status", _list_status, help_line)
+    listing.add_argument("--old-hours", type=int, default=_OLD_AFTER_H, metavar="H", help="old after (default 48)")
+    for action in (take_in, build, show, publish, listing):
+        action.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -130,6 +164,88 @@ def _status(args: argparse.Namespace) -> None:
         people = f"生成 built {row['built_by']}  复核 approved {row['approved_by'] or '-'}"
         print(f"{row['scope']} {row['version']}  生效 effective {_local(row['effective_at_s'])}  {people}")
         print(f"  发布 published {row['published_by'] or '-'}  覆盖 coverage {row['running']}/{row['devices']}")
+
+
+def _list_import(args: argparse.Namespace) -> None:
+    records, twice = numbers.records_of(args.file, _LIST_CODES[args.name])
+    with _writing(args.db) as db:
+        found = lists.take_in(db, args.scope, args.name, records, args.file.name, args.user, int(time.time()))
+    if args.json:
+        print(json.dumps({"scope": args.scope, "name": args.name, **found, "twice": twice}))
+        return
+    print(f"{args.scope} {args.name}: 已读入 read in {found['count']}, 重复 said twice {twice}")
+    _print_difference(found)
+
+
+def _list_build(args: argparse.Namespace) -> None:
+    now_s = int(time.time())
+    try:
+        effective_at_s = spec.time_s(args.effective) if args.effective else now_s
+    except ValueError as problem:
+        raise spec.FleetRefused(f"--effective: {problem}") from problem
+    with _writing(args.db) as db:
+        expires_at_s = effective_at_s + args.days * _DAY_S
+        version = lists.build(db, args.scope, args.name, effective_at_s, expires_at_s, args.user, now_s)
+    if args.json:
+        print(json.dumps({"scope": args.scope, "name": args.name, "version": version}))
+    else:
+        print(f"{args.scope} {args.name} {version}: 已生成,待复核 | built, waits for a second person")
+
+
+def _list_show(args: argparse.Namespace) -> None:
+    with _reading(args.db) as db:
+        found = lists.seen(db, args.scope, args.name, args.version)
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    print(f"{args.scope} {args.name} {args.version}: {found['count']} 条 records, 来源 from {found['source']}")
+    effective, expires = _local(found["effective_at_s"]), _local(found["expires_at_s"])
+    print(f"生效 effective {effective}  失效 expires {expires}  读入 read in by {found['imported_by']}")
+    if "added" in found:
+        _print_difference(found)
+    for issuer, count in found.get("issuers", {}).items():
+        print(f"  卡号前八位 cards that begin with {issuer}: {count}")
+    for key, from_s, to_s in found.get("records", []):
+        print(f"  {key}  {_local(from_s)} — {_local(to_s) if to_s is not None else '…'}")
+
+
+def _list_approve(args: argparse.Namespace) -> None:
+    with _writing(args.db) as db:
+        lists.approve(db, args.scope, args.name, args.version, args.user, int(time.time()))
+    print(f"{args.scope} {args.name} {args.version}: 已复核 | approved")
+
+
+def _list_publish(args: argparse.Namespace) -> None:
+    with _reading(args.db) as db:
+        production = registry.is_production(db)
+    keys = soft.open_keys(args.vault, _passphrase(), production)
+    with _writing(args.db) as db:
+        bases = lists.publish(
+            db, keys, args.key, args.scope, args.name, args.version, args.user, int(time.time())
+        )
+    if args.json:
+        print(json.dumps({"scope": args.scope, "name": args.name, "version": args.version, "deltas_from": bases}))
+    else:
+        deltas = ", ".join(map(str, bases)) or "-"
+        print(f"{args.scope} {args.name} {args.version}: 已发布 | published; 增量基于 deltas from {deltas}")
+
+
+def _list_status(args: argparse.Namespace) -> None:
+    with _reading(args.db) as db:
+        rows = status.lists(db, args.old_hours * 3600, int(time.time()))
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        people = f"生成 built {row['built_by']}  复核 approved {row['approved_by'] or '-'}"
+        print(f"{row['scope']} {row['name']} {row['version']}  {row['count']} 条 records  {people}")
+        old = f"  过旧 old {row['old']}" if row["name"] == "deny" else ""
+        published = row["published_by"] or "-"
+        print(f"  发布 published {published}  覆盖 coverage {row['running']}/{row['devices']}{old}")
+
+
+def _print_difference(found: dict[str, Any]) -> None:
+    print(f"  与已发布相比 against what is published: +{found['added']} -{found['removed']}")
 
 
 def _key_new(args: argparse.Namespace) -> None:

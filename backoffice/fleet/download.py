@@ -43,12 +43,14 @@ def piece_of(db: sqlite3.Connection, sha256: str, offset: str, count: str) -> by
     first, size = int(offset[:8]), int(count[:8])
     if not 0 < size <= manifest.PIECE_BYTES_MAX:
         raise BadQuestion
-    row = db.execute("SELECT substr(blob, ?, ?) FROM params_set WHERE sha256 = ?", (first + 1, size, sha256)).fetchone()
-    if row is None:
-        raise Unknown
-    if not row[0]:
-        raise BadQuestion
-    return bytes(row[0])
+    for table in ("params_set", "list_blob"):
+        question = f"SELECT substr(blob, ?, ?) FROM {table} WHERE sha256 = ?"
+        row = db.execute(question, (first + 1, size, sha256)).fetchone()
+        if row is not None:
+            if not row[0]:
+                raise BadQuestion
+            return bytes(row[0])
+    raise Unknown
 
 
 def routes(store: Store) -> list[Route]:

@@ -8,11 +8,12 @@ import json
 import sqlite3
 from typing import Any
 
-from backoffice.fleet.spec import FleetRefused
+from backoffice.fleet import offer
+from backoffice.fleet.spec import FleetRefused, person
 from backoffice.keys.service import KeyService
 from backoffice.store import registry
 from tunion import cose_sign1
-from tunion.wire import manifest, params
+from tunion.wire import params
 
 
 def build(db: sqlite3.Connection, payload: bytes, dry_run: dict[str, Any], user: str, now_s: int) -> params.ParamSet:
@@ -35,7 +36,7 @@ def build(db: sqlite3.Connection, payload: bytes, dry_run: dict[str, Any], user:
             payload,
             json.dumps(dry_run),
             now_s,
-            _person(user),
+            person(user),
         ),
     )
     return found
@@ -44,7 +45,7 @@ def build(db: sqlite3.Connection, payload: bytes, dry_run: dict[str, Any], user:
 def approve(db: sqlite3.Connection, scope: str, version: int, user: str, now_s: int) -> None:
     """A second person has looked at it. Raises FleetRefused."""
     row = stored(db, scope, version)
-    user = _person(user)
+    user = person(user)
     if user == row["built_by"]:
         raise FleetRefused(f"{user} built version {version} of {scope}: another person approves it")
     if row["approved_by"] is not None:
@@ -60,7 +61,7 @@ def publish(
 ) -> None:
     """Sign it, tell clearing its fare table, offer it to the devices of the scope. Raises FleetRefused, NoKey."""
     row = stored(db, scope, version)
-    user = _person(user)
+    user = person(user)
     if row["approved_by"] is None:
         raise FleetRefused(f"version {version} of {scope} waits for approval by a second person")
     if row["published_by"] is not None:
@@ -84,9 +85,7 @@ def publish(
         "WHERE scope = ? AND version = ?",
         (now_s, user, blob, hashlib.sha256(blob).hexdigest(), scope, version),
     )
-    listed = manifest.encode(now_s, _offered(db, scope))
-    envelope = cose_sign1.seal(listed, public, manifest.aad(scope), lambda digest: keys.sign(key_id, digest))
-    db.execute("INSERT OR REPLACE INTO params_manifest VALUES (?, ?)", (scope, envelope))
+    offer.renew(db, keys, key_id, scope, now_s)
 
 
 def stored(db: sqlite3.Connection, scope: str, version: int) -> sqlite3.Row:
@@ -96,20 +95,6 @@ def stored(db: sqlite3.Connection, scope: str, version: int) -> sqlite3.Row:
         raise FleetRefused(f"{scope} has no version {version}: `ykt fleet params status` lists what there is")
     assert isinstance(row, sqlite3.Row)
     return row
-
-
-def _offered(db: sqlite3.Connection, scope: str) -> list[manifest.Entry]:
-    """Published sets that no later version replaces: none with a higher number is effective as early."""
-    rows = db.execute(
-        "SELECT * FROM params_set WHERE scope = ? AND published_by IS NOT NULL ORDER BY version DESC", (scope,)
-    ).fetchall()
-    entries: list[manifest.Entry] = []
-    for row in rows:
-        if not entries or row["effective_at_s"] < entries[-1].effective_at_s:
-            digest = bytes.fromhex(row["sha256"])
-            size = len(row["blob"])
-            entries.append(manifest.Entry(manifest.PARAMS, row["version"], size, digest, row["effective_at_s"]))
-    return entries[: manifest.ENTRIES_MAX][::-1]
 
 
 def _is_known_fare(db: sqlite3.Connection, found: params.ParamSet) -> bool:
@@ -138,10 +123,3 @@ def _fare_row(found: params.ParamSet) -> dict[str, Any]:
         "sha256": hashlib.sha256(payload.encode()).hexdigest(),
     }
 
-
-def _person(user: str) -> str:
-    """One spelling for one person."""
-    name = user.strip().casefold()
-    if not name:
-        raise FleetRefused("say who does this: --user NAME")
-    return name

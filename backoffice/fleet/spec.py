@@ -21,7 +21,15 @@ from tunion.wire import params
 
 
 class FleetRefused(Exception):
-    """This cannot be done with a parameter set. The message says why and what to do."""
+    """This cannot be done with a parameter set or a list. The message says why and what to do."""
+
+
+def person(user: str) -> str:
+    """One spelling for one person. Raises FleetRefused."""
+    name = user.strip().casefold()
+    if not name:
+        raise FleetRefused("say who does this: --user NAME")
+    return name
 
 
 def payload_of(path: Path, now_s: int) -> bytes:
@@ -34,8 +42,8 @@ def payload_of(path: Path, now_s: int) -> bytes:
             "version": content["version"],
             "scope": content["scope"],
             "created_s": now_s,
-            "effective_at_s": _time_s(content["effective_at"]),
-            "expires_at_s": _time_s(content["expires_at"]),
+            "effective_at_s": time_s(content["effective_at"]),
+            "expires_at_s": time_s(content["expires_at"]),
         }
         samples = params.samples_of(params.fare_of(sections), sections["KIND"][1])
         return params.encode(header, samples, sections)
@@ -64,7 +72,8 @@ def _sections(content: dict[str, Any]) -> dict[str, list[Any]]:
 _LISTS = ("home", "accepted")
 
 
-def _time_s(value: Any) -> int:
+def time_s(value: Any) -> int:
+    """Seconds of a local time in words, or of seconds. Raises ValueError, TypeError."""
     if type(value) is int:
         return value
     digits = "".join(letter for letter in value if letter.isdigit())

@@ -8,6 +8,7 @@ both are kept, the first stands, the second waits (HELD) until their TACs tell w
 import sqlite3
 from typing import Any, NamedTuple
 
+from backoffice.intake import commands
 from backoffice.intake.content import content_hash
 from backoffice.store import records, states
 from backoffice.store.days import clearing_day
@@ -100,6 +101,8 @@ def _store(db: sqlite3.Connection, source: Source, raw: bytes, body: Any, outcom
     entry_id = records.insert_entry(db, device, body, len(earlier), said, raw, source.received_at_s)
     if body.kind == tap.EVENT:
         records.insert_event(db, entry_id, body)
+        if body.code == tap.COMMAND_DONE:
+            commands.done(db, source.device_id, body, source.received_at_s)
     elif body.kind == tap.AMEND:
         records.insert_amend(db, entry_id, body, outcome)
     else:

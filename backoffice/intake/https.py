@@ -31,7 +31,7 @@ def serve(store: Store, keys: KeyService, host: str, port: int, ready: Callable[
     listener = _listen(host, port)
     with store.reading() as db:
         pin = registry.meta(db, "tls_pin")
-    intake = Intake(store, keys, lambda: int(time.time()))
+    intake = Intake(store, keys, lambda: time.time_ns() // 1_000_000)
     config = uvicorn.Config(
         app(intake, store),
         ssl_keyfile=tls.key_path(store.path),

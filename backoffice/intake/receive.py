@@ -13,14 +13,15 @@ from functools import partial
 from typing import NamedTuple
 
 from backoffice.fleet.status import saw
-from backoffice.intake import entries
+from backoffice.intake import commands, entries, health, logs
+from backoffice.intake import enrol as enrolment
 from backoffice.intake.refusals import UNSIGNED, unsigned
 from backoffice.keys.service import KeyService, NoKey
 from backoffice.store import registry
 from backoffice.store.engine import Busy, Store
 from tunion import cbor, cose
 from tunion.record import BadInput
-from tunion.wire import sync
+from tunion.wire import enrol, sync
 
 RETRY_AFTER_BUSY_S = 5  # the first step of the device's back-off
 
@@ -47,20 +48,29 @@ class _Refused(Exception):
 class Intake:
     """The device protocol of one back office. `receive` may be called from several threads."""
 
-    def __init__(self, store: Store, keys: KeyService, clock_s: Callable[[], int]) -> None:
+    def __init__(self, store: Store, keys: KeyService, clock_ms: Callable[[], int]) -> None:
+        """clock_ms() is milliseconds since 1970-01-01 UTC."""
         with store.reading() as db:
             audience = registry.meta(db, "audience")
         self._store = store
         self._keys = keys
-        self._clock_s = clock_s
+        self._clock_ms = clock_ms
         self._upload_aad = sync.upload_aad(audience)
         self._reply_aad = sync.reply_aad(audience)
+        self._request_aad = enrol.request_aad(audience)
+        self._answer_aad = enrol.answer_aad(audience)
 
     def receive(self, body: bytes) -> Answer:
-        """The answer to one body; never raises for what a device may send."""
+        """The answer to one upload; never raises for what a device may send."""
+        return self._guarded(lambda: self._answer(*self._authenticated(body, self._upload_aad)))
+
+    def enrol(self, body: bytes) -> Answer:
+        """The answer to a question of a device's enrolment, as `receive`."""
+        return self._guarded(lambda: self._enrolled(*self._authenticated(body, self._request_aad)))
+
+    def _guarded(self, work: Callable[[], Answer]) -> Answer:
         try:
-            device_id, payload = self._authenticated(body)
-            return self._answer(device_id, payload)
+            return work()
         except _Unsigned as refused:
             log.warning("upload refused: %s%s", refused.code, refused.device)
             status, text = unsigned(refused.code)
@@ -70,7 +80,7 @@ class Intake:
             status, text = unsigned("busy")
             return Answer(status, text, RETRY_AFTER_BUSY_S)
 
-    def _authenticated(self, body: bytes) -> tuple[int, bytes]:
+    def _authenticated(self, body: bytes, aad: bytes) -> tuple[int, bytes]:
         """(device_id, payload) of an envelope whose MAC is right."""
         if len(body) > sync.UPLOAD_BYTES_MAX:
             raise _Unsigned("too-large")
@@ -84,7 +94,7 @@ class Intake:
         if not known:
             raise _Unsigned("unknown-device", device_id)
         try:
-            cose.check(payload, tag, self._upload_aad, partial(self._keys.device_mac, device_id))
+            cose.check(payload, tag, aad, partial(self._keys.device_mac, device_id))
         except NoKey:
             raise _Unsigned("unknown-device", device_id) from None
         except cose.BadMac:
@@ -99,6 +109,19 @@ class Intake:
             log.warning("upload refused: %s, device %d", refused.refusal.code, device_id)
             return Answer(refused.status, self._sealed(device_id, refused.refusal))
 
+    def _enrolled(self, device_id: int, payload: bytes) -> Answer:
+        try:
+            request = enrol.open_request(payload)
+        except BadInput:
+            raise _Unsigned("bad-cbor", device_id) from None
+        if request.device_id != device_id:
+            raise _Unsigned("bad-cbor", device_id)
+        with self._store.transaction() as db:
+            answer = enrolment.answer(db, request, self._clock_ms() // 1000)
+        log.warning("device %d, journal %08X: %s", device_id, request.epoch, answer.state)
+        mac = partial(self._keys.device_mac, device_id)
+        return Answer(200, cose.seal(enrol.encode(answer), sync.kid(device_id), self._answer_aad, mac))
+
     def _stored(self, db: sqlite3.Connection, device_id: int, payload: bytes) -> bytes:
         """The bytes of the answer; whatever was new is stored in the transaction of `db`."""
         device = registry.device(db, device_id)
@@ -109,11 +132,15 @@ class Intake:
         if _is_repeat(db, device, upload, digest):
             assert device.response is not None
             return device.response
-        now_s = self._clock_s()
+        now_ms = self._clock_ms()
+        now_s = now_ms // 1000
         source = entries.Source(device_id, upload.epoch, now_s)
         taken = entries.take(db, source, upload.records, upload.events)
-        response = self._sealed(device_id, _reply(upload, now_s, taken))
+        want = logs.take(db, device_id, upload.more.get(sync.LOG), now_s)
+        orders = commands.to_send(db, device_id, now_s)  # without those whose COMMAND_DONE has just come
+        response = self._sealed(device_id, _reply(upload, now_ms, taken, want, orders))
         saw(db, device_id, upload.versions, now_s)
+        health.saw(db, device_id, upload, upload.more.get(sync.HEALTH), now_s)
         registry.remember_message(db, device_id, upload.epoch, upload.msg_seq, digest, response)
         log.info(
             "device %d message %d: %d entries stored, %d refused",
@@ -171,7 +198,7 @@ def _is_repeat(db: sqlite3.Connection, device: registry.Device, upload: sync.Upl
         return _Refused(409, sync.Refusal(sync.PROTO, *numbers, code, device.msg_seq))
 
     if device.epoch is None:
-        if registry.is_retired(db, device.device_id, upload.epoch):
+        if registry.has_ended_one(db, device.device_id):  # known for more than this message: enrol.py decides
             raise refused(sync.EPOCH)
     elif upload.epoch != device.epoch:
         raise refused(sync.EPOCH)
@@ -182,18 +209,21 @@ def _is_repeat(db: sqlite3.Connection, device: registry.Device, upload: sync.Upl
     raise refused(sync.STALE)
 
 
-def _reply(upload: sync.Upload, now_s: int, taken: entries.Taken) -> sync.Reply:
+def _reply(
+    upload: sync.Upload, now_ms: int, taken: entries.Taken, want: list[list[int | str]], orders: list[list[int | str]]
+) -> sync.Reply:
     return sync.Reply(
         proto=sync.PROTO,
         device_id=upload.device_id,
         epoch=upload.epoch,
         msg_seq=upload.msg_seq,
-        server_time_s=now_s,
+        server_time_s=now_ms // 1000,
         ack=sync.ranges(taken.acked),
         reject=taken.rejected,
         retry_after_s=0,
         max_batch=sync.RECORDS_MAX,
-        want=[],
-        commands=[],
+        want=want,
+        commands=orders,
         versions_required={},
+        server_ms=now_ms % 1000,
     )

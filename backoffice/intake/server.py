@@ -13,7 +13,7 @@ from backoffice.fleet import download
 from backoffice.intake.receive import RETRY_AFTER_BUSY_S, Answer, Intake
 from backoffice.intake.refusals import unsigned
 from backoffice.store.engine import Busy, Store
-from tunion.wire import sync
+from tunion.wire import enrol, sync
 
 IN_FLIGHT_MAX = 64  # uploads held at once: 1 MB of bodies; one writer commits some hundred a second
 BODY_WAIT_S = 30  # a batch takes 4 s over a 32 kbit/s modem
@@ -22,8 +22,9 @@ log = logging.getLogger("yikatong.intake")
 
 
 def app(intake: Intake, store: Store) -> Starlette:
-    """The ASGI application: POST /d/v1/up, GET /d/v1/manifest, GET /d/v1/blob, GET /healthz."""
+    """The ASGI application: POST /d/v1/up, POST /d/v1/enrol, GET /d/v1/manifest, GET /d/v1/blob, GET /healthz."""
     uploads = _Uploads(intake)
+    questions = _Uploads(intake, enrols=True)
 
     async def healthz(request: Request) -> Response:
         try:
@@ -32,13 +33,17 @@ def app(intake: Intake, store: Store) -> Starlette:
             return JSONResponse({"status": "busy"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    own = [Route(sync.PATH, uploads.post, methods=["POST"]), Route("/healthz", healthz)]
+    own = [
+        Route(sync.PATH, uploads.post, methods=["POST"]),
+        Route(enrol.PATH, questions.post, methods=["POST"]),
+        Route("/healthz", healthz),
+    ]
     return Starlette(routes=own + download.routes(store))
 
 
 class _Uploads:
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, intake: Intake, enrols: bool = False) -> None:
+        self._take = intake.enrol if enrols else intake.receive
         self._in_flight = 0
 
     async def post(self, request: Request) -> Response:
@@ -50,7 +55,7 @@ class _Uploads:
                 body = await _body(request)
             if body is None:
                 return _refused("too-large")
-            return _response(await run_in_threadpool(self._intake.receive, body))
+            return _response(await run_in_threadpool(self._take, body))
         except (ClientDisconnect, TimeoutError):
             return _refused("cut-short")
         finally:

@@ -13,6 +13,12 @@ def clearing_day(received_at_s: int) -> str:
     return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
 
 
+def local(at_s: int) -> str:
+    """'YYYY-MM-DD hh:mm:ss', China Standard Time."""
+    digits = bcd.to_digits(bcd.stamp(at_s))
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:12]}:{digits[12:]}"
+
+
 def is_day(text: str) -> bool:
     """'2025-06-01' is one, '2025-6-1' and '2025-02-30' are none."""
     digits = text.replace("-", "")

@@ -85,13 +85,23 @@ def is_retired(db: sqlite3.Connection, device_id: int, epoch: int) -> bool:
     return db.execute(query, (device_id, epoch)).fetchone() is not None
 
 
+def has_ended_one(db: sqlite3.Connection, device_id: int) -> bool:
+    """A journal of this device was ended: another one has to be enrolled before it uploads."""
+    return db.execute("SELECT 1 FROM retired_epoch WHERE device_id = ?", (device_id,)).fetchone() is not None
+
+
+def retire(db: sqlite3.Connection, device_id: int, epoch: int, at_s: int) -> None:
+    """Close a journal of this device for ever."""
+    db.execute("INSERT OR IGNORE INTO retired_epoch VALUES (?, ?, ?)", (device_id, epoch, at_s))
+
+
 def re_enrol(db: sqlite3.Connection, device_id: int, at_s: int) -> None:
-    """Let the device's next upload bind a new journal; its present one is refused from now on."""
+    """Let the device enrol its next journal without a clerk; its present one is refused from now on."""
     known = device(db, device_id)
     if known is None:
         raise RegistryConflict(f"device {device_id} is not registered")
     if known.epoch is not None:
-        db.execute("INSERT INTO retired_epoch VALUES (?, ?, ?)", (device_id, known.epoch, at_s))
+        retire(db, device_id, known.epoch, at_s)
     db.execute(
         "UPDATE device SET epoch = NULL, msg_seq = 0, msg_digest = NULL, response = NULL WHERE device_id = ?",
         (device_id,),

@@ -8,6 +8,8 @@ Money is integer fen, times are UTC seconds, days are clearing days 'YYYY-MM-DD'
 
 from sqlite_utils import Database, Migrations
 
+from backoffice.store.device_tables import SYNC
+
 MIGRATIONS = Migrations("backoffice")
 
 _REGISTRY = """
@@ -313,6 +315,64 @@ CREATE TABLE device_version (
 ) STRICT;
 """
 
+_LISTS = """
+-- what a clerk read in from a file, until a version is built from it
+CREATE TABLE list_draft (
+    scope TEXT NOT NULL REFERENCES org,
+    name TEXT NOT NULL,                 -- 'deny', 'city' or 'bin'
+    records BLOB NOT NULL,              -- sorted, as in tunion.wire.lists
+    source TEXT NOT NULL,               -- the file's name
+    imported_at_s INTEGER NOT NULL,
+    imported_by TEXT NOT NULL,
+    PRIMARY KEY (scope, name)
+) STRICT;
+
+-- one version of a list. What it says never changes; who approved and published it is added
+CREATE TABLE list_version (
+    scope TEXT NOT NULL REFERENCES org,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_s INTEGER NOT NULL,
+    effective_at_s INTEGER NOT NULL,
+    expires_at_s INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,               -- of the records
+    source TEXT NOT NULL,
+    imported_by TEXT NOT NULL,
+    built_by TEXT NOT NULL,
+    approved_at_s INTEGER,
+    approved_by TEXT,
+    published_at_s INTEGER,
+    published_by TEXT,
+    PRIMARY KEY (scope, name, version),
+    CHECK (approved_by IS NULL OR (approved_by <> built_by AND approved_by <> imported_by)),
+    CHECK (published_by IS NULL OR approved_by IS NOT NULL)
+) STRICT;
+
+-- its records, while a delta may still start from them
+CREATE TABLE list_content (
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    records BLOB NOT NULL,
+    PRIMARY KEY (scope, name, version),
+    FOREIGN KEY (scope, name, version) REFERENCES list_version
+) STRICT;
+
+-- signed, for download: the whole list (base 0) and deltas of earlier versions
+CREATE TABLE list_blob (
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    base INTEGER NOT NULL,
+    blob BLOB NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (scope, name, version, base),
+    FOREIGN KEY (scope, name, version) REFERENCES list_version
+) STRICT;
+CREATE UNIQUE INDEX list_blob_sha256 ON list_blob (sha256);
+"""
+
 _MUTABLE_OF_TXN = ("state", "reason", "proof", "amend_id", "rival_id")
 _APPEND_ONLY = ("entry", "txn_event", "event", "amend", "settle_line", "operator_share", "cleared")
 _NEVER_DELETED = ("txn", "clearing_run", "anomaly", "retired_epoch")
@@ -334,6 +394,25 @@ def params(db: Database) -> None:
     said = "scope, version, effective_at_s, expires_at_s, payload, dry_run, built_at_s, built_by"
     db.conn.execute(_refuse("params_set", "UPDATE OF " + said))
     db.conn.execute(_refuse("params_set", "DELETE"))
+
+
+@MIGRATIONS(name="006_lists")
+def lists(db: Database) -> None:
+    for statement in _statements(_LISTS):
+        db.conn.execute(statement)
+    said = "scope, name, version, created_s, effective_at_s, expires_at_s, count, sha256, source, imported_by, built_by"
+    db.conn.execute(_refuse("list_version", "UPDATE OF " + said))
+    db.conn.execute(_refuse("list_version", "DELETE"))
+    db.conn.execute(_refuse("list_content", "UPDATE"))
+    db.conn.execute(_refuse("list_blob", "UPDATE"))
+
+
+@MIGRATIONS(name="007_sync")
+def sync(db: Database) -> None:
+    for statement in _statements(SYNC):
+        db.conn.execute(statement)
+    db.conn.execute(_refuse("command", "UPDATE OF name, argument, issued_at_s, issued_by"))
+    db.conn.execute(_refuse("command", "DELETE"))
 
 
 def _statements(script: str) -> list[str]:

@@ -17,7 +17,7 @@ from backoffice.keys.soft import SoftKeys, open_keys
 from backoffice.store.engine import Store
 from tunion import bcd, cose
 from tunion.crypto import keys
-from tunion.wire import sync, tap
+from tunion.wire import enrol, sync, tap
 
 SAMPLES = Path(setup.__file__).parent / "samples"
 AUDIENCE = "backoffice.example"
@@ -56,7 +56,7 @@ class City:
             load.add_test_keys(vault.create(self.vault, PASSPHRASE, test=True), SAMPLES / "test_keys.json")
         self.store = Store(self.db, factory)
         self.keys: SoftKeys = open_keys(self.vault, PASSPHRASE, production=False)
-        self.intake = Intake(self.store, self.keys, lambda: self.now_s)
+        self.intake = Intake(self.store, self.keys, lambda: 1000 * self.now_s)
 
     def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         with self.store.reading() as db:
@@ -97,6 +97,7 @@ class Validator:
             "versions": {},
             "records": entries,
             "events": events,
+            "more": {},
         }
         key = changed.pop("key", self.key)
         aad = sync.upload_aad(changed.pop("audience", AUDIENCE))
@@ -107,6 +108,26 @@ class Validator:
     def send(self, entries: list[bytes], events: list[bytes] = [], **changed: Any) -> "sync.Reply | sync.Refusal":  # noqa: B006
         """Upload and open the answer, whose MAC must be right."""
         return self.opened(self.city.intake.receive(self.upload(entries, events, **changed)))
+
+    def ask(self, nonce: bytes = b"", **changed: Any) -> Any:
+        """One question of the enrolment of this journal; the answer, whose MAC must be right."""
+        answer = self.city.intake.enrol(self.question(nonce, **changed))
+        kid, payload, tag = cose.unseal(answer.body)
+        assert (answer.status, kid) == (200, sync.kid(self.device_id))
+        cose.check(payload, tag, enrol.answer_aad(AUDIENCE), lambda message: cose.hmac_sha256(self.key, message))
+        return enrol.open_answer(payload)
+
+    def question(self, nonce: bytes = b"", **changed: Any) -> bytes:
+        fields = {"proto": 1, "device_id": self.device_id, "epoch": self.epoch, "sent_at_s": 0, "last_seq": 0}
+        request = enrol.Request(**{**fields, "nonce": nonce, **changed})
+        aad = enrol.request_aad(AUDIENCE)
+        return cose.seal(
+            enrol.encode(request), sync.kid(self.device_id), aad, lambda message: cose.hmac_sha256(self.key, message)
+        )
+
+    def enrol(self) -> str:
+        """Both questions; what the office says in the end."""
+        return str(self.ask(self.ask().nonce).state)
 
     def opened(self, answer: Answer) -> "sync.Reply | sync.Refusal":
         kid, payload, tag = cose.unseal(answer.body)

@@ -15,7 +15,7 @@ from backoffice.store import engine, registry
 from backoffice.store.engine import Store
 from backoffice.tests.forge import City, Validator, amend_entry, event_entry
 from tunion import cbor
-from tunion.wire import sync, tap
+from tunion.wire import enrol, sync, tap
 
 
 def test_a_lost_answer_costs_one_repeat_and_the_repeat_gets_the_very_same_bytes(city: City, bus: Validator) -> None:
@@ -59,6 +59,7 @@ def test_a_journal_sent_again_under_new_numbers_is_the_same_money_once(city: Cit
     with city.store.transaction() as db:
         registry.re_enrol(db, 1, city.now_s)
     again = Validator(city, epoch=2)
+    assert again.enrol() == enrol.ENROLLED
 
     reply = again.send([bus.tap(5, counter=11, at_s=city.now_s - 3599, terminal_seq=1001)])
 
@@ -142,7 +143,7 @@ def _killed_child(city: City, message: bytes, at: int, after: bool) -> bool:
         code = 1
         try:
             Deadly.at, Deadly.after, Deadly.count = at, after, 0
-            intake = Intake(Store(city.db, Deadly), city.keys, lambda: city.now_s)
+            intake = Intake(Store(city.db, Deadly), city.keys, lambda: 1000 * city.now_s)
             code = 0 if intake.receive(message).status == 200 else 1
         finally:
             os._exit(code)
@@ -213,7 +214,7 @@ def test_a_file_that_may_not_grow_answers_busy_and_stores_nothing(city: City, bu
     if child == 0:
         code = 1
         try:
-            intake = Intake(Store(city.db), city.keys, lambda: city.now_s)
+            intake = Intake(Store(city.db), city.keys, lambda: 1000 * city.now_s)
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
             code = 0 if intake.receive(message).status == 503 else 2
         finally:

@@ -9,7 +9,7 @@ import pytest
 from backoffice.store import registry
 from backoffice.tests.forge import City, Validator, amend_entry, event_entry, post, tap_entry
 from tunion import cbor, cose
-from tunion.wire import sync, tap
+from tunion.wire import enrol, sync, tap
 
 Body = Callable[[Validator], bytes]
 
@@ -138,6 +138,8 @@ def test_an_old_capture_of_a_journal_that_was_ended_is_refused_for_ever(city: Ci
     assert isinstance(refusal, sync.Refusal) and refusal.code == sync.EPOCH
 
     reborn = Validator(city, epoch=77)
+    assert isinstance(reborn.send([reborn.tap(1, number=2)]), sync.Refusal), "not before it has proven itself"
+    assert reborn.enrol() == enrol.ENROLLED
     assert isinstance(reborn.send([reborn.tap(1, number=2)]), sync.Reply)
 
 

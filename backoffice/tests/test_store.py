@@ -92,7 +92,11 @@ def test_a_migration_killed_anywhere_leaves_the_version_before_it(tmp_path: Path
         with sqlite3.connect(path) as db:
             tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             noted = {row[0] for row in db.execute("SELECT name FROM _sqlite_migrations")} if _NOTES in tables else set()
-        for migration, made in (("001_first_line", {"meta", "txn"}), ("005_params", {"params_set", "device_version"})):
+        for migration, made in (
+            ("001_first_line", {"meta", "txn"}),
+            ("005_params", {"params_set", "device_version"}),
+            ("007_sync", {"enrolment", "command", "device_health", "device_log"}),
+        ):
             assert made & tables == (made if migration in noted else set())
         with pytest.raises(WrongStore):
             Store(path)

@@ -7,6 +7,7 @@ from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.office import LOST, Office
 from support.purse_card import AFTER, FieldReader, PurseCard
+from tunion.wire import command
 from tunion.wire import tap as wire
 from validator import app
 from validator.drivers.soft_sam import SoftSam
@@ -69,6 +70,8 @@ class AppCase(unittest.TestCase):
         self.clock = ManualClock()
         self.flash = FailingFlash(sectors=8, sector_bytes=4096)
         self.params_flash = None
+        self.lists_flash = None
+        self.keep = None
         self.boot()
 
     def boot(self):
@@ -81,12 +84,14 @@ class AppCase(unittest.TestCase):
             sam=lambda next_seq: soft_sam(self.clock, next_seq, FlakySam),
             flash=self.flash,
             params_flash=self.params_flash,
+            lists_flash=self.lists_flash,
             clock=self.clock,
             net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
             heap_free=lambda: 1,
             meter=self.meter,
+            keep=self.keep,
         )
         self.validator = app.build(ports, self.settings)
 
@@ -112,6 +117,31 @@ class AppCase(unittest.TestCase):
     def codes(self):
         entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
         return [body.code for body in entries if body.kind == wire.EVENT]
+
+
+class Ordered(AppCase):
+    def test_a_locked_validator_takes_no_cards_until_it_is_unlocked(self):
+        self.turns(1)
+        self.office.orders = [[1, command.LOCK, 0]]
+        self.validator.sync.hurry = True
+        self.turns(3100)
+        self.assertEqual(self.shown(), ["ready", "fault"])
+        self.tap(PurseCard())
+        self.assertEqual(self.shown(), ["ready", "fault"])
+        self.office.orders.append([2, command.UNLOCK, 0])
+        self.turns(3100)
+        self.tap(PurseCard())
+        self.assertEqual(self.shown(), ["ready", "fault", "back", "ready", "paid", "ready"])
+        self.assertEqual(self.office.results, {1: command.NOT_KEPT, 2: command.NOT_KEPT})
+
+    def test_a_self_test_sees_the_sam_that_is_out(self):
+        self.turns(1)
+        FlakySam.out = True
+        self.tap(PurseCard())
+        self.office.orders = [[1, command.SELF_TEST, 0], [2, command.REBOOT, 0]]
+        self.turns(6200)
+        self.assertEqual(self.office.results[1], command.TEST_FAILED | command.SAM)
+        self.assertTrue(self.validator.commands.reboot)
 
 
 class Turns(AppCase):
@@ -186,6 +216,20 @@ class Turns(AppCase):
 
 
 class Faults(AppCase):
+    def test_a_filling_flash_is_said_once_and_cards_are_still_taken(self):
+        self.office.faults = [LOST] * 1000
+        self.turns()
+        while self.validator.journal.fill_permille() < 800:
+            self.validator.journal.event(wire.BOOT)
+            self.turns(1)
+        self.turns(20)
+        self.assertEqual((self.shown(), self.panel.shown[1][1]["part"]), (["ready", "fault", "ready"], "journal"))
+        self.tap(PurseCard())
+        self.assertEqual(self.shown()[3:], ["paid", "ready"])
+        self.office.faults = []
+        self.turns(6000)
+        self.assertEqual((self.shown()[5:], self.validator.journal.waiting), (["back", "ready"], 0))
+
     def test_a_lost_reader_is_said_once_journaled_looked_for_and_welcomed_back(self):
         self.turns()
         self.reader.broken = True

@@ -81,7 +81,7 @@ class DownlinkCase(unittest.TestCase):
     def boot(self):
         self.flash = self.flash.rebooted()
         self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
-        self.downlink = Downlink(self.shelf, self.params, self.clock, self.settings, lambda limit: limit - 1)
+        self.downlink = Downlink(self.shelf, [self.params], self.clock, self.settings, lambda limit: limit - 1)
 
     def turns(self, count, card_present=False, each_ms=100):
         for _ in range(count):

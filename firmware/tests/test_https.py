@@ -86,7 +86,7 @@ class Exchange(unittest.TestCase):
         for piece in (1, 2, 7, 100, 5000):
             with self.subTest(piece=piece):
                 net, line = net_over(OK, piece=piece)
-                net.start("/d/v1/up", b"\x00\r\n\r\nbody")
+                net.start("/d/v1/up", [b"\x00\r\n\r\nbody"])
                 self.assertEqual(answered(net), Response(200, 0, b"hello"))
                 self.assertEqual(
                     line.requests,
@@ -96,10 +96,19 @@ class Exchange(unittest.TestCase):
                     ],
                 )
 
+    def test_reconnect_drops_the_connection_and_the_next_request_makes_one(self):
+        net, line = net_over(OK, OK)
+        net.start("/d/v1/up", [b"one"])
+        answered(net)
+        net.reconnect()
+        net.start("/d/v1/up", [b"t", bytearray(b"w"), b"", memoryview(bytearray(b"of"))[:1]])
+        self.assertEqual(answered(net).body, b"hello")
+        self.assertEqual((line.connections, line.requests[1][-7:]), (2, b"\r\n\r\ntwo"))
+
     def test_the_connection_is_kept_and_used_again(self):
         net, line = net_over(OK, OK)
         for _ in range(2):
-            net.start("/", b"x")
+            net.start("/", [b"x"])
             answered(net)
         self.assertEqual(line.connections, 1)
 
@@ -107,39 +116,39 @@ class Exchange(unittest.TestCase):
         for head in (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"):
             net, line = net_over(head + b"Content-Length: 0\r\n\r\n", OK)
             for _ in range(2):
-                net.start("/", b"x")
+                net.start("/", [b"x"])
                 answered(net)
             self.assertEqual(line.connections, 2)
 
     def test_an_idle_connection_that_the_server_closed_costs_one_more_connection_and_no_error(self):
         net, line = net_over(OK, OK, OK)
-        net.start("/", b"first")
+        net.start("/", [b"first"])
         answered(net)
         line.drop_when_next_used()
-        net.start("/", b"second")
+        net.start("/", [b"second"])
         self.assertEqual(answered(net).status, 200)
         self.assertEqual(line.connections, 2)
 
     def test_a_fresh_connection_that_breaks_is_lost(self):
         net, line = net_over(b"")
-        net.start("/", b"x")
+        net.start("/", [b"x"])
         self.assertRaises(NetLost, answered, net)
         self.assertEqual(line.connections, 1)
         self.assertIsNone(net.step())
 
     def test_a_request_under_way_is_dropped_with_its_connection(self):
         net, line = net_over(OK, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew")
-        net.start("/", b"old")
+        net.start("/", [b"old"])
         while not line.requests:
             net.step()
-        net.start("/", b"new")
+        net.start("/", [b"new"])
         self.assertEqual(answered(net).body, b"new")
         self.assertEqual(line.connections, 2)
 
     def test_silence_is_an_error_after_its_limit_and_not_before(self):
         net, line = net_over()
         clock = net._clock
-        net.start("/", b"x")
+        net.start("/", [b"x"])
         for _ in range(200):
             net.step()
         for rest_ms in (SILENCE_MS_MAX, 1):
@@ -152,7 +161,7 @@ class Exchange(unittest.TestCase):
 class Answers(unittest.TestCase):
     def status_of(self, answer):
         net, _ = net_over(answer, piece=700)
-        net.start("/", b"x")
+        net.start("/", [b"x"])
         return answered(net)
 
     def test_what_the_sync_needs_of_the_head(self):

@@ -18,7 +18,7 @@ from validator.rules import Rules
 
 HEAP = "1m"  # several flash images
 
-ZERO = Rules(0, FlatFare(1, 1, 200, {}), [sets.HOME], [], 500000, False, 14400, False, 5)
+ZERO = Rules(0, FlatFare(1, 1, 200, {}), [sets.HOME], [], 500000, False, 14400, False, 5, None)
 BLOBS = {version: sets.sealed(sets.payload(version, fare_fen=200 + 50 * version)) for version in (2, 3, 4)}
 LATER_S = sets.EFFECTIVE_S + 1000
 SECTOR_BYTES = 1024
@@ -464,6 +464,23 @@ class PowerCuts(Case):
         programmed = record(self.flash)
         self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
         self.assertEqual(programmed, [pointer_at + 32])
+
+    def test_a_torn_pointer_entry_is_voided_once_and_foreign_bytes_are_left_alone(self):
+        self.work([entry(2)])
+        self.reach()
+        self.flash.cut_after = HEADER.size + 1 + (len(BLOBS[2]) + 127) // 128 + 16 + POINTER.size - 2  # and an erase
+        with self.assertRaises(PowerCut):
+            self.params.step()
+        self.flash = self.flash.rebooted()
+        programmed = record(self.flash)
+        for _ in range(2):
+            self.params = Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
+            self.assertEqual(programmed, list(range(SECTOR_BYTES, SECTOR_BYTES + POINTER.size)))
+        self.assertEqual(self.params.version, 0)
+        foreign = (b"No validator wrote this, nor YP. " * 2)[:64]
+        self.flash.cells[: 2 * SECTOR_BYTES] = foreign * (2 * SECTOR_BYTES // 64)
+        Params(self.flash, ZERO, sets.SCOPE, [sets.SIGNER.key], self.notes, self.clock)
+        self.assertEqual(len(programmed), POINTER.size)
 
     stride = 29  # every byte in tests/props/test_params.py
 

@@ -28,9 +28,9 @@ class TestSystemClock(unittest.TestCase):
     def test_the_server_moves_the_clock_and_nothing_else(self):
         time = MovedTime(1764000000)
         clock = SystemClock(time)
-        self.assertEqual(clock.set(1764000090), 90)
-        self.assertEqual(clock.now_s(), 1764000090)
-        self.assertEqual(clock.set(1764000080), -10)
+        clock.step(90000)
+        self.assertEqual((clock.now_s(), clock.now_ms()), (1764000090, 1764000090750))
+        clock.step(-10000)
         time.now_s += 5
         self.assertEqual(clock.now_s(), 1764000085)
 
@@ -38,7 +38,7 @@ class TestSystemClock(unittest.TestCase):
         time = MovedTime(1764000000)
         clock = SystemClock(time)
         self.assertEqual(clock.quality(), 1)
-        clock.set(1764000000)
+        clock.slew(0)
         for age_ms, quality in ((0, 3), (HOUR_MS, 3), (HOUR_MS + 1, 2), (24 * HOUR_MS, 2), (24 * HOUR_MS + 1, 1)):
             with self.subTest(age_ms=age_ms):
                 time.ms = (1 << 30) - 5 + age_ms
@@ -47,8 +47,45 @@ class TestSystemClock(unittest.TestCase):
     def test_a_system_clock_that_was_never_set_is_known_as_such(self):
         clock = SystemClock(MovedTime(86400))
         self.assertEqual(clock.quality(), 0)
-        clock.set(1764000000)
+        clock.step(1764000000000)
         self.assertEqual(clock.quality(), 3)
+
+    def test_a_clock_that_drifts_is_worth_less_sooner(self):
+        time = MovedTime(1764000000)
+        clock = SystemClock(time)
+        clock.slew(0)
+        clock.drifts(-400)  # a second in 42 minutes, half a minute in 21 hours
+        for age_ms, quality in ((2490000, 3), (2510000, 2), (20 * HOUR_MS, 2), (21 * HOUR_MS, 1)):
+            with self.subTest(age_ms=age_ms):
+                time.ms = (1 << 30) - 5 + age_ms
+                self.assertEqual(clock.quality(), quality)
+
+    def test_an_old_sync_does_not_look_young_again_when_the_ticks_wrap(self):
+        time = MovedTime(1764000000)
+        clock = SystemClock(time)
+        clock.slew(0)
+        for age_ms in (25 * HOUR_MS, (1 << 29) + 10, (1 << 30) + 10):
+            time.ms = (1 << 30) - 5 + age_ms
+            self.assertEqual(clock.quality(), 1)
+
+    def test_a_slew_takes_no_second_back_that_was_read(self):
+        time = MovedTime(1764000000)
+        clock = SystemClock(time)
+        clock.slew(300)  # 01.050
+        self.assertEqual(clock.now_s(), 1764000001)
+        clock.slew(-500)  # 00.550
+        self.assertEqual((clock.now_s(), clock.now_ms()), (1764000001, 1764000000550))
+        time.now_s += 1
+        self.assertEqual(clock.now_s(), 1764000001)
+        time.now_s += 1
+        self.assertEqual(clock.now_s(), 1764000002)
+
+    def test_a_clock_that_was_set_back_from_outside_is_followed(self):
+        time = MovedTime(1764000000)
+        clock = SystemClock(time)
+        self.assertEqual(clock.now_s(), 1764000000)
+        time.now_s -= 5
+        self.assertEqual(clock.now_s(), 1763999995)
 
     def test_milliseconds_count_across_the_wrap(self):
         time = MovedTime(0)

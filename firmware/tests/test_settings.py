@@ -56,6 +56,10 @@ class Files(unittest.TestCase):
             ("server", {"address": "x", "port": 0, "pin": bytes(32)}),
             ("server", {"address": "x", "port": 1, "pin": bytes(20)}),
             ("deny", {"version": 1}),
+            ("lists", {"deny_max": 10}),
+            ("lists", {"path": "lists.nor", "deny_max": 100001}),
+            ("lists", {"path": "lists.nor", "sectors": 20}),
+            ("lists", {"path": "lists.nor", "deny_max": 10}),  # and no params
             ("fare", 200),
         ):
             with self.subTest(name=name, value=value):

@@ -336,8 +336,9 @@ class PowerCuts(TapCase):
         cells = bytes(Bus().flash.cells)
         seen = set()
         for cut in range(400):
-            flash = NorFlash(sectors=8, sector_bytes=4096, cells=bytearray(cells), cut_after=cut)
+            flash = NorFlash(sectors=8, sector_bytes=4096, cells=bytearray(cells))
             bus, card = Bus(flash=flash), PurseCard()
+            flash.cut_after = cut
             try:
                 bus.serve(card)
             except PowerCut:

@@ -140,12 +140,14 @@ class Sets(unittest.TestCase):
 
 
 class Manifests(unittest.TestCase):
-    ENTRY = manifest.Entry(manifest.PARAMS, 2, 700, bytes(32), sets.EFFECTIVE_S)
+    ENTRY = manifest.Entry(manifest.PARAMS, 2, 700, bytes(32), sets.EFFECTIVE_S, 0)
 
     def test_a_manifest_round_trips(self):
         blob = manifest.encode(9, [self.ENTRY, self.ENTRY])
         self.assertEqual(manifest.decode(blob), (9, [self.ENTRY, self.ENTRY]))
         self.assertEqual(manifest.decode(manifest.encode(9, [])), (9, []))
+        delta = manifest.Entry("deny", 8, 700, bytes(32), 5, 7)
+        self.assertEqual(manifest.decode(manifest.encode(9, [delta, self.ENTRY])), (9, [delta, self.ENTRY]))
 
     def test_paths(self):
         self.assertEqual(manifest.manifest_path("A-1"), "/d/v1/manifest?scope=A-1")
@@ -160,12 +162,14 @@ class Manifests(unittest.TestCase):
             [2, 9, []],
             [1, -1, []],
             [1, 9, {}],
-            [1, 9, [row] * 9],
+            [1, 9, [row] * 17],
             [1, 9, [row[:4]]],
             [1, 9, [[1] + row[1:]]],
             [1, 9, [row[:3] + [bytes(31)] + row[4:]]],
             [1, 9, [["params", -2] + row[2:]]],
             [1, 9, [["params", 2, True] + row[3:]]],
+            [1, 9, [row + [0]]],
+            [1, 9, [row[:5] + [-1]]],
         ):
             with self.subTest(bad=bad), self.assertRaises(BadInput):
                 manifest.decode(cbor.encode(bad))

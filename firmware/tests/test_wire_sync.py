@@ -8,8 +8,10 @@ from tunion.wire import sync
 
 PORTABLE = True
 
-UPLOAD = sync.Upload(1, 0x1A2B, 0xC0FFEE, 7, 1748733000, 3, 90000, {"fw": 1, "fare": 3}, [b"\x01tap"], [b"\x02event"])
-REPLY = sync.Reply(1, 0x1A2B, 0xC0FFEE, 7, 1748733001, [[1, 3], [7, 7]], [[5, "bad_tac"]], 0, 64, [], [], {"fare": 4})
+UPLOAD = sync.Upload(1, 0x1A2B, 0xC0FFEE, 7, 1748733000, 3, 90000, {"fw": 1, "fare": 3}, [b"\x01tap"], [b"\x02event"],
+                     {sync.HEALTH: {"up_s": 9}})
+REPLY = sync.Reply(1, 0x1A2B, 0xC0FFEE, 7, 1748733001, [[1, 3], [7, 7]], [[5, "bad_tac"]], 0, 64, [], [],
+                   {"fare": 4}, 250)
 REFUSAL = sync.Refusal(1, 0x1A2B, 0xC0FFEE, 7, sync.STALE, 9)
 
 
@@ -21,9 +23,9 @@ def with_field(message, name, value):
 
 _HEAD = ("proto", "device_id", "epoch", "msg_seq")
 NAMES = {
-    sync.Upload: _HEAD + ("sent_at_s", "clk_q", "heap_free", "versions", "records", "events"),
+    sync.Upload: _HEAD + ("sent_at_s", "clk_q", "heap_free", "versions", "records", "events", "more"),
     sync.Reply: _HEAD + ("server_time_s", "ack", "reject", "retry_after_s", "max_batch", "want", "commands",
-                         "versions_required"),
+                         "versions_required", "server_ms"),
     sync.Refusal: _HEAD + ("code", "msg_seq_stored"),
 }
 OPEN = {sync.Upload: sync.open_upload, sync.Reply: sync.open_answer, sync.Refusal: sync.open_answer}
@@ -65,7 +67,7 @@ class Messages(unittest.TestCase):
 
     def test_what_is_no_message(self):
         for payload in (b"", b"\x00", bytes(1000), cbor.encode({}), cbor.encode([]), cbor.encode([1] * 9),
-                        cbor.encode([1] * 13), cbor.encode(list(UPLOAD)) + b"\x00"):
+                        cbor.encode([1] * 13), cbor.encode([1] * 14), cbor.encode(list(UPLOAD)) + b"\x00"):
             for opener in (sync.open_upload, sync.open_answer):
                 with self.assertRaises(BadInput):
                     opener(payload)
@@ -76,7 +78,7 @@ class Messages(unittest.TestCase):
 
     def test_an_upload_has_a_limit_and_holds_byte_strings(self):
         fields = list(UPLOAD)
-        fields[-2:] = [b"\x01"] * (sync.RECORDS_MAX - 1), [b"\x02"]
+        fields[-3:-1] = [b"\x01"] * (sync.RECORDS_MAX - 1), [b"\x02"]
         self.assertEqual(len(sync.open_upload(cbor.encode(fields)).records), sync.RECORDS_MAX - 1)
         full = [b"\x01"] * sync.RECORDS_MAX
         for name, entries in (("records", full), ("events", full), ("records", ["text"]), ("events", [1]),
@@ -105,9 +107,40 @@ class Envelope(unittest.TestCase):
 
     def test_a_full_upload_fits_the_body_limit(self):
         biggest = bytes([1]) + b"\xff" * 103
-        upload = sync.Upload(*([0xFFFFFFFF] * 7 + [{"fw": 0xFFFFFFFF, "fare": 0xFFFFFFFF}, [biggest] * 64, []]))
+        versions = {"fw": 0xFFFFFFFF, "fare": 0xFFFFFFFF}
+        more = {sync.LOG: [1, 2, 3, 4, bytes(512)], sync.HEALTH: {"figure_%d" % i: 0xFFFFFFFF for i in range(40)}}
+        upload = sync.Upload(*([0xFFFFFFFF] * 7 + [versions, [biggest] * 64, [], more]))
         envelope = cose.seal(sync.encode(upload), sync.kid(1), b"", lambda message: bytes(32))
         self.assertLess(len(envelope), sync.UPLOAD_BYTES_MAX)
+
+    def test_an_envelope_made_in_pieces_is_the_one_made_whole(self):
+        full = [bytes([seq]) * (1 + 3 * seq % 104) for seq in range(1, 65)]
+        health = {sync.HEALTH: {"a": 1}}
+        for records, events, more in (([], [], {}), (full[:1], [], {}), (full[:40], full[40:], health)):
+            upload = sync.Upload(1, 2, 3, 4, 5, 3, 7, {"deny": 9}, records, events, more)
+            with self.subTest(records=len(records)):
+                whole = cose.seal(sync.encode(upload), sync.kid(2), b"aad", lambda m: cose.hmac_sha256(b"key", m))
+                made = sync.seal_upload(upload, sync.kid(2), b"aad", lambda parts: cose.hmac_of(b"key", parts))
+                joined = b""
+                for piece in made:
+                    self.assertLessEqual(len(piece), cose.PIECE_BYTES)
+                    joined += bytes(piece)
+                self.assertEqual(joined, whole)
+
+    def test_pieces_of_every_length_around_their_borders(self):
+        for size in list(range(40)) + list(range(900, 1100)) + list(range(1990, 2060)):
+            payload = bytes([size & 0xFF]) * size
+            envelope = cose.Envelope(b"kid", size)
+            envelope.put(payload[: size // 3])
+            envelope.put(payload[size // 3 :])
+            joined = b""
+            for piece in envelope.close(b"aad", lambda parts: cose.hmac_of(b"key", parts)):
+                joined += bytes(piece)
+            self.assertEqual(joined, cose.seal(payload, b"kid", b"aad", lambda m: cose.hmac_sha256(b"key", m)))
+
+    def test_a_device_without_a_heartbeat_and_an_office_without_milliseconds_are_understood(self):
+        self.assertEqual(sync.open_upload(cbor.encode(list(UPLOAD)[:-1])).more, {})
+        self.assertEqual(sync.open_answer(cbor.encode(list(REPLY)[:-1])).server_ms, 500)
 
 
 class Ranges(unittest.TestCase):

@@ -39,6 +39,20 @@ def encode(value: "Any") -> bytes:
     return bytes(out)
 
 
+def bytes_head(size: int) -> bytes:
+    """What stands before a byte string of `size` bytes, for who writes the bytes himself."""
+    out = bytearray()
+    _head(out, _BYTES, size)
+    return bytes(out)
+
+
+def array_head(count: int) -> bytes:
+    """What stands before the `count` items of an array."""
+    out = bytearray()
+    _head(out, _ARRAY, count)
+    return bytes(out)
+
+
 def decode(blob: "Bytes") -> "Any":
     """The one value that `blob` holds, arrays as lists, maps as dicts; raises BadCbor."""
     value, end = _decode(memoryview(blob), 0, 0)

@@ -12,12 +12,13 @@ from tunion.record import BadInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tunion.record import Bytes
 
 _PROTECTED = b"\xa1\x01\x05"
 _BLOCK_BYTES = 64  # of SHA-256
+PIECE_BYTES = 1024  # of an envelope made in pieces
 
 
 class BadMac(BadInput):
@@ -26,11 +27,17 @@ class BadMac(BadInput):
 
 def hmac_sha256(key: "Bytes", message: "Bytes") -> bytes:
     """32 bytes. Source: RFC 2104. MicroPython has SHA-256 and no hmac module."""
+    return hmac_of(key, (message,))
+
+
+def hmac_of(key: "Bytes", parts: "Iterable[Bytes]") -> bytes:
+    """As hmac_sha256 of the parts joined, which are nowhere joined."""
     if len(key) > _BLOCK_BYTES:
         key = sha256(key).digest()
     padded = bytes(key) + bytes(_BLOCK_BYTES - len(key))
     inner = sha256(bytes(byte ^ 0x36 for byte in padded))
-    inner.update(message)
+    for part in parts:
+        inner.update(part)
     outer = sha256(bytes(byte ^ 0x5C for byte in padded))
     outer.update(inner.digest())
     mac: bytes = outer.digest()
@@ -49,6 +56,46 @@ def seal(payload: bytes, kid: bytes, aad: bytes, mac: "Callable[[bytes], bytes]"
     """COSE_Mac0 over `payload`. `mac(message) -> 32 bytes` holds the key, so that it need not be here."""
     tag = mac(_mac_structure(payload, aad))
     return cbor.encode([_PROTECTED, {4: kid}, payload, tag])
+
+
+class Envelope:
+    """As `seal`, in pieces: a heap full of holes has room for a kilobyte, and often for no seven. The payload is `put`
+    bit by bit and copied once; the same bytes come out.
+    """
+
+    def __init__(self, kid: bytes, payload_bytes: int) -> None:
+        self._pieces: list[bytearray] = []
+        self._used = PIECE_BYTES  # of the last piece
+        self._length = cbor.bytes_head(payload_bytes)
+        self.put(cbor.array_head(4) + cbor.encode(_PROTECTED) + cbor.encode({4: kid}) + self._length)
+        self._start = self._used  # of the payload, in the first piece
+
+    def put(self, content: "Bytes") -> None:
+        """The next bytes of the payload."""
+        at = 0
+        while at < len(content):
+            if self._used == PIECE_BYTES:
+                self._pieces.append(bytearray(PIECE_BYTES))
+                self._used = 0
+            count = min(PIECE_BYTES - self._used, len(content) - at)
+            self._pieces[-1][self._used : self._used + count] = content[at : at + count]
+            self._used += count
+            at += count
+
+    def close(self, aad: bytes, mac_of: "Callable[[list[Bytes]], bytes]") -> "list[Bytes]":
+        """The pieces of the whole envelope.
+
+        mac_of  32 bytes for what its parts are when joined, as hmac_of under a key
+        """
+        covered = cbor.array_head(4) + cbor.encode("MAC0") + cbor.encode(_PROTECTED) + cbor.encode(aad) + self._length
+        parts: list[Bytes] = [covered]
+        parts += [memoryview(piece) for piece in self._pieces]
+        parts[-1] = parts[-1][: self._used]
+        parts[1] = parts[1][self._start :]
+        self.put(cbor.encode(mac_of(parts)))
+        pieces: list[Bytes] = list(self._pieces)
+        pieces[-1] = memoryview(self._pieces[-1])[: self._used]
+        return pieces
 
 
 def unseal(envelope: "Bytes") -> "tuple[bytes, bytes, bytes]":

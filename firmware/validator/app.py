@@ -6,8 +6,12 @@ One turn: parts that were lost, a card if there is one, claims that grew old, a 
 from collections import namedtuple
 
 from tunion.compat import const
+from tunion.wire import command
 from tunion.wire import tap as wire
-from validator.journal import Journal
+from validator.cells import ForeignFlash
+from validator.commands import Commands
+from validator.journal import ALARM_PERMILLE, Journal
+from validator.log import Log
 from validator.ports import FlashFault, ReaderLost, SamLost
 from validator.ring import JournalFull
 from validator.rules import provisioned
@@ -15,12 +19,14 @@ from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
 from validator.supervisor import note, reader_part, sam_part
 from validator.sync import Sync
 from validator.tap import TapPath
+from validator.telemetry import CountingPanel, Health
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from validator.downlink import Downlink
+    from validator.list_stores import Lists
     from validator.params import Params
     from validator.ports import Sam
     from validator.rules import Rules
@@ -35,9 +41,24 @@ _CLOCK_UNKNOWN = const(0)
 
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
-# counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets, None: the settings name none.
+# counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut.
 Ports = namedtuple(
-    "Ports", ("reader", "sam", "flash", "params_flash", "clock", "net", "panel", "below", "heap_free", "meter")
+    "Ports",
+    (
+        "reader",
+        "sam",
+        "flash",
+        "params_flash",
+        "lists_flash",
+        "clock",
+        "net",
+        "panel",
+        "below",
+        "heap_free",
+        "meter",
+        "keep",
+    ),
 )
 
 
@@ -47,13 +68,18 @@ def build(ports: "Any", settings: "Settings") -> "Validator":
 
 
 class Validator:
-    """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot."""
+    """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot.
+
+    Where `commands.reboot` is set the board starts it anew; nothing is under way then that flash does not hold.
+    """
 
     def __init__(self, ports: "Any", settings: "Settings") -> None:
         meter = ports.meter
         flash = MeteredFlash(ports.flash, meter) if meter else ports.flash
         self._clock = ports.clock
-        self._panel = ports.panel
+        log = Log(ports.clock)
+        health = Health(ports.clock)
+        self._panel = CountingPanel(ports.panel, health, log)
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
@@ -63,21 +89,37 @@ class Validator:
         zero = provisioned(settings)
         self.params = make_params(ports, settings, zero, self.journal)
         self._rules = zero if self.params is None else self.params.rules
+        self.lists = make_lists(ports, settings, self.journal)
+        deny = settings.deny if self.lists is None else self.lists.deny
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, ports.panel, settings.deny, self._rules, settings
+            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings
         )
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
-        self.sync = Sync(
-            ports.net, self.journal, ports.clock, ports.panel, settings, self._versions, ports.below, ports.heap_free
+        self.commands = Commands(
+            settings.device_id, self.journal, ports.clock, self._panel, log, ports.keep, self._self_test
         )
-        self.downlink = make_downlink(ports, settings, self.params)
+        self.sync = Sync(
+            ports.net,
+            self.journal,
+            ports.clock,
+            self._panel,
+            settings,
+            self._versions,
+            ports.below,
+            ports.heap_free,
+            self.commands,
+            health,
+            log,
+        )
+        self.downlink = make_downlink(ports, settings, self.params, self.lists)
         self._use_rules()
         self._parts = (
-            reader_part(self._reader.open, self.journal, ports.clock, ports.panel),
-            sam_part(self._open_sam, self.journal, ports.clock, ports.panel),
+            reader_part(self._reader.open, self.journal, ports.clock, self._panel),
+            sam_part(self._open_sam, self.journal, ports.clock, self._panel),
         )
         self._card_present = False
         self._ready = False
+        self._filling = False
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
         self.taps = 0
@@ -107,7 +149,7 @@ class Validator:
         reader, sam = self._parts
         reader.revive()
         sam.revive()
-        if reader.up and sam.up:
+        if reader.up and sam.up and not self.commands.locked:
             self._announce()
             self._attend()
         else:
@@ -135,15 +177,24 @@ class Validator:
     def _between_taps(self) -> None:
         """What takes the flash longer than a tap may."""
         self.journal.idle()
+        if self.journal.filling != self._filling:
+            self._filling = self.journal.filling
+            self._ready = False  # cards are taken as before
+            self._panel.show("fault" if self._filling else "back", part="journal")
         if self.params is not None and self.params.step():
             self._use_rules()
         if self.params is not None:
             self._versions["staged"] = self.params.staged_version
+        if self.lists is not None and self.lists.step():
+            self._use_rules()
 
     def _use_rules(self) -> None:
         """From now on: fares, issuers and tunables of the active set, and its versions in each upload."""
         if self.params is not None:
             self._rules = self.params.rules
+        if self.lists is not None:
+            self._rules = self.lists.applied(self._rules)
+            self.lists.say(self._versions)
         self.tap.use(self._rules)
         self._versions["fare"] = self._rules.fare.version
         self._versions["params"] = self._rules.version
@@ -198,6 +249,15 @@ class Validator:
         if self._settings.production and getattr(self._bare_sam, "test", False):
             raise SamLost("the soft SAM holds test keys: provision this device for production")
 
+    def _self_test(self) -> int:
+        """What is not in order, as bits of tunion.wire.command."""
+        reader, sam = self._parts
+        found = 0 if reader.up else command.READER
+        found |= 0 if sam.up else command.SAM
+        found |= command.CLOCK if self._clock.quality() == _CLOCK_UNKNOWN else 0
+        found |= command.MEMORY if self.journal.fill_permille() >= ALARM_PERMILLE else 0
+        return found
+
     def _age_claims(self) -> None:
         """Claims whose card stays away too long go to clearing as grey. Counted from boot: the clock may step."""
         claims = self.journal.open_claims()
@@ -220,8 +280,10 @@ class Validator:
             self.journal.mount()
             if self.params is not None:
                 self.params.mount()
-                self._use_rules()
-        except FlashFault:
+            if self.lists is not None:
+                self.lists.mount()
+            self._use_rules()
+        except (FlashFault, ForeignFlash):
             self._flash_failed_ms = self._clock.ticks_ms()
             return False
         self._flash_failed_ms = None
@@ -238,10 +300,22 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     return Params(ports.params_flash, zero, settings.params.scope, settings.params.keys, journal, ports.clock)
 
 
-def make_downlink(ports: "Any", settings: "Settings", params: "Params | None") -> "Downlink | None":
-    """What fills the store."""
+def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":
+    """The list store, where the settings name one: 12 kB of heap for 100 000 cards."""
+    if settings.lists is None or settings.params is None:
+        return None
+    from validator.list_stores import Lists
+
+    return Lists(ports.lists_flash, settings.lists, settings.params, settings.deny, journal, ports.clock)
+
+
+def make_downlink(
+    ports: "Any", settings: "Settings", params: "Params | None", lists: "Lists | None"
+) -> "Downlink | None":
+    """What fills the stores."""
     if params is None:
         return None
     from validator.downlink import Downlink
 
-    return Downlink(ports.net, params, ports.clock, settings, ports.below)
+    takers = [params] if lists is None else [params] + lists.stores
+    return Downlink(ports.net, takers, ports.clock, settings, ports.below)

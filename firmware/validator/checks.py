@@ -22,6 +22,7 @@ def refusal(
     home_issuers: "Container[bytes]",
     issuers: "Container[bytes]",
     test_cards: bool,
+    cities: "Container[bytes] | None" = None,
 ) -> int:
     """0, or the reason (tunion.wire.reason) why this card does not ride.
 
@@ -30,6 +31,7 @@ def refusal(
     home_issuers        issuer identifiers, 4 bytes, whose cards need not be interoperable
     issuers             further issuer identifiers that are accepted
     test_cards          cards of kind 04 ride
+    cities              city codes that have joined, 2 bytes BCD; None: no list says
     """
     if public.application != _EPURSE_ONLY or public.enabled != _ENABLED:
         return reason.INVALID_CARD
@@ -45,6 +47,8 @@ def refusal(
     if not home and public.issuer[:4] not in issuers:
         return reason.ISSUER_NOT_ACCEPTED
     if not home and not _rides_away_from_home(management):
+        return reason.NOT_INTEROPERABLE
+    if not home and cities is not None and management.city not in cities:
         return reason.NOT_INTEROPERABLE
     if management.kind == files.TEST and not test_cards:
         return reason.TEST_CARD

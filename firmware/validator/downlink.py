@@ -17,12 +17,22 @@ from validator.ports import NetLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Sequence
+    from typing import Any, Protocol
 
-    from validator.params import Params
     from validator.ports import Clock, Net
     from validator.settings import Settings
+
+    class Taker(Protocol):
+        """What is filled: the parameter banks, and each list. Its methods as in validator.params."""
+
+        def choose(self, entries: "Sequence[Any]") -> "Any": ...
+        def begin(self, entry: "Any") -> None: ...
+        def next_offset(self) -> int: ...
+        def feed(self, piece: bytes) -> None: ...
+        @property
+        def is_staging(self) -> bool: ...
+
 
 _OK = const(200)
 _NOTHING = const(404)  # the office has published nothing for this scope
@@ -33,12 +43,18 @@ class Downlink:
     """`step` at each turn without an upload under way. `busy`: a request is; turns should be short."""
 
     def __init__(
-        self, net: "Net", params: "Params", clock: "Clock", settings: "Settings", below: "Callable[[int], int]"
+        self,
+        net: "Net",
+        takers: "Sequence[Taker]",
+        clock: "Clock",
+        settings: "Settings",
+        below: "Callable[[int], int]",
     ) -> None:
-        """below(n) is a random number from 0 to n-1."""
+        """takers are served in this order, one after the other. below(n) is a random number from 0 to n-1."""
         assert settings.params is not None
         self._net = net
-        self._params = params
+        self._takers = takers
+        self._turn = 0  # whose turn it is: the one that `_chosen` goes to
         self._clock = clock
         self._settings = settings
         self._area = settings.params
@@ -75,10 +91,11 @@ class Downlink:
 
     def _fetch(self) -> None:
         """The next piece, once the bank is ready for it."""
-        if not self._params.is_staging:
-            self._chosen = None
+        taker = self._takers[self._turn]
+        if not taker.is_staging:
+            self._choose(self._turn + 1)
             return
-        offset = self._params.next_offset()
+        offset = taker.next_offset()
         if offset >= 0:
             self._piece_bytes = min(manifest.PIECE_BYTES_MAX, self._chosen.bytes - offset)
             self._ask(self._chosen, manifest.blob_path(self._chosen.sha256, offset, self._piece_bytes))
@@ -105,7 +122,7 @@ class Downlink:
                 self._fail(response.retry_after_s)
             else:
                 self._failures = 0
-                self._params.feed(response.body)
+                self._takers[self._turn].feed(response.body)
         elif response.status == _OK:
             self._envelope = response.body
         elif response.status == _NOTHING:
@@ -130,7 +147,8 @@ class Downlink:
             return
         self._known = digest
         self._envelope = b""
-        self._choose()
+        self._choose(0)
+        self._rest()
 
     def _proven(self) -> bool:
         """True when the signature was found good. Raises BadInput where it is not."""
@@ -149,11 +167,15 @@ class Downlink:
             raise BadInput("the manifest's signature is wrong")
         return True
 
-    def _choose(self) -> None:
-        self._chosen = self._params.choose(self._entries)
-        if self._chosen is not None:
-            self._params.begin(self._chosen)
-        self._rest()
+    def _choose(self, first: int) -> None:
+        """For the first taker from `first` on that wants something."""
+        self._chosen = None
+        for turn in range(first, len(self._takers)):
+            self._chosen = self._takers[turn].choose(self._entries)
+            if self._chosen is not None:
+                self._turn = turn
+                self._takers[turn].begin(self._chosen)
+                return
 
     # -- waiting ------------------------------------------------------------------------------------------------
 

@@ -400,6 +400,7 @@ def _rules(found: "Any") -> Rules:
         tunables["grey_after_s"],
         bool(tunables["overdraft"]),
         tunables["same_card_s"],
+        None,
     )
 
 

@@ -9,7 +9,7 @@ first entry of that is whole, the newest of the full sector counts. Bytes and re
 from tunion.compat import const
 from tunion.crc import crc32
 from tunion.record import Record
-from validator.cells import is_blank, is_set, sealed
+from validator.cells import is_blank, is_set, may_become, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ POINTER = Record(
         ("crc", "I"),
     ),
 )
+_VOID = bytes(POINTER.size)
 _SERVED_AT = const(32)
 _TOLD_AT = const(33)
 _TRIALS_AT = const(34)
@@ -72,10 +73,13 @@ class Pointer:
         for sector in range(SECTORS):
             for slot in range(self._slots):
                 entry = self._read(sector, slot)
-                if entry is not None and (self.entry is None or entry.generation > self.entry.generation):
+                if entry is None:
+                    self._void(sector, slot)
+                elif self.entry is None or entry.generation > self.entry.generation:
                     self._take(entry, sector, slot)
         if self.entry is not None:
-            self._next = self._first_blank()
+            # One slot is passed over after each boot: a program that had hardly begun may read as blank, today.
+            self._next = min(self._first_blank() + 1, self._slots)
             self._make_firm()
 
     def set(self, bank: int, version: int, why: int = 0) -> None:
@@ -125,6 +129,16 @@ class Pointer:
         self.trials = 0
         while self.trials < TRIALS_MAX and is_set(self._slot[_TRIALS_AT + self.trials]):
             self.trials += 1
+
+    def _void(self, sector: int, slot: int) -> None:
+        """A torn entry, just read, is none for ever: its cells might read whole at another boot.
+
+        Only where nothing but such an entry can be: this may be somebody else's flash.
+        """
+        whole = memoryview(self._slot)
+        torn = whole[: POINTER.size]
+        if not is_blank(torn) and may_become(torn, MAGIC) and is_blank(whole[POINTER.size :]):
+            self._flash.program(self._address(sector, slot), _VOID)
 
     def _make_firm(self) -> None:
         """Program once more what a power cut may have left half done and what reads whole now: it might not, next time.

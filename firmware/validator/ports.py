@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from tunion.record import Bytes
+
 
 class ReaderLost(Exception):
     """The reader does not answer: unplugged, its daemon died, its line closed. Call `open` until it returns."""
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
 
         sector_bytes: int
         page_bytes: int
+        program_bytes: int  # programmed at once, at a multiple of it; may be programmed again with more bits cleared
         sectors: int
 
         def read_into(self, address: int, buffer: "bytearray | memoryview") -> None:
@@ -95,8 +98,17 @@ if TYPE_CHECKING:
         def quality(self) -> int:
             """clk_q: 0 never synced, 1 RTC only, 2 synced within 24 h, 3 within 1 h."""
 
-        def set(self, now_s: int) -> int:
-            """Step to the server's time; returns seconds, new minus old."""
+        def now_ms(self) -> int:
+            """Milliseconds since 1970-01-01 UTC; whole seconds on a board that counts no finer."""
+
+        def step(self, by_ms: int) -> None:
+            """Move to the server's time at once, also backwards."""
+
+        def slew(self, by_ms: int) -> None:
+            """Move by half a second at most: no second that was read comes again, and none runs backwards."""
+
+        def drifts(self, ppm: int) -> None:
+            """How slow the clock was found to be: a clock that drifts is worth less while nobody corrects it."""
 
         def ticks_ms(self) -> int:
             """Milliseconds that only grow; compare with `since_ms`."""
@@ -109,14 +121,26 @@ if TYPE_CHECKING:
 
         host: str
 
-        def start(self, path: str, body: bytes) -> None:
-            """Begin a POST; drops a request that is under way."""
+        def start(self, path: str, body: "list[Bytes]") -> None:
+            """Begin a POST of a body in pieces; drops a request that is under way."""
 
         def get(self, path: str) -> None:
             """Begin a GET; drops a request that is under way."""
 
         def step(self) -> "Response | None":
             """Go on; the answer when it is whole, None before. Raises NetLost."""
+
+        def reconnect(self) -> None:
+            """Drop the connection; the next request makes a new one. Not while a request is under way."""
+
+    class Keep(Protocol):
+        """A few bytes beside the journal that outlive a power cut, replaced whole: a file, or what a chip has."""
+
+        def load(self) -> bytes:
+            """What was saved last, b"" for nothing."""
+
+        def save(self, blob: bytes) -> None:
+            """Durable on return. Raises FlashFault."""
 
     class Panel(Protocol):
         """What the passenger and the driver see and hear."""

@@ -1,13 +1,15 @@
 """The ring of flash sectors below the journal: which are in use, in what order, which may be erased.
 
-Knows sectors, slots and headers; has never heard of a tap. Every byte and why: firmware/docs/journal.md.
-Sectors are taken in the order of their numbers, round and round; a generation that only grows says which is newest.
+Has never heard of a tap. Every byte and why: firmware/docs/journal.md.
+Sectors are taken in the order of their numbers, round and round. A sector's generation is its place in that endless
+row; modulo the number of sectors it is the sector's number, so the newest and the oldest are found by halving.
 """
 
 from tunion.compat import const
-from tunion.crc import crc32
-from tunion.record import Record
-from validator.cells import ForeignFlash, is_blank, is_set, may_become, sealed
+from validator.ports import FlashFault
+from validator.sector import DONE_AT, DRAINED_AT, NONE_3, RETIRED_AT, RETIRED_MAX, numbers
+from validator.sectors import Sectors
+from validator.slot import Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,32 +18,9 @@ if TYPE_CHECKING:
 
     from validator.ports import Flash
 
-SLOT_BYTES = const(128)  # one entry; two to a page of 256, so no entry crosses a page
 SPARE_SECTORS = const(2)  # erased ahead: one to go on in, one should the next be spoilt by a power cut
-SECTORS_MIN = const(4)  # the newest, two spare, one to wait for its acknowledgement
-VERSION = const(1)
-MAGIC = b"YKTJ"
-
-# Slot 0 of a sector. FORMAT is programmed when an erase has ended, USE, twice, when the sector becomes the newest.
-FORMAT = Record(
-    "Format",
-    16,
-    (("magic", "4s"), ("version", "B"), ("slot_bytes", "B"), ("sectors", "H"), ("erases", "I"), ("crc", "I")),
-)
-USE = Record(
-    "Use",
-    20,
-    (
-        ("epoch", "I"),  # random, names this journal
-        ("generation", "I"),  # +1 with each sector taken into use
-        ("first_seq", "I"),  # of the first entry in this sector
-        ("terminal_seq", "I"),  # the SAM's counter in the last tap before this sector, 0: none
-        ("crc", "I"),
-    ),
-)
-_USE_AT = (16, 36)
-_DRAINED_AT = const(56)  # one byte, 00: every entry of this sector is acknowledged, never look at it again
-_HEADER_BYTES = const(57)
+LIVE_MIN = const(3)  # with fewer sectors that are not retired the flash is worn out
+HOLES_MAX = const(12)  # sectors in a row that tell nothing: the retired, the spare, one being erased, one more
 
 
 class JournalFull(Exception):
@@ -49,188 +28,273 @@ class JournalFull(Exception):
 
 
 class Ring:
-    """Sectors in use, `tail` to `head`, and `ready` erased ones ahead. Sector numbers wrap."""
+    """Sectors in use, generations `tail` to `head`, and `ready`, generations of erased ones ahead.
+
+    newest      USE of the head
+    checkpoint  CHECKPOINT of the head as found at boot, None where it rotted
+    retired     sectors that are never used again, at most RETIRED_MAX
+    worn        sectors found worn since boot and not yet journaled
+    """
 
     def __init__(self, flash: "Flash", new_epoch: "Callable[[], int]") -> None:
         """Find the ring on the flash; a blank flash gets a new one. Raises ForeignFlash, FlashFault."""
-        if flash.page_bytes % SLOT_BYTES or flash.sector_bytes % flash.page_bytes or flash.sectors < SECTORS_MIN:
-            raise ForeignFlash(
-                "the journal needs %d sectors of whole pages, pages of whole %d-byte slots: correct the flash settings"
-                % (SECTORS_MIN, SLOT_BYTES)
-            )
         self._flash = flash
-        self._header = bytearray(_HEADER_BYTES)
-        self._erases = 0  # the highest known; sectors wear evenly, so it stands in for one that is lost
-        self.slots = flash.sector_bytes // SLOT_BYTES  # slot 0 is the header
-        self.ready = 0
-        self.newest = self._find_newest()
-        if self.newest is None:
-            self._require_blank()
-            self._begin(new_epoch())
-        self.epoch: int = self.newest.epoch
-        self.tail = self._find_tail()
-        while self.ready < flash.sectors - 1 and self._is_ready(self._after(self.head, 1 + self.ready)):
-            self.ready += 1
+        self._sectors = Sectors(flash)
+        self.slots = self._sectors.slots
+        self.retired: list[int] = []
+        self.worn: list[int] = []
+        self.worn_out = False
+        newest = self._find_newest()
+        self._sectors.refuse_doubt()
+        if newest is None:
+            newest = self._begin(self._sectors.require_blank(), new_epoch())
+        self.newest = newest
+        self.epoch: int = newest.epoch
+        self.head: int = newest.generation
+        self.checkpoint = self._sectors.make_firm(newest)
+        if self.checkpoint is not None:
+            self.retired = numbers(self.checkpoint.retired, 2)
+        self.tail = last(self.head, min(flash.sectors, self.head - flash.sectors + 1), -1, self._waits)
+        self._sectors.refuse_doubt()
+        self.ready: list[int] = []
+        while len(self.ready) < SPARE_SECTORS and self._confirm_ready():
+            pass
+        if self.tail > self._sectors.count and self.tail - 1 + self._sectors.count > self.head + SPARE_SECTORS + 1:
+            self._keep_lost(self.tail - 1)  # not yet so near that it may be void because it is being erased
 
-    def address(self, sector: int, slot: int) -> int:
+    def sector(self, generation: int) -> int:
+        """Its number."""
+        return generation % self._flash.sectors
+
+    def address(self, generation: int, slot: int) -> int:
         """Where a slot lies."""
-        return sector * self._flash.sector_bytes + slot * SLOT_BYTES
+        return self._sectors.address(generation, slot)
 
-    def in_use(self) -> "Iterator[tuple[int, int]]":
-        """(sector, first_seq) from `tail` to `head`: the sectors that may hold entries to be sent."""
-        sector = self.tail
-        while True:
-            self._read(sector)
-            use = self._use()
-            if use is not None:
-                yield sector, use.first_seq
-            if sector == self.head:
+    def generation_of(self, address: int) -> int:
+        """The generation from `tail` on whose sector an address lies in; beyond `head`: in none that is in use."""
+        return self.tail + (address // self._flash.sector_bytes - self.tail) % self._flash.sectors
+
+    def in_use(self, first: int, end_seq: int) -> "Iterator[tuple[int, int, int, bool]]":
+        """(generation, first seq, seq beyond its last, done) from `first` to `head`, which ends before end_seq."""
+        before: tuple[int, int, bool] | None = None
+        for generation in range(first, self.head + 1):
+            use = self._sectors.use_of(generation)
+            if use is None:
+                continue
+            if before is not None:
+                yield before[0], before[1], use.first_seq, before[2]
+            before = (generation, use.first_seq, self._sectors.header.is_marked(DONE_AT))
+        if before is not None:
+            yield before[0], before[1], end_seq, before[2]
+
+    def find(self, seq: int) -> int:
+        """The generation in use that holds `seq`, or would. By halving."""
+
+        def begins_before(generation: int) -> "bool | None":
+            use = self._sectors.use_of(generation)
+            return None if use is None else use.first_seq <= seq
+
+        return last(self.tail, self.head - self.tail + 1, 1, begins_before)
+
+    def live(self) -> int:
+        """How many sectors are not retired."""
+        return self._flash.sectors - len(self.retired)
+
+    def erases(self) -> int:
+        """The highest count of erases that a header told of."""
+        return self._sectors.erases
+
+    # -- going on -----------------------------------------------------------------------------------------------
+
+    def take(self, first_seq: int, terminal_seq: int, claims: "list[int]", paid: int) -> None:
+        """Make the next erased sector the newest; a worn one is passed over. Raises JournalFull, FlashFault.
+
+        claims, paid   slot numbers for its checkpoint
+        """
+        while self.ready:
+            generation = self.ready.pop(0)
+            newest = self._sectors.begin(
+                generation, first_seq, terminal_seq, claims, paid, self.retired, self._others()
+            )
+            if newest is not None:
+                self.newest = newest
+                self.head = generation
                 return
-            sector = self._after(sector, 1)
+            self._retire(self.sector(generation))
+        raise JournalFull("no erased sector: %s" % self.advice())
 
-    def sectors_in_use(self) -> int:
-        """How many sectors lie from `tail` to `head`."""
-        return (self.head - self.tail) % self._flash.sectors + 1
-
-    def take(self, first_seq: int, terminal_seq: int) -> None:
-        """Make the next erased sector the newest. Raises JournalFull, FlashFault; may be tried again after either."""
-        if self.ready == 0:
-            raise JournalFull("no erased sector: sync, then wait a moment")
-        sector = self._after(self.head, 1)
-        self._program_use(sector, self.epoch, self.newest.generation + 1, first_seq, terminal_seq)
-        self.ready -= 1
+    def advice(self) -> str:
+        """What to do where nothing is ready."""
+        if self.worn_out:
+            return "the flash is worn out, %d sectors are retired: sync, then replace the device" % len(self.retired)
+        return "sync, then wait a moment"
 
     def prepare(self) -> bool:
-        """Erase one sector ahead if it is wanted and holds nothing unacknowledged. Slow: never during a tap."""
-        sector = self._after(self.head, 1 + self.ready)
-        if self.ready >= SPARE_SECTORS or sector == self.head:
+        """Erase one sector ahead if it is wanted and holds nothing unacknowledged. Slow: never during a tap.
+
+        True if there was something to do.
+        """
+        if len(self.ready) >= SPARE_SECTORS or self.worn_out:
             return False
-        if self._is_ready(sector):
-            self.ready += 1
+        generation = self._next_live()
+        if generation >= self.tail + self._flash.sectors:
+            return False
+        if self._confirm_ready():
             return True
-        if self._use() is not None:
-            if not is_set(self._header[_DRAINED_AT]):
-                return False
-            # Void the header first: an erase cut short may leave any bits, and must not leave an old header.
-            self._flash.program(self.address(sector, 0), bytes(_DRAINED_AT))
-        self._erase(sector)
-        self.ready += 1
+        sector = self.sector(generation)
+        sectors = self._sectors
+        sectors.doubt = ""
+        use = sectors.use(sector)
+        undrained = use is not None and not sectors.header.is_marked(DRAINED_AT)
+        older = undrained and self.head - sectors.count < use.generation < self.tail
+        if use is None and not sectors.doubt and sectors.header.is_marked(RETIRED_AT):
+            self._note_retired(sector)
+        elif older and self._holds_waiting(sector, 0):
+            self.tail = use.generation  # a boot that met rotted headers looked past it
+            return False
+        elif sectors.doubt or undrained != older or (use is None and self._holds_waiting(sector, self._oldest_seq())):
+            self._note_retired(sector)  # whatever this is, it is not ours to erase
+            self.worn.append(sector)
+        elif sectors.erase(sector, self._others()):
+            self.ready.append(generation)
+        else:
+            self._retire(sector)
         return True
 
     def drain(self) -> None:
-        """The tail is acknowledged to its last entry: let it go, `tail` moves on. It is erased when its turn comes."""
+        """Nothing in the tail waits: let it go, `tail` moves on. It is erased when its turn comes."""
         if self.tail == self.head:
             raise ValueError("the newest sector is still written to")
-        self._flash.program(self.address(self.tail, 0) + _DRAINED_AT, b"\x00")
-        self.tail = self._after(self.tail, 1)
+        self._sectors.mark(self.tail, DRAINED_AT)
+        self.tail += 1
+        while self.tail != self.head and self._sectors.use_of(self.tail) is None:
+            self._keep_lost(self.tail)
+            self.tail += 1
 
-    def _after(self, sector: int, count: int) -> int:
-        return (sector + count) % self._flash.sectors
+    def mark_done(self, generation: int) -> None:
+        """Nothing in this sector waits, though in one before it something does: pass it over from now on."""
+        self._sectors.mark(generation, DONE_AT)
 
-    def _read(self, sector: int) -> None:
-        self._flash.read_into(self.address(sector, 0), self._header)
+    def is_alive(self, but: int) -> bool:
+        """The flash takes programming in another sector than `but`: that one is worn, and not the whole flash gone."""
+        return self._sectors.is_alive(but, self._others())
+
+    # -- inside -------------------------------------------------------------------------------------------------
 
     def _find_newest(self) -> "Any":
-        """USE of the newest sector, None where no sector is in use. Sets `head`."""
+        """USE of the newest sector, None where no sector is in use."""
+        for sector in range(min(HOLES_MAX, self._flash.sectors)):
+            first = self._sectors.use(sector)
+            if first is not None:
+                self.newest = first
+                last(first.generation, self._sectors.count - sector, 1, self._is_taken)
+                return self.newest
         newest = None
         for sector in range(self._flash.sectors):
-            self._read(sector)
-            self._format()
-            use = self._use()
-            if use is None:
-                continue
-            if newest is not None and use.epoch != newest.epoch:
-                raise ForeignFlash("two journals on one flash: copy the image for the back office, then erase it")
-            if newest is None or use.generation > newest.generation:
+            use = self._sectors.use(sector)
+            if use is not None and (newest is None or use.generation > newest.generation):
                 newest = use
-                self.head = sector
         return newest
 
-    def _find_tail(self) -> int:
-        """The oldest sector not drained. Generations must grow on the way to the head."""
-        tail = self.head
-        found = False
-        generation = 0
-        for step in range(1, self._flash.sectors + 1):
-            sector = self._after(self.head, step)
-            self._read(sector)
-            use = self._use()
-            if use is None:
-                continue
-            if use.generation <= generation:
-                raise ForeignFlash("sectors out of order: copy the image for the back office, then erase it")
-            generation = use.generation
-            if not found and not is_set(self._header[_DRAINED_AT]):
-                tail = sector
-                found = True
-        return tail
-
-    def _is_ready(self, sector: int) -> bool:
-        self._read(sector)
-        return self._format() is not None and is_blank(memoryview(self._header)[_USE_AT[0] :])
-
-    def _format(self) -> "Any":
-        """FORMAT of the header at hand, None where it is not whole; raises ForeignFlash for another layout."""
-        found = FORMAT.unpack(self._header)
-        if found.crc != crc32(memoryview(self._header)[: FORMAT.size - 4]):
+    def _is_taken(self, generation: int) -> "bool | None":
+        """The sector was taken in this round already."""
+        use = self._sectors.use(self.sector(generation))
+        if use is None:
             return None
-        if found.magic != MAGIC or found.version != VERSION or found.slot_bytes != SLOT_BYTES:
-            raise ForeignFlash(
-                "journal layout %d found, this firmware reads %d: sync with the firmware that wrote it, then erase"
-                % (found.version, VERSION)
-            )
-        if found.sectors != self._flash.sectors:
-            raise ForeignFlash(
-                "a journal of %d sectors in a flash of %d: correct the flash settings"
-                % (found.sectors, self._flash.sectors)
-            )
-        self._erases = max(self._erases, found.erases)
-        return found
+        if use.generation > generation:
+            self._sectors.out_of_order()
+        if use.generation == generation > self.newest.generation:
+            self.newest = use  # as understood here: a second look may show it otherwise
+        return bool(use.generation >= generation)
 
-    def _use(self) -> "Any":
-        """USE of the header at hand, from the first copy that is whole; None where neither is."""
-        for at in _USE_AT:
-            found = USE.unpack(self._header, at)
-            if found.crc == crc32(memoryview(self._header)[at : at + USE.size - 4]):
-                return found
-        return None
+    def _waits(self, generation: int) -> "bool | None":
+        """The sector is not drained."""
+        return None if self._sectors.use_of(generation) is None else not self._sectors.header.is_marked(DRAINED_AT)
 
-    def _require_blank(self) -> None:
-        """No sector is in use. Raises ForeignFlash unless nothing can be lost by beginning a journal here.
+    def _next_live(self) -> int:
+        generation = (self.ready[-1] if self.ready else self.head) + 1
+        while self.sector(generation) in self.retired:
+            generation += 1
+        return generation
 
-        That is: every byte FF, but for the header of sector 0, where a first beginning may have been cut short;
-        then its first bytes are FORMAT's magic with some zero bits not yet programmed.
-        """
-        slot = bytearray(SLOT_BYTES)
-        for sector in range(self._flash.sectors):
-            for number in range(self.slots):
-                self._flash.read_into(self.address(sector, number), slot)
-                begun = sector == 0 and number == 0 and may_become(slot, MAGIC)
-                if not is_blank(memoryview(slot)[_DRAINED_AT:] if begun else slot):
-                    raise ForeignFlash(
-                        "neither blank nor a journal (sector %d): name another flash area, or erase this one" % sector
-                    )
+    def _confirm_ready(self) -> bool:
+        """The next sector is erased already: count it."""
+        generation = self._next_live()
+        if generation >= self.tail + self._sectors.count or not self._sectors.confirm_ready(generation, self._others()):
+            return False
+        self.ready.append(generation)
+        return True
 
-    def _begin(self, epoch: int) -> None:
-        self._erase(0)
-        self._program_use(0, epoch, 1, 1, 0)
+    def _begin(self, sector: int, epoch: int) -> "Any":
+        """A new journal on a blank flash, in a sector where nothing was programmed since that was erased."""
+        sectors = self._sectors
+        sectors.epoch = epoch
+        newest = None
+        if sectors.format(sector, 0):
+            newest = sectors.begin(sectors.count + sector, 1, 0, [], NONE_3, [], [])
+        if newest is None:
+            raise FlashFault("sector %d does not hold what is programmed: the flash is worn out, replace it" % sector)
+        return newest
 
-    def _erase(self, sector: int) -> None:
-        """Erase, then say that the erase has ended: blank to the eye is not proof."""
-        self._flash.erase(sector)
-        self._erases += 1
-        ended = sealed(
-            FORMAT,
-            magic=MAGIC,
-            version=VERSION,
-            slot_bytes=SLOT_BYTES,
-            sectors=self._flash.sectors,
-            erases=self._erases,
-        )
-        self._flash.program(self.address(sector, 0), ended)
+    def _others(self) -> "list[int]":
+        """Sectors to try, whether the flash takes anything: their first bytes over themselves."""
+        return [self.head, self.head + 1, self.head + 2, self.head + 3]
 
-    def _program_use(self, sector: int, epoch: int, generation: int, first_seq: int, terminal_seq: int) -> None:
-        use = sealed(USE, epoch=epoch, generation=generation, first_seq=first_seq, terminal_seq=terminal_seq)
-        self._flash.program(self.address(sector, 0) + _USE_AT[0], use + use)
-        self.newest = USE.unpack(use)
-        self.head = sector
+    def _retire(self, sector: int) -> None:
+        """Skip a worn sector for ever."""
+        self._note_retired(sector)
+        self.worn.append(sector)
+        self._sectors.retire(sector)
+
+    def _note_retired(self, sector: int) -> None:
+        if len(self.retired) < min(RETIRED_MAX, self._sectors.count - LIVE_MIN):
+            self.retired.append(sector)
+        else:
+            self.worn_out = True
+
+    def _keep_lost(self, generation: int) -> None:
+        """Where a sector's header rotted and something in it waits, it is retired as it is."""
+        sector = self.sector(generation)
+        if sector not in self.retired and self._sectors.use(sector) is None and self._holds_waiting(sector, 0):
+            self._note_retired(sector)
+            self.worn.append(sector)
+
+    def _oldest_seq(self) -> int:
+        """Of the first entry in use: an entry before it was answered for."""
+        use = self._sectors.use_of(self.tail)
+        return 0 if use is None else use.first_seq
+
+    def _holds_waiting(self, sector: int, first_seq: int) -> bool:
+        """A sector that is not in use holds an entry that waits all the same, from first_seq on: rot took a header."""
+        slot = Slot(self._flash)
+        for number in range(1, self.slots):
+            if slot.load(self._sectors.address(sector, number)) and not slot.is_done() and slot.seq >= first_seq:
+                return True
+        return False
+
+
+def last(first: int, count: int, step: int, test: "Callable[[int], bool | None]") -> int:
+    """Of `count` generations from `first` on, each `step` further, the last one that test holds for, by halving.
+
+    test is True up to some generation and False beyond it; None where a sector tells nothing, then the one before it
+    is asked, at most HOLES_MAX of them: behind so many nothing was ever used. For `first` it holds.
+    """
+    found = low = 0  # from `found` to `low` are only holes
+    high = count  # from here on it does not hold
+    width = 1  # strides that double, since what is looked for is often near
+    while high - low > 1:
+        middle = min(low + width, (low + high) // 2)
+        width *= 2
+        at = middle
+        said = test(first + step * at)
+        while said is None and at - 1 > low and middle - at < HOLES_MAX - 1:
+            at -= 1
+            said = test(first + step * at)
+        if said:
+            found = at
+            low = middle
+        elif said is None and at - 1 == low:
+            low = middle
+        else:
+            high = at
+    return first + step * found

@@ -18,6 +18,7 @@ Rules = namedtuple(
         "grey_after_s",
         "overdraft",
         "same_card_s",
+        "cities",  # those joined, 2 bytes BCD each; None: no list says
     ),
 )
 
@@ -34,4 +35,5 @@ def provisioned(settings: "Settings") -> Rules:
         settings.grey_after_s,
         settings.overdraft,
         settings.same_card_s,
+        None,
     )

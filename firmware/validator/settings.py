@@ -32,6 +32,10 @@ Server = namedtuple("Server", ("address", "port", "pin", "cert"))
 FlashArea = namedtuple("FlashArea", ("path", "sector_bytes", "page_bytes", "sectors"))
 # Where parameter sets are kept, whose are taken, who signs them, how often the office is asked.
 ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "sectors", "scope", "keys", "interval_s"))
+# Where lists are kept, for how many cards, and after how long without a new deny list that is told.
+ListsArea = namedtuple(
+    "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
+)
 # What the driver does not take is None.
 Part = namedtuple(
     "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
@@ -103,6 +107,7 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
     ("params", _MAP, {}),  # empty: no sets are taken, what this file says stays in force
+    ("lists", _MAP, {}),  # empty: the deny list below stays, whatever the office publishes
     ("deny", _MAP, {"version": 0, "serials": b""}),
     ("test_cards", _FLAG, False),  # cards of kind 04 ride
     ("overdraft", _one_of("refuse", "allow"), "refuse"),
@@ -135,6 +140,12 @@ _PARAMS_ROWS = _FLASH_ROWS[:3] + (
     ("scope", _SCOPE, _KEPT),
     ("keys", _KEYS, _KEPT),
     ("interval_s", _number(1, 86400), 3600),
+)
+_LISTS_ROWS = _FLASH_ROWS[:3] + (
+    ("sectors", _number(0, 0xFFFF), 0),  # 0: as many as are needed
+    ("deny_max", _number(1, denylist.SERIALS_MAX), denylist.SERIALS_MAX),
+    ("delta_max", _number(1, denylist.SERIALS_MAX), 6000),  # one day's changes; more come as a full list
+    ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
 )
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
 _DRIVERS: "dict[str, dict[str, Any]]" = {
@@ -181,6 +192,11 @@ class Settings:
         self.params: ParamsArea | None = None
         if found["params"]:
             self.params = _params(found["params"])
+        self.lists: ListsArea | None = None
+        if found["lists"]:
+            self.lists = _lists(found["lists"])
+            if self.params is None:
+                raise BadSettings("lists takes params as well: whose lists are taken, and who signs them, stands there")
         self.line: int = found["line"]
         self.vehicle: int = found["vehicle"]
         self.driver: int = found["driver"]
@@ -239,6 +255,17 @@ def _params(values: "dict[str, Any]") -> ParamsArea:
     if area.sectors < needed:
         raise BadSettings("params.sectors takes at least %d for sectors of %d bytes" % (needed, area.sector_bytes))
     return area
+
+
+def _lists(values: "dict[str, Any]") -> ListsArea:
+    found = _checked("lists.", values, _LISTS_ROWS)
+    from validator.list_stores import sectors_needed  # for devices that take lists
+
+    needed = sectors_needed(ListsArea(**found), found["deny_max"], found["delta_max"])
+    found["sectors"] = found["sectors"] or needed
+    if found["sectors"] < needed:
+        raise BadSettings("lists.sectors takes at least %d for so many cards" % needed)
+    return ListsArea(**found)
 
 
 def _part(which: str, values: "dict[str, Any]") -> Part:

@@ -97,6 +97,7 @@ class MeteredFlash:
         self._meter = meter
         self.sector_bytes = flash.sector_bytes
         self.page_bytes = flash.page_bytes
+        self.program_bytes = flash.program_bytes
         self.sectors = flash.sectors
         self.read_into = flash.read_into
         self.erase = flash.erase

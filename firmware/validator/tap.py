@@ -27,8 +27,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from validator.claim import Claim
     from validator.denylist import DenyList
-    from validator.journal import Claim, Journal
+    from validator.journal import Journal
+    from validator.list_update import DenyView
     from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules
     from validator.settings import Settings
@@ -67,7 +69,7 @@ class TapPath:
         journal: "Journal",
         clock: "Clock",
         panel: "Panel",
-        deny: "DenyList",
+        deny: "DenyList | DenyView",
         rules: "Rules",
         settings: "Settings",
     ) -> None:
@@ -229,7 +231,7 @@ class TapPath:
             raise Refused(reason.INVALID_CARD)
         rules = self._rules
         found = checks.refusal(
-            public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards
+            public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards, rules.cities
         )
         if found:
             raise Refused(found)

@@ -83,6 +83,43 @@ class Centre:
         self._clerk("params", "approve", *named, "--user", "li", command="fleet")
         self._clerk("params", "publish", *named, "--vault", self.vault, "--user", "li", command="fleet")
 
+    def publish_list(self, numbers: Path, scope: str, name: str = "deny") -> tuple[int, list[int]]:
+        """What `ykt fleet lists` does with a file of numbers: wang reads it in and builds, li approves and publishes.
+
+        returns  its version, and the versions from which a delta leads to it
+        """
+        named: tuple[object, ...] = ("--db", self.db, "--scope", scope, "--name", name)
+        self._clerk("lists", "import", *named, "--file", numbers, "--user", "wang", command="fleet")
+        version = json.loads(self._clerk("lists", "build", *named, "--user", "wang", "--json", command="fleet"))
+        named += ("--version", version["version"], "--user", "li")
+        self._clerk("lists", "approve", *named, command="fleet")
+        said = json.loads(self._clerk("lists", "publish", *named, "--vault", self.vault, "--json", command="fleet"))
+        return said["version"], said["deltas_from"]
+
+    def lists(self) -> list[dict[str, Any]]:
+        """What `ykt fleet lists status --json` says."""
+        rows: list[dict[str, Any]] = json.loads(
+            self._clerk("lists", "status", "--db", self.db, "--json", command="fleet")
+        )
+        return rows
+
+    def order(self, device_id: int, name: str, argument: int = 0) -> None:
+        """What `ykt backoffice command` does: wang tells a device to do something, once."""
+        self._clerk("command", "--db", self.db, "--user", "wang", device_id, name, argument)
+
+    def orders(self) -> list[dict[str, Any]]:
+        """What `ykt backoffice commands --json` says."""
+        return [json.loads(line) for line in self._clerk("commands", "--db", self.db, "--json").splitlines()]
+
+    def devices(self) -> dict[str, Any]:
+        """What `ykt backoffice device list --json` says."""
+        listed: dict[str, Any] = json.loads(self._clerk("device", "list", "--db", self.db, "--json"))
+        return listed
+
+    def accept(self, device_id: int, epoch: int) -> None:
+        """What `ykt backoffice device enrol` does with a journal that waits."""
+        self._clerk("device", "enrol", "--db", self.db, "--id", device_id, "--epoch", f"{epoch:08X}", "--user", "li")
+
     def coverage(self) -> list[dict[str, Any]]:
         """What `ykt fleet params status --json` says."""
         rows: list[dict[str, Any]] = json.loads(

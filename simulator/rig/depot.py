@@ -20,7 +20,7 @@ from simulator.psam import SimPsam
 from simulator.rig.cable import Cable
 from simulator.rig.centre import Centre
 from simulator.rig.program import Program
-from simulator.rig.provision import Bus, buses, params_area, write_device_file
+from simulator.rig.provision import Bus, buses, lists_area, params_area, write_device_file
 from simulator.rig.riders import ISSUERS
 from simulator.rig.shift import Post
 from simulator.vpcd import VpcdSlot
@@ -42,7 +42,8 @@ class Depot:
     denied       application serial numbers on the deny list
     settings     device settings beside those of provision.write_device_file
     board        under firmware/boards that the interpreter runs
-    downlink_s   how often the validators ask for parameter sets; 0: they take none
+    downlink_s   how often the validators ask for parameter sets and lists; 0: they take none
+    deny_max     denied cards that a published list may have; 0: they take no lists
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Depot:
         settings: dict[str, Any] | None = None,
         board: str = "unix",
         downlink_s: int = 0,
+        deny_max: int = 0,
     ) -> None:
         self._folder = folder
         self._interpreter = interpreter
@@ -62,6 +64,7 @@ class Depot:
         self._settings = settings or {}
         self._board = board
         self._downlink_s = downlink_s
+        self._deny_max = deny_max
         self._parts = contextlib.ExitStack()
         self.chip: Pn532Chip
         self.first: Post
@@ -137,6 +140,8 @@ class Depot:
         more = dict(self._settings)
         if self._downlink_s:
             more["params"] = params_area(bus, self._params_key, self._downlink_s)
+        if self._deny_max:
+            more["lists"] = lists_area(bus, self._deny_max)
         write_device_file(bus, reader, sam, server, self._denied, more)
 
     def _starter(self, place: Callable[[list[str]], list[str]]) -> Callable[[Bus], Program]:

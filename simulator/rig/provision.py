@@ -152,6 +152,17 @@ def write_device_file(
     bus.device_file.write_bytes(cbor.encode(settings))
 
 
+def lists_area(bus: Bus, cards: int) -> dict[str, Any]:
+    """The setting `lists` of a bus: room for so many denied cards, in a flash image of its own."""
+    return {
+        "path": str(bus.folder / "lists.nor"),
+        "sector_bytes": SECTOR_BYTES,
+        "page_bytes": PAGE_BYTES,
+        "deny_max": cards,
+        "delta_max": max(1, cards // 10),
+    }
+
+
 def params_area(bus: Bus, key: bytes, interval_s: int) -> dict[str, Any]:
     """The setting `params` of a bus: sets of its operator, signed by `key`, in a flash image of its own."""
     return {

@@ -69,6 +69,18 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(PROBE_S)
 
 
+def until_some(look: Callable[[], list[Any]], what: str) -> list[Any]:
+    """As `until`, for what is not empty when it comes."""
+    found: list[Any] = []
+
+    def came() -> bool:
+        found[:] = look()
+        return bool(found)
+
+    until(came, what)
+    return found
+
+
 def rides(post: Post, rider: Rider) -> None:
     assert post.tap(rider)["what"] == "paid"
 
@@ -345,6 +357,47 @@ def test_a_device_file_that_is_missing_or_cut_is_refused_by_name(town: Town, siz
     post.bus.device_file.write_bytes(whole)
     post.power_on()
     rides(post, town.rider())
+
+
+# --- orders of the office
+
+
+def test_the_office_locks_a_bus_reboots_it_and_unlocks_it(town: Town):
+    depot, post = town.depot, town.depot.second
+    centre, device_id = depot.centre, post.bus.device_id
+    for name, argument in (("set_interval", 1), ("lock", 0), ("upload_log", 0), ("reboot", 0)):
+        centre.order(device_id, name, argument)
+    since = post.validator.mark()
+    rides(post, town.rider())       # its upload brings the orders
+    expect(post, since, "fault", "lock")
+    assert post.validator.wait() == 3
+    for name in ("unlock", "self_test", "set_interval"):
+        centre.order(device_id, name)
+    post.power_on()
+    said = [(line.get("what"), line.get("part")) for line in post.validator.lines]
+    assert said.index(("fault", "lock")) < said.index(("back", "lock")) < said.index(("ready", None))
+    until(lambda: all(order["result"] is not None for order in centre.orders()), "the last result")
+    assert [(order["name"], order["result"]) for order in centre.orders()] == [
+        ("set_interval", 0), ("lock", 0), ("upload_log", 0), ("reboot", 0), ("unlock", 0), ("self_test", 0),
+        ("set_interval", 0),
+    ]  # fmt: skip
+    rides(post, town.rider())
+
+
+def test_a_bus_whose_flash_was_replaced_is_taken_again_by_a_clerk(town: Town):
+    depot, post = town.depot, town.depot.second
+    post.drain()
+    post.validator.stop()
+    post.bus.flash_file.unlink()
+    post.power_on()
+    post.tap(town.rider())
+    (asks,) = until_some(lambda: depot.centre.devices()["waiting"], "a journal that waits")
+    assert asks["device_id"] == post.bus.device_id
+    depot.centre.accept(asks["device_id"], asks["epoch"])
+    post.validator.stop()           # else it asks again in a quarter of an hour
+    post.power_on()
+    post.drain()
+    assert depot.centre.devices()["waiting"] == []
 
 
 # --- in the evening

@@ -165,6 +165,17 @@ def test_a_flash_image_of_something_else_is_named_and_left_alone(post: Post):
     assert image.read_bytes() == before
 
 
+def test_over_a_flash_of_something_else_it_says_so_and_takes_no_card(post: Post):
+    (post.folder / "journal.nor").write_bytes(bytes(32768))
+    program = Program("bus", post.argv, post.folder / "log", ENVIRONMENT)
+    assert "neither blank nor a journal" in post.expect(program, "fault", 0)["detail"]
+    post.chip.insert(post.card)
+    program.say("stats")
+    post.expect(program, "unknown", 0)
+    assert (program.stop(), post.card.image.balance_fen) == (1, 5000)
+    assert (post.folder / "journal.nor").read_bytes() == bytes(32768)
+
+
 def test_an_unplugged_reader_is_said_and_cards_are_taken_when_it_is_back(post: Post):
     program = post.start()
     since = program.mark()

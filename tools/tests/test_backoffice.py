@@ -1,6 +1,7 @@
 """`ykt backoffice` in the hands of a clerk who slips: one line that helps, nothing left behind, no file quoted."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,10 @@ def test_a_place_that_cannot_be_is_one_line_that_names_it(arguments, db, tmp_pat
     ("void-grey", "--days", "0"),
     ("device", "re-enrol", "--id", "4294967296"),
     ("device", "re-enrol", "--id", "-1"),
+    ("device", "enrol", "--id", "1", "--epoch", "12", "--user", "li"),
+    ("command", "1", "explode", "--user", "li"),
+    ("command", "1", "set_interval", "86401", "--user", "li"),
+    ("command", "1", "lock"),
     ("serve", "--vault", "v", "--port", "65536"),
 ])
 def test_a_number_out_of_range_is_wrong_usage(arguments, db):
@@ -86,3 +91,26 @@ def test_an_empty_table_has_its_column_names(what, db, tmp_path):
 
 def test_an_empty_database_says_so(db):
     assert "no taps yet" in ykt("status", "--db", db, stdout=subprocess.PIPE).stdout
+
+
+def test_orders_are_written_down_with_who_gave_them(db):
+    where = ("--db", db)
+    init_row = {"org": "99", "name_zh": "示例", "name_en": "Sample", "city": "9901", "province": "9900"}
+    registry = db.parent / "registry.json"
+    registry.write_text(json.dumps({"orgs": [init_row]}), encoding="utf-8")
+    ykt("load", *where, "--org", registry)
+    ykt("device", "add", *where, "--id", "7", "--name", "bus 7", "--operator", "99", "--acquirer", "99")
+
+    assert ykt("command", *where, "--user", "王", "8", "lock").returncode == 1
+    done = ykt("command", *where, "--user", "王", "7", "set_interval", "60", stdout=subprocess.PIPE)
+    assert done.returncode == 0 and "60" not in done.stderr
+
+    row = json.loads(ykt("commands", *where, "--json", stdout=subprocess.PIPE).stdout)
+    told = {"device_id": 7, "command_id": 1, "name": "set_interval", "argument": 60, "issued_by": "王", "result": None}
+    assert told.items() <= row.items()
+    assert "set_interval 60" in ykt("commands", *where, stdout=subprocess.PIPE).stdout
+    device = json.loads(ykt("device", "list", *where, "--json", stdout=subprocess.PIPE).stdout)["devices"][0]
+    assert device["alarms"] == [] and device["seen_at_s"] is None
+    refused = ykt("device", "enrol", *where, "--id", "7", "--epoch", "0000000A", "--user", "li")
+    assert refused.returncode == 1 and "waiting: none" in refused.stderr
+    assert "has sent no log" in ykt("device", "log", *where, "--id", "7").stderr

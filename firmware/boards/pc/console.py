@@ -5,7 +5,8 @@
     stats   {"what": "stats", ...}
 
 It ends with 0, between two taps, when stdin is closed or on SIGTERM or SIGINT; with 1 where it cannot start, with 2
-when it is called wrongly.
+when it is called wrongly, with 3 when the office asked for a reboot: what started it starts it again. Over a flash that
+holds something else it says so, takes no card, and ends as above, with 1.
 """
 
 import json
@@ -14,9 +15,11 @@ import sys
 
 from boards.pc.clock import SystemClock
 from boards.pc.commands import Commands
+from tunion.compat import const
 from validator import app
 from validator.cells import ForeignFlash
 from validator.drivers.https import Https
+from validator.drivers.keep_file import KeepFile
 from validator.drivers.nor_file import NorFile
 from validator.drivers.panel_text import PanelText
 from validator.drivers.tls_line import TlsLine
@@ -24,6 +27,8 @@ from validator.ports import FlashFault
 from validator.ring import JournalFull
 from validator.settings import BadSettings, Settings
 from validator.statistics import Meter
+
+STAND_STILL_WAIT_MS = const(500)  # between two looks for a signal, where nothing else is to be done
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.sam_uart import Line, SamUart
     from validator.ports import Clock, Reader, Sam
-    from validator.settings import FlashArea, ParamsArea
+    from validator.settings import FlashArea, ListsArea, ParamsArea
 
     class Signals(Protocol):
         def arrived(self) -> bool:
@@ -67,6 +72,9 @@ if TYPE_CHECKING:
             """Bytes used and free, garbage collected."""
 
 
+REBOOT = 3  # exit code
+
+
 def main(board: "Board", arguments: "list[str]") -> int:
     """Run until told to end; returns the exit code.
 
@@ -81,12 +89,18 @@ def main(board: "Board", arguments: "list[str]") -> int:
         with open(path, "rb") as file:
             settings = Settings(file.read())
         ports = make_ports(board, settings)
+    except (BadSettings, FlashFault, OSError) as problem:
+        sys.stderr.write("%s: %s\n" % (path, problem))
+        return 1
+    try:
         validator = app.build(ports, settings)
     except (BadSettings, ForeignFlash, FlashFault, OSError) as problem:
         sys.stderr.write("%s: %s\n" % (path, problem))
+        if isinstance(problem, ForeignFlash):
+            stand_still(ports, str(problem), Commands(), signals)
         return 1
     run(validator, Commands(), signals, lambda: statistics(validator, ports.meter, board))
-    return 0
+    return REBOOT if validator.commands.reboot else 0
 
 
 def run(validator: app.Validator, commands: Commands, signals: "Signals", figures: "Any") -> None:
@@ -95,7 +109,7 @@ def run(validator: app.Validator, commands: Commands, signals: "Signals", figure
     wait_ms = 0
     while True:
         command = commands.next(wait_ms)
-        if commands.ended or signals.arrived():
+        if commands.ended or signals.arrived() or validator.commands.reboot:
             return
         if command == b"grey":
             say("grey", claims=give_up(validator))
@@ -110,6 +124,14 @@ def run(validator: app.Validator, commands: Commands, signals: "Signals", figure
         if draining and validator.sync.is_drained():
             draining = False
             say("drained")
+
+
+def stand_still(ports: "Any", found: str, commands: Commands, signals: "Signals") -> None:
+    """The flash holds something else: say so, take no card, touch nothing, until somebody has looked at it."""
+    ports.panel.show("fault", part="flash", detail=found)
+    while not commands.ended and not signals.arrived():
+        if commands.next(STAND_STILL_WAIT_MS):
+            say("unknown", known="")
 
 
 def give_up(validator: app.Validator) -> int:
@@ -131,16 +153,18 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         sam=lambda next_seq: make_sam(board, settings, clock, next_seq, reader),
         flash=make_flash(area),
         params_flash=make_flash(settings.params) if settings.params is not None else None,
+        lists_flash=make_flash(settings.lists) if settings.lists is not None else None,
         clock=clock,
         net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
         panel=PanelText(sys.stdout.write, clock, board.dumps),
         below=below,
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
+        keep=KeepFile(area.path + ".keep"),
     )
 
 
-def make_flash(area: "FlashArea | ParamsArea") -> NorFile:
+def make_flash(area: "FlashArea | ListsArea | ParamsArea") -> NorFile:
     """The image that an area of the settings names. Raises FlashFault."""
     return NorFile(area.path, area.sector_bytes, area.page_bytes, area.sectors)
 

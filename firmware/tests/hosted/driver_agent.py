@@ -113,7 +113,7 @@ class Post:
         self._net = net
 
     def post(self, path, body):
-        self._net.start(path, body)
+        self._net.start(path, [body])
         longest_us = steps = 0
         response = None
         while response is None:

@@ -116,7 +116,7 @@ def test_arbitrary_payloads_are_a_message_or_refused(payload):
 @given(st.lists(u32, min_size=6, max_size=6), st.dictionaries(st.text(st.characters(codec="ascii"), max_size=4), u32),
        st.lists(st.binary(max_size=104), max_size=32), st.lists(st.binary(max_size=96), max_size=32))
 def test_an_upload_comes_back_as_it_went(numbers, versions, records, events):
-    upload = sync.Upload(sync.PROTO, *numbers, versions, records, events)
+    upload = sync.Upload(sync.PROTO, *numbers, versions, records, events, {})
     assert sync.open_upload(sync.encode(upload)) == upload
 
 

@@ -62,6 +62,7 @@ def entry(version, blob, effective_at_s=EFFECTIVE_S, **changes):
         bytes=len(blob),
         sha256=sha256(blob).digest(),
         effective_at_s=effective_at_s,
+        base=0,
     )
     for name in changes:
         fields[name] = changes[name]

@@ -2,8 +2,14 @@
 
 from tunion.bcd import from_digits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def fields(number=0, amount_fen=200, counter=18, terminal_seq=100):
+
+def fields(
+    number: int = 0, amount_fen: int = 200, counter: int = 18, terminal_seq: int = 100
+) -> "dict[str, Any]":
     """The fields of Journal.claim for invented card `number`."""
     return dict(
         at_s=1748740200,

@@ -3,21 +3,26 @@
 Transport is at-least-once; exactly-once comes from the identity (device, epoch, seq) of each entry and from
 `msg_seq`, which numbers messages. Server time travels in each signed answer.
 
-    upload   [proto, device_id, epoch, msg_seq, sent_at_s, clk_q, heap_free, versions{}, records[], events[]]
+    upload   [proto, device_id, epoch, msg_seq, sent_at_s, clk_q, heap_free, versions{}, records[], events[], more{}]
     reply    [proto, device_id, epoch, msg_seq, server_time_s, ack[[from, to]...], reject[[seq, code]...],
-              retry_after_s, max_batch, want[], commands[], versions_required{}]
+              retry_after_s, max_batch, want[], commands[[id, name, argument]...], versions_required{}, server_ms]
     refusal  [proto, device_id, epoch, msg_seq, code, msg_seq_stored], signed as a reply is
+
+`more` and `server_ms` may be missing. Enrolment has messages of its own: tunion/wire/enrol.py.
 """
 
 from collections import namedtuple
 
-from tunion import cbor
+from tunion import cbor, cose
 from tunion.compat import const
 from tunion.record import BadInput, is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from tunion.record import Bytes
 
 PROTO = const(1)
 PATH = "/d/v1/up"
@@ -27,6 +32,9 @@ _NUMBER_MAX = 0xFFFFFFFF  # of every number in a message: ids, sequences and sec
 
 STALE = "stale"  # codes of a refusal: this msg_seq or an older one was stored; go on after msg_seq_stored
 EPOCH = "epoch"  # the device is known, this journal is not: it must be enrolled again
+HEALTH = "health"  # keys of `more`
+LOG = "log"  # [command id, CRC-32 of the whole log, its bytes, offset, piece]; also in `want`
+
 MALFORMED = "malformed"  # signed by the device, and yet not an upload
 
 Upload = namedtuple(
@@ -42,6 +50,7 @@ Upload = namedtuple(
         "versions",
         "records",  # entries of kind TAP and AMEND, tunion.wire.tap.to_wire
         "events",  # entries of kind EVENT
+        "more",  # {HEALTH: {name: figure}, LOG: a piece}, either may be missing
     ),
 )
 Reply = namedtuple(
@@ -56,16 +65,21 @@ Reply = namedtuple(
         "reject",  # [[seq, code], ...]: refused by name; kept by the device, not sent again unasked
         "retry_after_s",
         "max_batch",
-        "want",
-        "commands",
+        "want",  # [[LOG, command id, offset]]: how far a log has come
+        "commands",  # [[id, name, argument], ...], tunion.wire.command
         "versions_required",
+        "server_ms",  # 0 to 999, beyond server_time_s
     ),
 )
 Refusal = namedtuple("Refusal", ("proto", "device_id", "epoch", "msg_seq", "code", "msg_seq_stored"))
 
-_UPLOAD_TYPES = (int, int, int, int, int, int, int, dict, list, list)
-_REPLY_TYPES = (int, int, int, int, int, list, list, int, int, list, list, dict)
+_UPLOAD_TYPES = (int, int, int, int, int, int, int, dict, list, list, dict)
+_REPLY_TYPES = (int, int, int, int, int, list, list, int, int, list, list, dict, int)
 _REFUSAL_TYPES = (int, int, int, int, str, int)
+_UPLOAD_FIELDS_MIN = const(10)
+_ENTRIES_AT = const(8)  # in an upload
+_REPLY_FIELDS_MIN = const(12)
+_HALF_A_SECOND_MS = const(500)  # the best guess where an answer tells whole seconds only
 
 
 def kid(device_id: int) -> bytes:
@@ -88,9 +102,36 @@ def encode(message: "Upload | Reply | Refusal") -> bytes:
     return cbor.encode(list(message))
 
 
+def seal_upload(
+    upload: Upload, kid: bytes, aad: bytes, mac_of: "Callable[[list[Bytes]], bytes]"
+) -> "list[Bytes]":
+    """The envelope of an upload, in pieces (cose.Envelope). Its entries are copied once."""
+    head = cbor.array_head(len(upload))
+    for field in upload[:_ENTRIES_AT]:
+        head += cbor.encode(field)
+    tail = cbor.encode(upload.more)
+    size = len(head) + len(tail)
+    for entries in (upload.records, upload.events):
+        size += len(cbor.array_head(len(entries)))
+        for entry in entries:
+            size += len(cbor.bytes_head(len(entry))) + len(entry)
+    envelope = cose.Envelope(kid, size)
+    envelope.put(head)
+    for entries in (upload.records, upload.events):
+        envelope.put(cbor.array_head(len(entries)))
+        for entry in entries:
+            envelope.put(cbor.bytes_head(len(entry)))
+            envelope.put(entry)
+    envelope.put(tail)
+    return envelope.close(aad, mac_of)
+
+
 def open_upload(payload: bytes) -> Upload:
     """An Upload whose shape is checked; its entries are still bytes. Raises BadInput."""
-    upload = Upload(*_checked(cbor.decode(payload), _UPLOAD_TYPES))
+    fields = cbor.decode(payload)
+    if isinstance(fields, list) and len(fields) == _UPLOAD_FIELDS_MIN:
+        fields.append({})
+    upload = Upload(*_checked(fields, _UPLOAD_TYPES))
     if len(upload.records) + len(upload.events) > RECORDS_MAX:
         raise BadInput("an upload carries at most %d entries" % RECORDS_MAX)
     for entry in upload.records + upload.events:
@@ -104,6 +145,8 @@ def open_answer(payload: bytes) -> "Reply | Refusal":
     fields = cbor.decode(payload)
     if isinstance(fields, list) and len(fields) == len(_REFUSAL_TYPES):
         return Refusal(*_checked(fields, _REFUSAL_TYPES))
+    if isinstance(fields, list) and len(fields) == _REPLY_FIELDS_MIN:
+        fields.append(_HALF_A_SECOND_MS)
     reply = Reply(*_checked(fields, _REPLY_TYPES))
     for pair in reply.ack + reply.reject:
         if not isinstance(pair, list) or len(pair) != 2 or not _is_number(pair[0]):

@@ -111,6 +111,12 @@ SAM_LOST = const(7)
 SAM_BACK = const(8)
 PARAMS_ACTIVE = const(16)  # value: version in force; reason: why the one before was left, 0: its time had come
 PARAMS_REFUSED = const(17)  # value: version; reason, as above: a code of tunion.wire.params
+LIST_ACTIVE = const(18)  # value: version in force; reason: tunion.wire.lists.reason_of the list
+LIST_REFUSED = const(19)  # value: version; reason: as above, with a code of tunion.wire.lists
+LIST_OLD = const(20)  # value: version in force, older than the settings allow; once for each list
+FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hold what is programmed
+FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
+COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
 
 AMEND_V1 = Record(
     "Amend",

@@ -43,8 +43,8 @@ class Https:
         self._line = line
         self._clock = clock
         self._state = _IDLE
-        self._head = b""
-        self._body: Bytes = b""
+        self._request: list[Bytes] = []  # head and pieces of the body
+        self._piece = 0  # being sent, and how much of it has gone
         self._sent = 0
         self._answer = bytearray(HEAD_BYTES_MAX + BODY_BYTES_MAX)
         self._view = memoryview(self._answer)
@@ -53,13 +53,22 @@ class Https:
         self._reused = False
         self._progress_ms = 0
 
-    def start(self, path: str, body: bytes) -> None:
-        """Begin a POST; drops one that is under way, with its connection: the answer would be mistaken for ours."""
-        self._request("POST", path, "Content-Type: application/cose\r\nContent-Length: %d\r\n" % len(body), body)
+    def start(self, path: str, body: "list[Bytes]") -> None:
+        """Begin a POST, the body in pieces; drops one that is under way, with its connection.
+
+        Its answer would be mistaken for ours.
+        """
+        size = sum([len(piece) for piece in body])
+        self._ask("POST", path, "Content-Type: application/cose\r\nContent-Length: %d\r\n" % size, body)
 
     def get(self, path: str) -> None:
         """Begin a GET, as `start`."""
-        self._request("GET", path, "", b"")
+        self._ask("GET", path, "", [])
+
+    def reconnect(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        self._line.close()
+        self._state = _IDLE
 
     def step(self) -> "Response | None":
         """Go on; the answer when it is whole, None before and when nothing was started. Raises NetLost."""
@@ -76,16 +85,18 @@ class Https:
             self._state = _IDLE
             raise
 
-    def _request(self, method: str, path: str, headers: str, body: bytes) -> None:
+    def _ask(self, method: str, path: str, headers: str, body: "list[Bytes]") -> None:
         if self._state != _IDLE:
             self._line.close()
-        self._head = ("%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (method, path, self.host, headers)).encode()
-        self._body = body
+        head = ("%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (method, path, self.host, headers)).encode()
+        self._request = [head]
+        self._request += body
         self._reused = self._line.proven()
         self._progress_ms = self._clock.ticks_ms()
         self._begin()
 
     def _begin(self) -> None:
+        self._piece = 0
         self._sent = 0
         self._received = 0
         self._body_at = 0
@@ -105,13 +116,16 @@ class Https:
         return None
 
     def _send(self) -> None:
-        in_body = self._sent - len(self._head)
-        rest = memoryview(self._head)[self._sent :] if in_body < 0 else memoryview(self._body)[in_body:]
+        piece = self._request[self._piece]
+        rest = memoryview(piece)[self._sent :]
         count = self._line.send(rest) if len(rest) else 0
         if count:
             self._sent += count
             self._progressed()
-        if self._sent == len(self._head) + len(self._body):
+        if self._sent == len(piece):
+            self._piece += 1
+            self._sent = 0
+        if self._piece == len(self._request):
             self._state = _RECEIVING
 
     def _receive(self) -> "Response | None":

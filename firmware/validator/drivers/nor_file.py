@@ -20,6 +20,7 @@ class NorFile:
     def __init__(self, path: str, sector_bytes: int = 4096, page_bytes: int = 256, sectors: int = 64) -> None:
         self.sector_bytes = sector_bytes
         self.page_bytes = page_bytes
+        self.program_bytes = 1
         self.sectors = sectors
         self._path = path
         self._bytes = sectors * sector_bytes

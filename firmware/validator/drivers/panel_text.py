@@ -35,8 +35,10 @@ _PARTS = {
     "reader": ("读卡器", "card reader"),
     "sam": ("PSAM卡", "SAM"),
     "flash": ("存储器", "memory"),
+    "journal": ("存储将满，请连接网络", "memory nearly full, connect the network"),
     "clock": ("时钟", "clock"),
     "net": ("网络", "network"),
+    "lock": ("后台停用", "locked by the office"),
 }
 
 
