@@ -1,6 +1,7 @@
-"""`ykt card`: a simulated card, and PSAM, behind a real PC/SC reader or a serial PN532, for any client."""
+"""`ykt card`: a simulated card, and PSAM, behind a real PC/SC reader or a serial one, for any client."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from simulator.card import SimCard
+from simulator.ccid_reader import CcidReader
 from simulator.field import Card, Faults, parse_tear
 from simulator.image import CardImage, ImageError, PsamImage
 from simulator.personalise import TEST_MASTERS, card_image
 from simulator.pn532_chip import Pn532Chip
 from simulator.psam import SimPsam
 from simulator.randomness import replay
+from simulator.stx_etx_reader import PROFILES, StxEtxReader, load_profile
 from simulator.trace import Traced, masked_number
 from simulator.vpcd import PORT, ReaderGone, VpcdSlot
 from tunion.bcd import from_digits
@@ -23,6 +26,9 @@ from tunion.bcd import from_digits
 BACK_AFTER_S = 2        # a torn card comes back: long enough for every reader to see that it was gone
 RETRY_S = 1             # between looks for a reader that went away; until Ctrl-C, a person is watching
 NUMBER_DIGITS = 19
+
+SerialReader = Pn532Chip | StxEtxReader | CcidReader
+NAMES = {"pn532": "PN532", "stx-etx": "STX/ETX reader", "ccid": "CCID reader"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,16 +38,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "把模拟卡放进读卡器，直到 Ctrl-C | put a simulated card into a reader, until Ctrl-C"
     serve = actions.add_parser("serve", help=text, description=text)
     serve.set_defaults(do=_serve)
-    serve.add_argument("--reader", required=True, choices=("vpcd", "pn532"),
-                       help="虚拟 PC/SC 读卡器，或串口 PN532 | the virtual PC/SC reader, or a PN532 on a pty")
+    serve.add_argument("--reader", required=True, choices=("vpcd", "pn532", "stx-etx", "ccid"),
+                       help="虚拟 PC/SC 读卡器，或串口读卡器 | the virtual PC/SC reader, or a serial reader on a pty")
     serve.add_argument("--image", required=True, type=Path, metavar="FILE",
                        help="卡映像，如 simulator/images/card.json | card image; format: simulator/docs/image.md")
     serve.add_argument("--psam", type=Path, metavar="FILE",
-                       help="PSAM 映像，放入第二卡槽 | PSAM image for the second slot, PORT+1 (vpcd)")
+                       help="PSAM 映像，放入第二卡槽 | PSAM image for the slot beside: PORT+1 (vpcd), 1 (serial)")
     serve.add_argument("--port", type=_port, default=PORT, metavar="PORT",
                        help=f"虚拟读卡器端口，默认 {PORT} | TCP port of the virtual reader (vpcd)")
     serve.add_argument("--link", type=Path, metavar="PATH",
-                       help="串口的符号链接 | keep a symlink to the serial line at PATH (pn532)")
+                       help="串口的符号链接 | keep a symlink to the serial line at PATH (all but vpcd)")
+    serve.add_argument("--profile", default="sample_binary_xor", metavar="NAME",
+                       help="帧格式，见 firmware/validator/profiles | frames and commands of the reader (stx-etx)")
     serve.add_argument("--random", type=_random, metavar="HEX,…",
                        help="依次使用的卡随机数 | the card's random numbers, in order, to replay vectors")
     serve.add_argument("--tear", type=_tear, action="append", default=[], metavar="WHAT:WHEN",
@@ -115,8 +123,9 @@ def _serve(args: argparse.Namespace) -> int:
     try:
         faults = Faults(args.tear, args.latency_ms)
         number = masked_number(image.serial)
-        if args.reader == "pn532":
-            return _serve_pn532(args.link, card, faults, number, bell, ended)
+        if args.reader != "vpcd":
+            with contextlib.closing(_serial_reader(args, psam, bell.set)) as reader:
+                return _serve_serial(NAMES[args.reader], reader, card, faults, number, bell, ended)
         return _serve_vpcd(args.port, card, psam, faults, number, bell, ended)
     finally:
         for signal_number, handler in before.items():
@@ -146,25 +155,38 @@ def _serve_vpcd(
         sam_slot.remove()
 
 
-def _serve_pn532(
-    link: Path | None, card: Card, faults: Faults, number: str, bell: threading.Event, ended: threading.Event
-) -> int:
+def _serial_reader(args: argparse.Namespace, psam: Card | None, on_left: Callable[[], None]) -> SerialReader:
+    """The reader that was asked for, at the end of a line. Raises ValueError where link or profile cannot be used."""
     try:
-        chip = Pn532Chip(link, on_left=bell.set)
+        profile = load_profile(args.profile)
     except OSError as error:
-        raise ValueError(f"cannot put a serial line at {link} ({error.strerror}): name a path that is free") from error
+        known = ", ".join(sorted(path.stem for path in PROFILES.glob("*.json")))
+        raise ValueError(f"no profile {args.profile}: name one of {known}") from error
     try:
-        chip.insert(card, faults)
-        _say(f"{number} on the PN532 at {chip.path}; Ctrl-C ends")
-        while _rings(bell, ended):
-            if chip.error:
-                raise ValueError(str(chip.error))
-            if chip.torn:
-                _say("the card was torn away")
-                _back(chip.insert, (card, faults), BACK_AFTER_S, ended)
-        return 0
-    finally:
-        chip.close()
+        if args.reader == "pn532":
+            return Pn532Chip(args.link, on_left=on_left)
+        if args.reader == "ccid":
+            return CcidReader(args.link, [psam], on_left=on_left)
+        return StxEtxReader(profile, args.link, [psam], on_left=on_left)
+    except OSError as error:
+        raise ValueError(
+            f"cannot put a serial line at {args.link} ({error.strerror}): name a path that is free"
+        ) from error
+
+
+def _serve_serial(
+    name: str, reader: SerialReader, card: Card, faults: Faults, number: str, bell: threading.Event,
+    ended: threading.Event,
+) -> int:  # fmt: skip
+    reader.insert(card, faults)
+    _say(f"{number} on the {name} at {reader.path}; Ctrl-C ends")
+    while _rings(bell, ended):
+        if reader.error:
+            raise ValueError(str(reader.error))
+        if reader.torn:
+            _say("the card was torn away")
+            _back(reader.insert, (card, faults), BACK_AFTER_S, ended)
+    return 0
 
 
 def _rings(bell: threading.Event, ended: threading.Event) -> bool:

@@ -1,10 +1,14 @@
 """A provisioning file is used whole or refused by name, and its values never show up in a message."""
 
+import json
 import unittest
 
 from support.bus import device_map
 from tunion import cbor
 from validator.settings import BadSettings, Settings
+
+with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_binary_xor.json") as file:
+    PROFILE = json.load(file)
 
 
 def refusal(values):
@@ -42,7 +46,12 @@ class Files(unittest.TestCase):
             ("reader", {"driver": "pcsc"}),
             ("reader", {"driver": "uart", "name": "x"}),
             ("reader", {"driver": "pn532", "name": "x", "path": "/dev/ttyUSB0"}),
+            ("reader.profile: layout", {"driver": "stx_etx", "path": "x", "profile": dict(PROFILE, layout=["body"])}),
+            ("reader.profile", {"driver": "stx_etx", "path": "x", "profile": 1}),
+            ("reader.slot", {"driver": "ccid", "path": "x", "slot": 8}),
             ("sam", {"driver": "soft", "blob": b"x", "storage_key": bytes(16)}),
+            ("sam.driver", {"driver": "reader", "slot": 1}),
+            ("sam.slot", {"driver": "uart", "path": "x", "pins": "y", "slot": 4}),
             ("flash", {"path": "x", "sectors": 3}),
             ("server", {"address": "x", "port": 0, "pin": bytes(32)}),
             ("server", {"address": "x", "port": 1, "pin": bytes(20)}),
@@ -54,7 +63,27 @@ class Files(unittest.TestCase):
             ("fare", 200),
         ):
             with self.subTest(name=name, value=value):
-                self.assertIn(name, refusal(device_map(**{name: value})))
+                self.assertIn(name, refusal(device_map(**{name.split(":")[0].split(".")[0]: value})))
+
+    def test_serial_readers_and_their_sam_slots_are_taken(self):
+        found = Settings(
+            cbor.encode(
+                device_map(
+                    reader={"driver": "stx_etx", "path": "/dev/ttyS1", "profile": PROFILE},
+                    sam={"driver": "reader", "slot": 2},
+                )
+            )
+        )
+        self.assertEqual((found.reader.profile.speed, found.sam.slot), (115200, 2))
+        found = Settings(
+            cbor.encode(
+                device_map(
+                    reader={"driver": "ccid", "path": "/dev/ttyS1"},
+                    sam={"driver": "uart", "path": "/dev/ttyS2", "pins": "/dev/ttyS3", "slot": 3},
+                )
+            )
+        )
+        self.assertEqual((found.reader.slot, found.sam.echo, found.sam.speed_max), (0, False, 115200))
 
     def test_a_bad_fare_or_list_is_refused_in_its_own_words(self):
         self.assertIn("fare", refusal(device_map(fare={"fare_id": 1, "version": 1, "fare_fen": 0, "discounts": []})))

@@ -36,7 +36,10 @@ ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "se
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
-Part = namedtuple("Part", ("driver", "name", "path", "blob", "storage_key"))  # what the driver does not take is None
+# What the driver does not take is None.
+Part = namedtuple(
+    "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
+)
 
 
 def _number(low: int, high: int) -> "tuple[str, Check]":
@@ -146,9 +149,22 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
 )
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
 _DRIVERS: "dict[str, dict[str, Any]]" = {
-    "reader": {"pcsc": (("name", _TEXT, _KEPT),), "pn532": (("path", _TEXT, _KEPT),)},
+    "reader": {
+        "pcsc": (("name", _TEXT, _KEPT),),
+        "pn532": (("path", _TEXT, _KEPT),),
+        "stx_etx": (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT)),  # profile: drivers/stx_etx_profile
+        "ccid": (("path", _TEXT, _KEPT), ("slot", _number(0, 7), 0)),
+    },
     "sam": {
         "psam": (("name", _TEXT, _KEPT),),
+        "reader": (("slot", _number(1, 7), 1),),  # a slot of the serial reader itself
+        "uart": (
+            ("path", _TEXT, _KEPT),
+            ("pins", _TEXT, _KEPT),
+            ("slot", _number(0, 3), 0),
+            ("speed_max", _number(9600, 230400), 115200),
+            ("echo", _FLAG, False),
+        ),
         "soft": (("blob", _bytes(1, 4096), _KEPT), ("storage_key", _bytes(32, 32), _KEPT)),
     },
 }
@@ -170,6 +186,8 @@ class Settings:
         self.server = Server(**_checked("server.", found["server"], _SERVER_ROWS))
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
+        if self.sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
+            raise BadSettings("sam.driver takes reader only beside a stx_etx or ccid reader")
         self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
         self.params: ParamsArea | None = None
         if found["params"]:
@@ -256,4 +274,12 @@ def _part(which: str, values: "dict[str, Any]") -> Part:
     if driver not in drivers:
         raise BadSettings("%s.driver takes one of %s" % (which, ", ".join(sorted(drivers))))
     found = _checked(which + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
-    return Part(driver, found.get("name"), found.get("path"), found.get("blob"), found.get("storage_key"))
+    if driver == "stx_etx":
+        from validator.drivers.stx_etx_profile import Profile  # for devices that have such a reader
+
+        try:
+            found["profile"] = Profile(found["profile"])
+        except BadInput as problem:
+            raise BadSettings("reader.profile: %s" % problem)
+    keys = ("name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
+    return Part(driver, *[found.get(key) for key in keys])

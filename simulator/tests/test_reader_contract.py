@@ -1,9 +1,9 @@
-"""What the tap loop may expect of every reader: PC/SC and PN532, under the real MicroPython and at the desk, and the
-one in process.
+"""What the tap loop may expect of every reader: PC/SC and serial ones, under the real MicroPython and at the desk, and
+the one in process.
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from simulator.card import SimCard
+from simulator.ccid_reader import CcidReader
 from simulator.field import Faults
 from simulator.pcscd import READERS, Pcscd
 from simulator.personalise import example_card
 from simulator.pn532_chip import Pn532Chip
 from simulator.randomness import replay
 from simulator.reader import FieldReader
+from simulator.stx_etx_reader import PROFILES, StxEtxReader, load_profile
 from simulator.tests import clients
 from simulator.tests.flows import CHALLENGE, PLAIN, SELECT_EPURSE, card_flow, card_randoms
 from simulator.tests.on_micropython import DESK, UNIX, Driver, wait_until
@@ -59,18 +61,24 @@ class PcscRig:
             self._pcscd.start()
 
 
-class Pn532Rig:
-    """The chip on a pty; it dies by the pty closing."""
+class SerialRig:
+    """A reader on a pty; it dies by the pty closing.
 
-    def __init__(self, folder: Path, interpreter: tuple[str, ...] = UNIX, **chip: Any) -> None:
-        self._link = folder / "pn532"
-        self._settings = chip
-        self._chip: Pn532Chip | None = None
+    kind, arguments  of the driver agent; the link stands between
+    make             makes the reader, given the link
+    """
+
+    def __init__(
+        self, folder: Path, interpreter: tuple[str, ...], kind: str, make: Callable[[Path], Any], *arguments: str
+    ) -> None:
+        self._link = folder / kind
+        self._make = make
+        self._chip: Any = None
         self.revive()
-        self.reader = Driver(["pn532", str(self._link)], interpreter=interpreter)
+        self.reader = Driver([kind, str(self._link), *arguments], interpreter=interpreter)
 
     @property
-    def chip(self) -> Pn532Chip:
+    def chip(self) -> Any:
         assert self._chip
         return self._chip
 
@@ -85,12 +93,36 @@ class Pn532Rig:
         self._chip = None
 
     def revive(self) -> None:
-        self._chip = Pn532Chip(self._link, **self._settings)
+        self._chip = self._make(self._link)
 
     def close(self) -> None:
         self.reader.__exit__(None, None, None)
         if self._chip:
             self._chip.close()
+
+
+class Pn532Rig(SerialRig):
+    """The chip on a pty."""
+
+    def __init__(self, folder: Path, interpreter: tuple[str, ...] = UNIX, **chip: Any) -> None:
+        super().__init__(folder, interpreter, "pn532", lambda link: Pn532Chip(link, **chip))
+
+
+class StxEtxRig(SerialRig):
+    """A reader with the frames of one profile."""
+
+    def __init__(self, folder: Path, interpreter: tuple[str, ...], profile: str) -> None:
+        def make(link: Path) -> StxEtxReader:
+            return StxEtxReader(load_profile(profile), link)
+
+        super().__init__(folder, interpreter, "stx_etx", make, str(PROFILES / f"{profile}.json"))
+
+
+class CcidRig(SerialRig):
+    """CCID over a serial line; with echo as a GemPC Twin has it."""
+
+    def __init__(self, folder: Path, interpreter: tuple[str, ...], echo: bool) -> None:
+        super().__init__(folder, interpreter, "ccid", lambda link: CcidReader(link, echo=echo))
 
 
 class InProcessRig:
@@ -105,7 +137,15 @@ class InProcessRig:
         self.remove()
 
 
-@pytest.fixture(params=["pcsc", "pcsc at the desk", "pn532", "pn532 in pieces", "pn532 at the desk", "in process"])
+STX_ETX = {"binary": "sample_binary_xor", "nibbles": "sample_nibble_crc"}
+RIGS = [
+    "pcsc", "pcsc at the desk", "pn532", "pn532 in pieces", "pn532 at the desk", "stx_etx binary", "stx_etx nibbles",
+    "stx_etx binary at the desk", "stx_etx nibbles at the desk", "ccid", "ccid at the desk",
+    "ccid with echo", "in process",
+]  # fmt: skip
+
+
+@pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     made: Any
     interpreter = DESK if request.param.endswith("desk") else UNIX
@@ -113,6 +153,10 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         made = PcscRig(request.getfixturevalue("pcscd"), interpreter)
     elif request.param == "in process":
         made = InProcessRig()
+    elif request.param.startswith("ccid"):
+        made = CcidRig(tmp_path, interpreter, request.param.endswith("echo"))
+    elif request.param.startswith("stx_etx"):
+        made = StxEtxRig(tmp_path, interpreter, STX_ETX[request.param.split()[1]])
     else:
         made = Pn532Rig(tmp_path, interpreter, data_bytes_max=48 if request.param.endswith("pieces") else 262)
     made.reader.open()

@@ -1,15 +1,20 @@
 """The SAM driver with a simulated PSAM in its slot: in process, and under MicroPython through PC/SC."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulator.ccid_reader import CcidReader
 from simulator.pcscd import READERS, Pcscd
 from simulator.personalise import example_psam
 from simulator.psam import SimPsam
+from simulator.pty_device import PtyDevice
+from simulator.stx_etx_reader import PROFILES, StxEtxReader, load_profile
+from simulator.t0_sam import Contact, T0Sams
 from simulator.tests.flows import PURCHASES, VECTORS, with_settings
-from simulator.tests.on_micropython import Driver, wait_until
+from simulator.tests.on_micropython import DESK, UNIX, Driver, wait_until
 from simulator.vpcd import VpcdSlot
 from tunion.bcd import at_s
 from tunion.card import psam, purse
@@ -212,20 +217,57 @@ def test_under_micropython_through_pcsc(pcscd: Pcscd, sam_driver: Driver, get_re
     slot = VpcdSlot(pcscd.port + 1)
     slot.insert(SimPsam(with_settings(example_psam(), get_response=get_response)))
     try:
-        sam_driver.call("open")
-        assert sam_driver.call("terminal").hex() == INPUTS["terminal"]
-        for section in PURCHASES[:2]:
-            vector = VECTORS[section]
-            asked = bytes.fromhex(vector["psam_8070_cmd"])
-            sequence, mac1 = sam_driver.call(
-                "sign_offer", bytes.fromhex(vector["init_rsp"]), CARD, int.from_bytes(asked[11:15], "big"), asked[15],
-                asked[16:23],
-            )  # fmt: skip
-            assert f"{sequence:08X}" + mac1.hex().upper() + "9000" == vector["psam_8070_rsp"]
-            sam_driver.call("check", bytes.fromhex(vector["mac2"]))
-        slot.remove()
-        with pytest.raises(SamLost):
-            wait_until(lambda: sam_driver.call("block_mac", CARD, bytes(4), b"\x84\x1e\x00\x00\x04"), "SamLost")
+        signs_and_leaves(sam_driver, slot.remove)
     finally:
         sam_driver.call("close")
         slot.remove()
+
+
+def signs_and_leaves(driver: Driver, remove: Callable[[], None]) -> None:
+    """Two purchases in the words of the vectors; then the SAM is taken out."""
+    driver.call("open")
+    assert driver.call("terminal").hex() == INPUTS["terminal"]
+    for section in PURCHASES[:2]:
+        vector = VECTORS[section]
+        asked = bytes.fromhex(vector["psam_8070_cmd"])
+        sequence, mac1 = driver.call(
+            "sign_offer", bytes.fromhex(vector["init_rsp"]), CARD, int.from_bytes(asked[11:15], "big"), asked[15],
+            asked[16:23],
+        )  # fmt: skip
+        assert f"{sequence:08X}" + mac1.hex().upper() + "9000" == vector["psam_8070_rsp"]
+        driver.call("check", bytes.fromhex(vector["mac2"]))
+    remove()
+    with pytest.raises(SamLost):
+        wait_until(lambda: driver.call("block_mac", CARD, bytes(4), b"\x84\x1e\x00\x00\x04"), "SamLost")
+    with pytest.raises(SamLost, match="insert it"):
+        driver.call("open")
+
+
+def serial_slot(kind: str, folder: Path, sam: SimPsam) -> tuple[PtyDevice, list[str], Callable[[], None]]:
+    """A device with the SAM in it, the driver agent's words for its slot, and what takes the SAM out."""
+    link = folder / "line"
+    if kind == "uart":
+        sams = T0Sams([None, Contact(sam)], (link, folder / "pins"))
+        return sams, ["sam_uart", str(link), str(folder / "pins"), "1", "-"], lambda: _take(sams.contacts)
+    if kind == "ccid":
+        ccid = CcidReader(link, [None, sam])
+        return ccid, ["ccid_sam", str(link), "2"], lambda: _take(ccid.sams)
+    reader = StxEtxReader(load_profile(kind), link, [None, sam])
+    return reader, ["stx_etx_sam", str(link), str(PROFILES / f"{kind}.json"), "2"], lambda: _take(reader.sams)
+
+
+def _take(slots: list[Any]) -> None:
+    slots[1] = None
+
+
+@pytest.mark.parametrize("interpreter", [UNIX, DESK], ids=["unix", "desk"])
+@pytest.mark.parametrize("get_response", [False, True])
+@pytest.mark.parametrize("kind", ["sample_binary_xor", "sample_nibble_crc", "ccid", "uart"])
+def test_in_every_serial_slot(tmp_path: Path, kind: str, get_response: bool, interpreter: tuple[str, ...]) -> None:
+    sam = SimPsam(with_settings(example_psam(), get_response=get_response))
+    device, argv, remove = serial_slot(kind, tmp_path, sam)
+    try:
+        with Driver(argv, interpreter=interpreter) as driver:
+            signs_and_leaves(driver, remove)
+    finally:
+        device.close()

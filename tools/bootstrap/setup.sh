@@ -78,6 +78,7 @@ npm                 command -v npm
 util-linux          command -v unshare
 pcscd               -
 vsmartcard-vpcd     -
+libccid             -
 pcsc-tools          -
 opensc              -
 libpcsclite-dev     -

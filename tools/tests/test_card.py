@@ -12,6 +12,7 @@ import pytest
 from simulator.image import CardImage
 from simulator.pcscd import Pcscd, free_port_pair
 from simulator.personalise import IMAGES
+from simulator.stx_etx_reader import PROFILES
 from simulator.tests import clients
 from simulator.tests.flows import (
     ENTRY,
@@ -24,6 +25,7 @@ from simulator.tests.flows import (
     card_randoms,
     sam_flow,
 )
+from simulator.tests.on_micropython import DESK, Driver
 from tools.cli import main
 
 CARD, PSAM = str(IMAGES / "card.json"), str(IMAGES / "psam.json")
@@ -115,6 +117,34 @@ def test_ctrl_c_and_sigterm_end_it_cleanly(serve: type[Served], tmp_path: Path, 
     assert server.first == f"310************0017 on the PN532 at {link}; Ctrl-C ends"
     assert server.end(how) == (0, "", "")
     assert not link.is_symlink()
+
+
+@pytest.mark.parametrize(("reader", "name", "kind", "profile"), [
+    ("stx-etx", "STX/ETX reader", "stx_etx", "sample_binary_xor"),
+    ("stx-etx", "STX/ETX reader", "stx_etx", "sample_nibble_crc"),
+    ("ccid", "CCID reader", "ccid", None),
+])  # fmt: skip
+def test_serial_readers_carry_card_and_psam(
+    serve: type[Served], tmp_path: Path, reader: str, name: str, kind: str, profile: str | None
+):
+    link = str(tmp_path / "reader")
+    chosen = ["--profile", profile] if profile else []
+    server = serve("--reader", reader, "--image", CARD, "--psam", PSAM, "--link", link, "--trace", *chosen)
+    assert server.first == f"310************0017 on the {name} at {link}; Ctrl-C ends"
+    arguments = [link, str(PROFILES / f"{profile}.json")] if profile else [link]
+    with Driver([kind, *arguments], interpreter=DESK) as driver:
+        driver.open()
+        assert driver.poll(1000)
+        assert driver.transceive(bytes.fromhex(SELECT_EPURSE), 1000).hex().upper() == FCI + "9000"
+    with Driver([f"{kind}_sam", *arguments, "1"], interpreter=DESK) as sam:
+        sam.call("open")
+    code, printed, _ = server.end()
+    assert code == 0 and "psam < " in printed
+
+
+def test_a_profile_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]):
+    told = refused(capsys, "serve", "--reader", "stx-etx", "--image", CARD, "--profile", "none")
+    assert "sample_binary_xor, sample_nibble_crc" in told
 
 
 def test_a_trace_shows_every_exchange_and_no_card_number(serve: type[Served], tmp_path: Path):

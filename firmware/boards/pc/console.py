@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from boards.pc.clock import Time
     from validator.drivers.pcsc import Pcsc
-    from validator.drivers.pn532_frame import Line
+    from validator.drivers.sam_uart import Line, SamUart
     from validator.ports import Clock, Reader, Sam
     from validator.settings import FlashArea, ListsArea, ParamsArea
 
@@ -59,8 +59,8 @@ if TYPE_CHECKING:
         def pcsc(self) -> Pcsc:
             """The PC/SC library. Raises OSError where it is not installed."""
 
-        def line(self, path: str) -> Line:
-            """A tty."""
+        def line(self, path: str, speed: int = 115200, form: str = "8N1") -> Line:
+            """A tty; forms are 8N1, 8N2 and 8E2."""
 
         def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
             """Whole blocks of 16 bytes to the same; for the soft SAM's blob."""
@@ -147,9 +147,10 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
     clock = SystemClock(board.time)
     area = settings.flash
     server = settings.server
+    reader = make_reader(board, settings, clock)
     return app.Ports(
-        reader=make_reader(board, settings, clock),
-        sam=lambda next_seq: make_sam(board, settings, clock, next_seq),
+        reader=reader,
+        sam=lambda next_seq: make_sam(board, settings, clock, next_seq, reader),
         flash=make_flash(area),
         params_flash=make_flash(settings.params) if settings.params is not None else None,
         lists_flash=make_flash(settings.lists) if settings.lists is not None else None,
@@ -169,18 +170,33 @@ def make_flash(area: "FlashArea | ListsArea | ParamsArea") -> NorFile:
 
 
 def make_reader(board: "Board", settings: Settings, clock: "Clock") -> "Reader":
-    """Behind pcscd, or a PN532 on a tty. Only the driver that is used is loaded: 10 to 20 kB of heap each."""
-    if settings.reader.driver == "pcsc":
+    """Behind pcscd, or on a tty. Only the driver that is used is loaded: 10 to 20 kB of heap each."""
+    part = settings.reader
+    if part.driver == "pcsc":
         from validator.drivers.pcsc import PcscReader
 
-        return PcscReader(board.pcsc(), settings.reader.name)
+        return PcscReader(board.pcsc(), part.name)
+    if part.driver == "stx_etx":
+        from validator.drivers.stx_etx import StxEtx
+
+        return StxEtx(board.line(part.path, part.profile.speed), clock, part.profile)
+    if part.driver == "ccid":
+        from validator.drivers.ccid_serial import CcidReader
+
+        return CcidReader(board.line(part.path, form="8N2"), clock, part.slot)
     from validator.drivers.pn532 import Pn532
 
-    return Pn532(board.line(settings.reader.path), clock)
+    return Pn532(board.line(part.path), clock)
 
 
-def make_sam(board: "Board", settings: Settings, clock: "Clock", next_seq: int) -> "Sam":
-    """In a slot behind pcscd, or in software."""
+def make_sam(board: "Board", settings: Settings, clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
+    """In a slot behind pcscd, of the serial reader or of a UART, or in software."""
+    if settings.sam.driver in ("reader", "uart"):
+        from validator.drivers.sam_slot import SamSlot
+
+        if settings.sam.driver == "reader":
+            return SamSlot(reader.slot(settings.sam.slot), clock)
+        return SamSlot(make_uart_slot(board, settings.sam, clock), clock)
     if settings.sam.driver == "psam":
         from validator.drivers.pcsc import PcscSlot
         from validator.drivers.sam_slot import SamSlot
@@ -189,6 +205,16 @@ def make_sam(board: "Board", settings: Settings, clock: "Clock", next_seq: int) 
     from validator.drivers.soft_sam import SoftSam
 
     return SoftSam(settings.sam.blob, settings.sam.storage_key, board.aes_cbc_decrypt, clock, next_seq)
+
+
+def make_uart_slot(board: "Board", part: "Any", clock: "Clock") -> "SamUart":
+    """A slot on a tty whose pins are a second one."""
+    from boards.pc.sam_pins import LinePins
+    from validator.drivers.sam_uart import SamLine, SamUart
+
+    pins = LinePins(board.line(part.pins))
+    wire = SamLine(board.line(part.path, 9600, "8E2"), pins, clock, speed_max=part.speed_max, echo=part.echo)
+    return SamUart(wire, clock, part.slot)
 
 
 class Microseconds:

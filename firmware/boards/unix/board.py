@@ -27,11 +27,11 @@ class UnixBoard:
 
         return Pcsclite()
 
-    def line(self, path: str) -> "SerialLine":
+    def line(self, path: str, speed: int = 115200, form: str = "8N1") -> "SerialLine":
         """A tty through termios."""
         from boards.unix.serial import SerialLine
 
-        return SerialLine(path)
+        return SerialLine(path, speed, form)
 
     def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
         """Through cryptolib."""

@@ -36,6 +36,37 @@ def pn532(path):
     return Pn532(BOARD.line(path), CLOCK)
 
 
+def stx_etx(path, profile_path):
+    from validator.drivers.stx_etx import StxEtx
+    from validator.drivers.stx_etx_profile import Profile
+
+    with open(profile_path) as file:
+        profile = Profile(json.load(file))
+    return StxEtx(BOARD.line(path), CLOCK, profile)
+
+
+def stx_etx_sam(path, profile_path, number):
+    return Signer(stx_etx(path, profile_path).slot(int(number)))
+
+
+def ccid(path):
+    from validator.drivers.ccid_serial import CcidReader
+
+    return CcidReader(BOARD.line(path, form="8N2"), CLOCK)
+
+
+def ccid_sam(path, number):
+    return Signer(ccid(path).slot(int(number)))
+
+
+def sam_uart(path, pins, number, echo):
+    from boards.pc.sam_pins import LinePins
+    from validator.drivers.sam_uart import SamLine, SamUart
+
+    wire = SamLine(BOARD.line(path, 9600, "8E2"), LinePins(BOARD.line(pins)), CLOCK, echo=echo == "echo")
+    return Signer(SamUart(wire, CLOCK, int(number)))
+
+
 def sam_slot(name):
     from validator.drivers.pcsc import PcscSlot
 
@@ -62,10 +93,11 @@ class Signer:
         from validator.drivers.sam_slot import SamSlot
 
         self._sam = SamSlot(slot, CLOCK)
+        self.transceive = slot.transceive
         self.open = self._sam.open
         self.check = self._sam.check
         self.block_mac = self._sam.block_mac
-        self.close = slot.close
+        self.close = getattr(slot, "close", None)
 
     def terminal(self):
         return self._sam.terminal
@@ -113,10 +145,22 @@ def serve(driver):
         try:
             answer = {"value": to_wire(getattr(driver, method)(*from_wire(arguments)))}
         except (ReaderLost, SamLost, NetLost, LinkLost, CardRefused, Unproven, BadInput) as error:
-            answer = {"error": type(error).__name__, "words": str(error), "sw": getattr(error, "sw", 0)}
+            name = "ReaderLost" if isinstance(error, ReaderLost) else type(error).__name__
+            answer = {"error": name, "words": str(error), "sw": getattr(error, "sw", 0)}
         print(json.dumps(answer))
 
 
 if __name__ == "__main__":
-    kinds = {"pcsc": pcsc_reader, "pn532": pn532, "sam": sam_slot, "https": https, "nor": nor_file}
+    kinds = {
+        "pcsc": pcsc_reader,
+        "pn532": pn532,
+        "stx_etx": stx_etx,
+        "stx_etx_sam": stx_etx_sam,
+        "ccid": ccid,
+        "ccid_sam": ccid_sam,
+        "sam": sam_slot,
+        "sam_uart": sam_uart,
+        "https": https,
+        "nor": nor_file,
+    }
     serve(kinds[sys.argv[1]](*sys.argv[2:]))

@@ -1,0 +1,25 @@
+"""VCC and RST of SAM slots for a board that has no pins: one byte a change on a second line, to whatever has them.
+
+    0100 RVSS    R: RST is high, V: VCC is on, SS: the slot; so 40 to 4F, the letters @ to O
+
+Our own choice. A board with pins of its own sets them itself.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from validator.drivers.pn532_frame import Line
+
+
+class LinePins:
+    """The pins behind a line."""
+
+    def __init__(self, line: "Line") -> None:
+        self._line = line
+
+    def open(self) -> None:
+        """Raises ReaderLost."""
+        self._line.open()
+
+    def set(self, slot: int, power: bool, run: bool) -> None:
+        """Raises ReaderLost."""
+        self._line.write(bytes((0x40 | (0x08 if run else 0) | (0x04 if power else 0) | slot,)))
