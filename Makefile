@@ -29,6 +29,7 @@ soak: ## the long checks: power cuts in pairs, bit flips, coverage in MicroPytho
 	@$(PYTHON_VENV) -m simulator.rig.cuts
 	@$(PYTHON_VENV) -m simulator.rig.enrol_cuts
 	@$(PYTHON_VENV) -m simulator.rig.flips
+	@YKT_SOAK=1 $(PYTHON_VENV) -m pytest -q tools/tests/test_interpreters.py -k arm_board
 	@$(PYTHON_VENV) -m tools.coverage_mp
 	@$(YKT) firmware build --arch x64
 	@$(PYTHON_VENV) -m simulator.rig.schedules --schedules 10000

@@ -112,7 +112,7 @@ def _list(args: argparse.Namespace) -> int:
         print("没有终端 | no devices")
     print_table(
         (("终端", "device"), ("名称", "name"), ("运营单位", "operator"), ("收单机构", "acquirer"), ("日志", "journal"),
-         ("最近联系", "last contact"), ("告警", "alarms"), ("待传", "waiting"), ("上传", "uploads")),
+         ("最近联系", "last contact"), ("告警", "alarms"), ("待传", "waiting"), ("上传序号", "upload no.")),
         [
             (
                 str(device["device_id"]),

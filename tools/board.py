@@ -5,6 +5,7 @@ same in every run, whatever else this machine is doing.
 """
 
 import contextlib
+import functools
 import io
 import os
 import select
@@ -55,8 +56,9 @@ def pc_image(folder: Path) -> Path:
     return rom
 
 
+@functools.cache
 def firmware_folder(arch: str) -> Path:
-    """The firmware, compiled afresh."""
+    """The firmware, compiled afresh, once in the life of this process."""
     firmware.build(arch)
     return BUILD / "firmware" / arch
 

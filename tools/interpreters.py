@@ -2,7 +2,7 @@
 
 A test module chooses with constants: HEAP = "192k" for a heap other than the default, PORTABLE = True if it needs
 tunion only, and so also runs in the WebAssembly build, ARM = True if it also runs on the emulated ARM board: viper
-code, and whatever else words of 32 bits could change.
+code, and whatever else words of 32 bits could change; ARM = "soak": there only in `make soak`, with YKT_SOAK set.
 """
 
 import ast

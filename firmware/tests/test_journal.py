@@ -11,7 +11,7 @@ from validator.cells import ForeignFlash
 from validator.journal import ALARM_PERMILLE, AMEND_RESERVE, INTENT_MAX, Journal
 from validator.ring import JournalFull
 
-ARM = True
+ARM = "soak"  # a minute
 TAC = b"\x62\x4a\x55\x80"
 EPOCH = 0xC0FFEE01
 ALL = [[1, 0xFFFFFFFF]]

@@ -7,6 +7,8 @@ from support.bus import device_map
 from tunion import cbor
 from validator.settings import BadSettings, Settings
 
+HEAP = "1m"  # everything is compiled on the spot
+
 with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_binary_xor.json") as file:
     PROFILE = json.load(file)
 

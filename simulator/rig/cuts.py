@@ -21,7 +21,11 @@ from support.nor import BACKWARD, FORWARD, Faults
 
 PARTS = 16      # of one story and seed, so that all processors have work to the end
 LIST_AGAIN_STRIDE_MIN = 29
-NAMES = [*cuts.STORIES, *list_life.UPDATES]
+
+
+def operations() -> list[str]:
+    """What --only may name."""
+    return [*cuts.STORIES, *list_life.UPDATES]
 
 
 class Task(NamedTuple):
@@ -44,7 +48,7 @@ class Result(NamedTuple):
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulator.rig.cuts", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=NAMES, help="one operation")
+    parser.add_argument("--only", choices=operations(), help="one operation")
     parser.add_argument("--seed", type=int, default=0, help="first seed; bit 0: whole pages tear, bit 1: erase order")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on")
     parser.add_argument("--stride", type=_from_1, default=1, help="cut at each N-th unit of work")
@@ -70,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _sweep_all(args: argparse.Namespace) -> int:
-    names = [args.only] if args.only else NAMES
+    names = [args.only] if args.only else operations()
     tasks = [
         Task(name, seed, args.stride, args.again_stride, part, PARTS)
         for name in names for seed in range(args.seed, args.seed + args.seeds) for part in range(PARTS)

@@ -1,12 +1,15 @@
 """Every firmware test under real MicroPython, portable ones in its WebAssembly build and some on an ARM board too."""
 
+import os
+
 import pytest
 
 from tools import interpreters
 
+ARM_WANTED = (True, "soak") if "YKT_SOAK" in os.environ else (True,)
 MODULES = interpreters.test_modules()
 PORTABLE = [module for module in MODULES if interpreters.constant(module, "PORTABLE", False)]
-ARM = [module for module in MODULES if interpreters.constant(module, "ARM", False)]
+ARM = [module for module in MODULES if interpreters.constant(module, "ARM", False) in ARM_WANTED]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
