@@ -187,7 +187,7 @@ class WornRing(cuts.Tap):
 
 class CutsOnWornFlash(unittest.TestCase):
     def test_retirement_is_cut_and_its_recovery_too(self):
-        for seed in range(4):
+        for seed in range(2):
             done = cuts.sweep(WornRing, seed, 199, 127)
             self.assertGreater(done.cuts, 10)
 
