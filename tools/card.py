@@ -6,9 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from simulator.card import SimCard
 from simulator.ccid_reader import CcidReader
@@ -114,22 +113,39 @@ def _serve(args: argparse.Namespace) -> int:
         card = Traced(card, "card", _say, image.serial)
         psam = psam and Traced(psam, "psam", _say)
     bell, ended = threading.Event(), threading.Event()
-
-    def end(number: int, frame: Any) -> None:
-        ended.set()
-        bell.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _ended_by_signals(bell, ended):
         faults = Faults(args.tear, args.latency_ms)
         number = masked_number(image.serial)
         if args.reader != "vpcd":
             with contextlib.closing(_serial_reader(args, psam, bell.set)) as reader:
                 return _serve_serial(NAMES[args.reader], reader, card, faults, number, bell, ended)
         return _serve_vpcd(args.port, card, psam, faults, number, bell, ended)
+
+
+@contextlib.contextmanager
+def _ended_by_signals(bell: threading.Event, ended: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set both events, from a thread that waits for them.
+
+    A handler runs in the main thread, maybe within bell.wait(), and would wait for ever for the lock that this holds.
+    Threads that are started inside leave both signals alone.
+    """
+    wanted = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+
+    def wait() -> None:
+        signal.sigwait(wanted)
+        ended.set()
+        bell.set()
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    try:
+        yield
     finally:
-        for signal_number, handler in before.items():
-            signal.signal(signal_number, handler)
+        if not ended.is_set() and waiter.ident is not None:
+            signal.pthread_kill(waiter.ident, signal.SIGTERM)
+        waiter.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve_vpcd(

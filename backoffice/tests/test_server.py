@@ -101,10 +101,15 @@ def test_ten_megabytes_of_zeros_are_refused_unread_and_the_server_goes_on(
     megabyte = bytes(1_000_000)
     body: Any = bytes(10_000_000) if declared else (megabyte for _ in range(10))
     with server.client() as client:
-        answer = client.post(sync.PATH, content=body)
-        assert (answer.status_code, cbor.decode(answer.content)[0]) == (413, "too-large")
-        assert server.city.dump() == before
+        try:
+            answer = client.post(sync.PATH, content=body)
+            assert (answer.status_code, cbor.decode(answer.content)[0]) == (413, "too-large")
+        except httpx.TransportError:
+            assert not declared, "a declared length is refused before a byte comes"
+            # the server closed on bytes still under way, and the reset has overtaken its answer
+    assert server.city.dump() == before
 
+    with server.client() as client:
         assert client.post(sync.PATH, content=bus.upload([])).status_code == 200
 
 
