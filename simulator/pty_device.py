@@ -3,6 +3,7 @@
 Both ends of a pty stay open here: without the slave each close by a client would be an error on the master.
 """
 
+import abc
 import os
 import pty
 import select
@@ -15,7 +16,7 @@ READ_BYTES = 4096
 BITS_PER_BYTE = 10          # 8N1
 
 
-class PtyDevice:
+class PtyDevice(abc.ABC):
     """What a device does with bytes is `received`'s affair; answers leave by `send`. Both run in the device's thread.
 
     link_paths      one line each; a symlink is kept there while the device lives; None: the pty's own name
@@ -52,11 +53,11 @@ class PtyDevice:
         """The first line's."""
         return self.paths[0]
 
+    @abc.abstractmethod
     def received(self, line: int, raw: bytes) -> None:
         """Bytes have come on line number `line`. Called with `lock` held."""
-        raise NotImplementedError
 
-    def gone(self) -> None:
+    def gone(self) -> None:  # noqa: B027 - a device may have nothing to do then
         """The lines have been closed."""
 
     def send(self, raw: bytes, line: int = 0) -> None:
