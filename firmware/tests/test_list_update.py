@@ -12,7 +12,8 @@ from tunion.wire import lists as wire
 from tunion.wire import manifest
 from tunion.wire.tap import LIST_ACTIVE, LIST_OLD, LIST_REFUSED
 from validator.list_bank import HEADER, META_BYTES
-from validator.list_update import FETCHES_MAX, DatedView, DenyView
+from validator.list_update import FETCHES_MAX
+from validator.list_views import DatedView, DenyView
 
 HEAP = "6m"  # several flash images
 

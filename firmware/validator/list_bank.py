@@ -232,3 +232,32 @@ def sectors_for(flash: "Flash | ListsArea", content_bytes: int) -> int:
 
 def _packed(**fields: "Any") -> bytes:
     return sealed(HEADER, magic=MAGIC, layout=LAYOUT, reserved=0, **fields)
+
+
+def fields_for(head: "Any", blob: bytes) -> "dict[str, Any]":
+    """What the header of a bank says of a blob with this head. blob: its hash, as the manifest names it."""
+    return {
+        "name": head.name,
+        "holds": DELTA if head.base else WHOLE,
+        "version": head.version,
+        "base": head.base,
+        "created_s": head.created_s,
+        "effective_at_s": head.effective_at_s,
+        "expires_at_s": head.expires_at_s,
+        "removed": head.removed,
+        "count": head.removed + head.added,
+        "sha256": head.sha256,
+        "result_count": head.result_count,
+        "result_sha256": head.result_sha256,
+        "blob": blob,
+    }
+
+
+def fields_of_result(delta: "Any") -> "dict[str, Any]":
+    """What the header of a bank says of the list that a delta, by the header of its bank, leads to."""
+    fields = {name: getattr(delta, name) for name in VARYING}
+    fields["holds"] = WHOLE
+    fields["removed"] = 0
+    fields["count"] = delta.result_count
+    fields["sha256"] = delta.result_sha256
+    return fields

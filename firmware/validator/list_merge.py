@@ -6,6 +6,7 @@ bytes as before. firmware/docs/lists.md.
 
 from tunion.compat import const
 from tunion.wire import lists as wire
+from validator.list_bank import CHUNK_BYTES, UNIT_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,3 +103,43 @@ class Merge:
                 out += head
                 base.advance()
         return out
+
+
+class Joining:
+    """A merge into the bank that the result is for: `step` until that is whole. Raises BadList, as Merge does."""
+
+    def __init__(self, base: "ListBank", delta: "ListBank", into: "ListBank") -> None:
+        self._merge = Merge(base, delta)
+        self._into = into
+        self._rest = b""  # of the result, not yet a whole chunk
+        self._passed = 0  # bytes of the result so far
+
+    def step(self) -> bool:
+        """One page or two of the result; False where what lies in the flash cannot become it."""
+        self._rest += self._merge.next()
+        done = self._merge.done
+        self._pass_over()
+        into = self._into
+        view = memoryview(self._rest)
+        at = 0
+        while len(view) - at >= CHUNK_BYTES or (done and len(view) > at):
+            count = 0 if into.is_whole else into.stage(view, at)
+            if count < 0:
+                return False
+            if count == 0:
+                break
+            at += count
+        self._rest = bytes(view[at:])
+        self._passed += at
+        if done and (self._rest or not into.is_whole):
+            raise wire.BadList(wire.WRONG_RESULT, "the delta gives another number of records than was signed")
+        if len(self._rest) >= UNIT_BYTES:
+            raise wire.BadList(wire.WRONG_RESULT, "the delta gives more records than were signed")
+        return True
+
+    def _pass_over(self) -> None:
+        """What an earlier try has made durable is not programmed again."""
+        over = min(len(self._rest), self._into.staged - self._passed)
+        if over > 0:
+            self._rest = self._rest[over:]
+            self._passed += over

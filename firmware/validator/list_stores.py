@@ -5,7 +5,8 @@ Bytes and reasons: firmware/docs/lists.md.
 
 from tunion.compat import const
 from tunion.wire import lists as wire
-from validator.list_update import DatedView, DenyView, ListStore, sectors_of
+from validator.list_update import ListStore, sectors_of
+from validator.list_views import DatedView, DenyView
 from validator.rules import Rules
 
 TYPE_CHECKING = False

@@ -5,18 +5,14 @@ Either is checked whole before the pointer changes, between taps and in small st
 while anything is staged. Format and reasons: firmware/docs/lists.md.
 """
 
-from hashlib import sha256
-
-from tunion import cose_sign1
 from tunion.compat import const
-from tunion.crypto.p256 import BadSignature, Verification
-from tunion.record import BadInput
 from tunion.wire import lists as wire
-from tunion.wire.tap import LIST_ACTIVE, LIST_OLD, LIST_REFUSED
-from validator import list_bank, pointer
+from tunion.wire.refused import BAD_CONTENT, BAD_HASH, DOWNGRADE, EXPIRED, FOREIGN_SCOPE, Refused
+from validator import list_bank, list_checks, pointer
 from validator.deny_store import Sorted
-from validator.list_bank import CHUNK_BYTES, DELTA, UNIT_BYTES, WHOLE, ListBank, sectors_for
-from validator.list_merge import Merge
+from validator.list_bank import WHOLE, ListBank, sectors_for
+from validator.list_merge import Joining
+from validator.list_told import Told
 from validator.pointer import Pointer
 from validator.ring import JournalFull
 
@@ -25,25 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from validator.denylist import DenyList
     from validator.journal import Journal
     from validator.ports import Clock, Flash
     from validator.settings import ListsArea
 
 CHUNKS_A_STEP = const(4)  # two pages: some 1 ms of a NOR flash, and 1 ms of an RP2040
-ROUNDS_A_STEP = const(8)  # of a signature's 257
-HASH_STEP_RECORDS = const(50)  # hashed and compared: some 3 ms on a board
 FETCHES_MAX = const(3)  # of one blob whose hash comes out wrong, until the next boot
 LEFT_MAX = const(8)  # blobs that are remembered as hopeless, until the next boot
 
 _CLOCK_UNKNOWN = const(0)
 _DELTA_CHECKED = const(3)  # as `_checked`, beside the banks' numbers
-
-
-class _Refused(Exception):
-    def __init__(self, why: int) -> None:
-        self.why = why
-        super().__init__(wire.WORDS[why][2])
 
 
 def sectors_of(flash: "Flash | ListsArea", name: int, count_max: int, delta_max: int) -> int:
@@ -83,7 +70,6 @@ class ListStore:
         self._scope = scope
         self._keys = keys
         self._old_after_s = old_after_s
-        self._journal = journal
         self._clock = clock
         per_bank = sectors_for(flash, count_max * self._size)
         self._pointer = Pointer(flash, first_sector)
@@ -94,7 +80,7 @@ class ListStore:
             first += 2 * per_bank
             self._beside = ListBank(flash, first, sectors_for(flash, delta_max * self._size))
         self._sorted = Sorted(flash, self._size, count_max)
-        self._downgrade_told = 0
+        self._told = Told(journal, name)
         self._spoilt: dict[bytes, int] = {}  # blob -> how often it came with another hash
         self._left: list[bytes] = []  # blobs whose head was refused
         self._start()
@@ -126,9 +112,7 @@ class ListStore:
         self._piece = b""
         self._piece_at = 0  # so much of it is in flash
         self._checks: Iterator[None] | None = None
-        self._merge: Merge | None = None
-        self._merged = b""  # of the result, not yet a whole chunk
-        self._passed = 0  # bytes of the result so far
+        self._merge: Joining | None = None
         self._active = self._find_active()
         self._idle = self._find_idle()
         header = None if self._active is None else self._active.header
@@ -174,7 +158,7 @@ class ListStore:
         newest = max([entry.version for entry in ours]) if ours else 0
         if newest < self._floor():
             if newest:
-                self._tell_downgrade(newest)
+                self._told.downgrade(newest)
             return None
         if newest == self._floor() and not self.damaged or self._is_pending(newest):
             return None
@@ -227,9 +211,9 @@ class ListStore:
     def step(self) -> bool:
         """One small thing, if there is one to do; True where another list is in force. Never with a card present."""
         if self._pointer.entry is not None and not self._pointer.told:
-            self._tell()
+            self._told.active(self._pointer)
         if self.damaged and not self._damage_told:
-            self._tell_damage()
+            self._damage_told = self._told.damage(self._pointer.entry.version)
         if not self._is_filled:
             self._is_filled = self._sorted.fill()
         elif self._erasing is not None:
@@ -251,14 +235,15 @@ class ListStore:
     def _read_head(self) -> None:
         """Go on with the head's signature; then it is known where the content goes."""
         if self._reading_head is None:
-            self._reading_head = self._heads()
+            self._reading_head = list_checks.head_of(self._head, self._keys)
         try:
             for head in self._reading_head:
                 if head is None:
                     return
+                self._judge(head)
                 self._prepare(head)
-        except _Refused as refused:
-            self._note_refusal(refused.why, self._wanted.version)
+        except Refused as refused:
+            self._told.refusal(refused.why, self._wanted.version)
             self._leave(self._wanted.sha256)
             self._wanted = None
         except JournalFull:
@@ -266,41 +251,21 @@ class ListStore:
         self._head = b""
         self._reading_head = None
 
-    def _heads(self) -> "Iterator[Any]":
-        """None while there is more to do, then the head. Raises _Refused."""
-        try:
-            name, payload, signature = cose_sign1.unseal(wire.envelope_of(self._head))
-            key = cose_sign1.named(name, self._keys)
-            verification = Verification(key, cose_sign1.digest(payload, wire.AAD), signature)
-            while not verification.step(ROUNDS_A_STEP):
-                yield None
-            if not verification.good:
-                raise _Refused(wire.BAD_SIGNATURE)
-            head = wire.decode_head(payload)
-        except BadSignature:
-            raise _Refused(wire.BAD_SIGNATURE)
-        except wire.BadList as problem:
-            raise _Refused(problem.why)
-        except BadInput:
-            raise _Refused(wire.BAD_CONTENT)
-        self._judge(head)
-        yield head
-
     def _judge(self, head: "Any") -> None:
-        """Raises _Refused for a head that is signed and still not for here."""
+        """Raises Refused for a head that is signed and still not for here."""
         entry = self._wanted
         if head.scope != self._scope:
-            raise _Refused(wire.FOREIGN_SCOPE)
+            raise Refused(FOREIGN_SCOPE)
         if head.version < self._floor() or head.version == self._floor() and not self.damaged:
-            raise _Refused(wire.DOWNGRADE)
+            raise Refused(DOWNGRADE)
         said = (head.name, head.version, head.base, wire.HEAD_BYTES + wire.content_bytes(head))
         if said != (self._name, entry.version, entry.base, entry.bytes):
-            raise _Refused(wire.BAD_CONTENT)
+            raise Refused(BAD_CONTENT)
         if head.base and (head.base != self.version or self.damaged):
-            raise _Refused(wire.WRONG_BASE)
+            raise Refused(wire.WRONG_BASE)
         room = self._delta_max if head.base else self._count_max
         if head.removed + head.added > room or head.result_count > self._count_max:
-            raise _Refused(wire.TOO_MANY)
+            raise Refused(wire.TOO_MANY)
 
     def _prepare(self, head: "Any") -> None:
         """Erase the bank that the content goes to."""
@@ -309,24 +274,9 @@ class ListStore:
         self._merge = None
         if self._into is not self._beside:
             self._checked = 0
-        self._erase_for(
-            self._into,
-            name=head.name,
-            holds=DELTA if head.base else WHOLE,
-            version=head.version,
-            base=head.base,
-            created_s=head.created_s,
-            effective_at_s=head.effective_at_s,
-            expires_at_s=head.expires_at_s,
-            removed=head.removed,
-            count=head.removed + head.added,
-            sha256=head.sha256,
-            result_count=head.result_count,
-            result_sha256=head.result_sha256,
-            blob=self._wanted.sha256,
-        )
+        self._erase_for(self._into, list_bank.fields_for(head, self._wanted.sha256))
 
-    def _erase_for(self, bank: ListBank, **header: "Any") -> None:
+    def _erase_for(self, bank: ListBank, header: "dict[str, Any]") -> None:
         self._begin = header
         self._erasing = bank
         bank.void(header["count"] * self._size)
@@ -362,7 +312,7 @@ class ListStore:
         header = bank.header
         self._piece = b""
         self._merge = None
-        self._erase_for(bank, **{name: getattr(header, name) for name in list_bank.VARYING})
+        self._erase_for(bank, {name: getattr(header, name) for name in list_bank.VARYING})
 
     def _go_on_with(self, bank: ListBank) -> bool:
         """A whole list in the idle bank: check it, then make it active at its time; True then."""
@@ -372,11 +322,11 @@ class ListStore:
         now_s = self._clock.now_s()
         header = bank.header
         if now_s < header.effective_at_s or self._clock.quality() == _CLOCK_UNKNOWN:
-            if self._active is not None:
-                self._tell_if_old(self._active)
+            if self._active is not None and self.is_old():
+                self._told.old(self._active)
             return False
         if now_s >= header.expires_at_s:
-            self._refuse(bank, wire.EXPIRED)
+            self._refuse(bank, EXPIRED)
             return False
         if not bank.proven:
             bank.prove()
@@ -391,41 +341,15 @@ class ListStore:
     def _check(self, bank: ListBank, mark: int) -> None:
         """Go on with the checks of a whole content; `_checked` is `mark` when it is good."""
         if self._checks is None:
-            self._checks = self._read_through(bank)
+            self._checks = list_checks.read_through(bank, self._name)
         try:
             for _ in self._checks:
                 return
-        except _Refused as refused:
+        except Refused as refused:
             self._refuse(bank, refused.why)
         else:
             self._checked = mark
         self._checks = None
-
-    def _read_through(self, bank: ListBank) -> "Iterator[None]":
-        """Hash and order of a bank's records, some at a time. Raises _Refused: for the hash first."""
-        header = bank.header
-        fresh_at = header.removed if header.holds == DELTA else 0  # there the order begins anew
-        context = sha256()
-        buffer = memoryview(bytearray(HASH_STEP_RECORDS * self._size))
-        before = b""
-        problem = 0
-        first = 0
-        while first < header.count:
-            until = fresh_at if first < fresh_at else header.count
-            part = buffer[: min(HASH_STEP_RECORDS, until - first) * self._size]
-            bank.read_into(first * self._size, part)
-            context.update(part)
-            if not problem:
-                try:
-                    before = wire.check_order(self._name, b"" if first == fresh_at else before, part)
-                except wire.BadList as bad:
-                    problem = bad.why
-            first += len(part) // self._size
-            yield
-        if context.digest() != header.sha256:
-            raise _Refused(wire.BAD_HASH)
-        if problem:
-            raise _Refused(problem)
 
     # -- deltas -------------------------------------------------------------------------------------------------
 
@@ -443,62 +367,16 @@ class ListStore:
         if self._checked != _DELTA_CHECKED:
             self._check(delta, _DELTA_CHECKED)
         elif not idle.holds(delta.header.blob) or idle.header.holds != WHOLE:
-            header = delta.header
             self._merge = None
-            self._erase_for(
-                idle,
-                name=header.name,
-                holds=WHOLE,
-                version=header.version,
-                base=header.base,
-                created_s=header.created_s,
-                effective_at_s=header.effective_at_s,
-                expires_at_s=header.expires_at_s,
-                removed=0,
-                count=header.result_count,
-                sha256=header.result_sha256,
-                result_count=header.result_count,
-                result_sha256=header.result_sha256,
-                blob=header.blob,
-            )
+            self._erase_for(idle, list_bank.fields_of_result(delta.header))
         else:
+            if self._merge is None:
+                self._merge = Joining(active, delta, idle)
             try:
-                self._merge_more(active, delta, idle)
+                if not self._merge.step():
+                    self._start_again(idle)
             except wire.BadList as problem:
                 self._refuse(delta, problem.why)
-
-    def _merge_more(self, active: ListBank, delta: ListBank, idle: ListBank) -> None:
-        """One page or two of the result. Raises BadList."""
-        if self._merge is None:
-            self._merge = Merge(active, delta)
-            self._merged = b""
-            self._passed = 0
-        self._merged += self._merge.next()
-        done = self._merge.done
-        self._pass_over(idle)
-        view = memoryview(self._merged)
-        at = 0
-        while len(view) - at >= CHUNK_BYTES or (done and len(view) > at):
-            count = 0 if idle.is_whole else idle.stage(view, at)
-            if count < 0:
-                self._start_again(idle)
-                return
-            if count == 0:
-                break
-            at += count
-        self._merged = bytes(view[at:])
-        self._passed += at
-        if done and (self._merged or not idle.is_whole):
-            raise wire.BadList(wire.WRONG_RESULT, "the delta gives another number of records than was signed")
-        if len(self._merged) >= UNIT_BYTES:
-            raise wire.BadList(wire.WRONG_RESULT, "the delta gives more records than were signed")
-
-    def _pass_over(self, idle: ListBank) -> None:
-        """What an earlier try has made durable is not programmed again."""
-        over = min(len(self._merged), idle.staged - self._passed)
-        if over > 0:
-            self._merged = self._merged[over:]
-            self._passed += over
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -563,15 +441,15 @@ class ListStore:
     def _refuse(self, bank: ListBank, why: int) -> None:
         """Say so, then mark the bank; a power cut in between says it twice."""
         merged = bank is not self._beside and bank.header.base
-        if merged and why in (wire.BAD_HASH, wire.UNSORTED):
+        if merged and why in (BAD_HASH, wire.UNSORTED):
             why = wire.WRONG_RESULT
         try:
-            self._note_refusal(why, bank.header.version)
+            self._told.refusal(why, bank.header.version)
         except JournalFull:
             return  # the same check comes to the same end later
         self._checked = 0
         self._merge = None
-        if why == wire.BAD_HASH:
+        if why == BAD_HASH:
             blob = bank.header.blob
             self._spoilt[blob] = self._spoilt.get(blob, 0) + 1
             bank.void(0)
@@ -587,100 +465,23 @@ class ListStore:
         """Its head is no good: not asked for again until the next boot."""
         self._left = self._left[-LEFT_MAX + 1 :] + [blob]
 
-    def _note_refusal(self, why: int, version: int) -> None:
-        """Raises JournalFull."""
-        self._journal.event(LIST_REFUSED, reason=wire.reason_of(self._name, why), value=_as_signed(version))
-
-    def _tell_downgrade(self, version: int) -> None:
-        """An older list is offered: an old manifest played back, or a slip in the office. Once for each version."""
-        if version == self._downgrade_told:
-            return
-        try:
-            self._note_refusal(wire.DOWNGRADE, version)
-        except JournalFull:
-            return
-        self._downgrade_told = version
-
-    def _tell(self) -> None:
-        """Journal the pointer's newest entry; a power cut may make it two events, never none."""
-        entry = self._pointer.entry
-        try:
-            self._journal.event(LIST_ACTIVE, reason=wire.reason_of(self._name, 0), value=_as_signed(entry.version))
-        except JournalFull:
-            return
-        self._pointer.tell()
-
     # -- the list in force, in idle time ------------------------------------------------------------------------
 
     def _watch(self, bank: ListBank) -> None:
         """Once since the boot: is it still what it was. And now and then: is it old."""
         if self._audit is None:
-            self._audit = self._read_through(bank)
+            self._audit = list_checks.read_through(bank, self._name)
         try:
             for _ in self._audit:
                 return
-        except _Refused:
+        except Refused:
             self.damaged = True
         self._audit = iter(())
-        self._tell_if_old(bank)
-
-    def _tell_damage(self) -> None:
-        """The flash has lost some of the list. It is searched all the same: what is left is better than nothing."""
-        try:
-            self._note_refusal(wire.UNREADABLE, self._pointer.entry.version)
-        except JournalFull:
-            return
-        self._damage_told = True
+        if self.is_old():
+            self._told.old(bank)
 
     def is_old(self) -> bool:
         """Nothing is refused because a list is old; who may be liable is told."""
         if self._active is None or not self._old_after_s or self._clock.quality() == _CLOCK_UNKNOWN:
             return False
         return self._clock.now_s() - self.created_s > self._old_after_s
-
-    def _tell_if_old(self, bank: ListBank) -> None:
-        if bank.old_told or not self.is_old():
-            return
-        try:
-            self._journal.event(LIST_OLD, reason=wire.reason_of(self._name, 0), value=_as_signed(self.version))
-        except JournalFull:
-            return
-        bank.tell_old()
-
-
-def _as_signed(version: int) -> int:
-    """A version as an event's value carries it: those beyond 2^31 wrap, two's complement."""
-    return version - (1 << 32) if version >> 31 else version
-
-
-class DenyView:
-    """What a tap asks: `serial in deny`. The list in force, or the device file's where there is none."""
-
-    def __init__(self, store: ListStore, provisioned: "DenyList") -> None:
-        self._store = store
-        self._provisioned = provisioned
-
-    @property
-    def version(self) -> int:
-        """As in ListStore."""
-        return self._store.version
-
-    def __contains__(self, serial: bytes) -> bool:
-        if not self._store.version:
-            return serial in self._provisioned
-        return self._store.find(serial) == serial
-
-
-class DatedView:
-    """`key in view`: a record of that key holds now, in the city or BIN list in force. `key` is 2 or 4 bytes."""
-
-    def __init__(self, store: ListStore, clock: "Clock") -> None:
-        self._store = store
-        self._clock = clock
-
-    def __contains__(self, key: bytes) -> bool:
-        now_s = self._clock.now_s()
-        wanted = wire.dated(key, now_s, wire.NEVER_S)
-        found = self._store.find(wanted)
-        from_s, to_s = int.from_bytes(found[4:8], "big"), int.from_bytes(found[8:12], "big")
-        return found[:4] == wanted[:4] and from_s <= now_s < to_s

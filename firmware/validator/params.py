@@ -13,7 +13,18 @@ from tunion.crypto.p256 import BadSignature, Verification
 from tunion.record import BadInput
 from tunion.wire import manifest
 from tunion.wire import params as wire
-from tunion.wire.tap import PARAMS_ACTIVE, PARAMS_REFUSED
+from tunion.wire.refused import (
+    BAD_CONTENT,
+    BAD_HASH,
+    BAD_SIGNATURE,
+    DOWNGRADE,
+    EXPIRED,
+    FOREIGN_SCOPE,
+    TAKES_NO_CARD,
+    UNREADABLE,
+    Refused,
+)
+from tunion.wire.tap import PARAMS_ACTIVE, PARAMS_REFUSED, as_value
 from validator import pointer
 from validator.bank import Bank, sectors_of
 from validator.pointer import TRIALS_MAX, Pointer
@@ -35,12 +46,6 @@ FETCHES_MAX = const(3)  # of one blob whose hash comes out wrong, until the next
 
 _CLOCK_UNKNOWN = const(0)
 _PROVISIONED = const(0)  # as a bank
-
-
-class _Refused(Exception):
-    def __init__(self, why: int) -> None:
-        self.why = why
-        super().__init__(wire.WORDS[why][2])
 
 
 def sectors_needed(flash: "Flash | ParamsArea") -> int:
@@ -167,7 +172,7 @@ class Params:
         if not self._pointer.told:
             self._tell()
         if not self._pointer.served and self._pointer.trials >= TRIALS_MAX:
-            self._fall_back(wire.TAKES_NO_CARD)
+            self._fall_back(TAKES_NO_CARD)
             return True
         bank = self._banks[self._idle]
         if self._erasing:
@@ -199,19 +204,19 @@ class Params:
         try:
             for _ in self._checks:
                 return
-        except _Refused as refused:
+        except Refused as refused:
             self._refuse(bank, refused.why)
         self._checks = None
 
     def _checking(self, bank: Bank) -> "Iterator[None]":
-        """Every check of a set, a little between two yields. Raises _Refused."""
+        """Every check of a set, a little between two yields. Raises Refused."""
         size = bank.header.bytes
         context = sha256()
         for offset in range(0, size, HASH_STEP_BYTES):
             bank.hash_into(context, offset, min(HASH_STEP_BYTES, size - offset))
             yield
         if context.digest() != bank.header.sha256:
-            raise _Refused(wire.BAD_HASH)
+            raise Refused(BAD_HASH)
         try:
             name, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
             context = cose_sign1.to_be_signed(length, wire.AAD)
@@ -220,14 +225,14 @@ class Params:
             signature = cose_sign1.signature(bank.read(tail_at, size - tail_at))
             verification = Verification(cose_sign1.named(name, self._keys), context.digest(), signature)
         except BadSignature:
-            raise _Refused(wire.BAD_SIGNATURE)
+            raise Refused(BAD_SIGNATURE)
         except BadInput:
-            raise _Refused(wire.BAD_CONTENT)
+            raise Refused(BAD_CONTENT)
         yield
         while not verification.step(ROUNDS_A_STEP):
             yield
         if not verification.good:
-            raise _Refused(wire.BAD_SIGNATURE)
+            raise Refused(BAD_SIGNATURE)
         self._read(bank)
         yield
         bank.prove()
@@ -237,7 +242,7 @@ class Params:
         if self._due_s is None:
             try:
                 found = self._read(bank)
-            except _Refused as refused:
+            except Refused as refused:
                 self._refuse(bank, refused.why)
                 return False
             self._due_s = found.effective_at_s
@@ -248,8 +253,8 @@ class Params:
         try:
             found = self._intact(bank)
             if now_s >= found.expires_at_s:
-                raise _Refused(wire.EXPIRED)
-        except _Refused as refused:
+                raise Refused(EXPIRED)
+        except Refused as refused:
             self._refuse(bank, refused.why)
             return False
         bank.make_firm()
@@ -267,34 +272,34 @@ class Params:
             return
         try:
             self.rules = self._rules_of(entry.bank, entry.version)
-        except _Refused as refused:
+        except Refused as refused:
             self._fall_back(refused.why)
 
     def _rules_of(self, number: int, version: int) -> Rules:
-        """Raises _Refused where the bank does not hold this version, proven and intact."""
+        """Raises Refused where the bank does not hold this version, proven and intact."""
         bank = self._banks[number]
         if not bank.proven or bank.refused or bank.header.version != version:
-            raise _Refused(wire.UNREADABLE)
+            raise Refused(UNREADABLE)
         return _rules(self._intact(bank))
 
     def _intact(self, bank: Bank) -> "Any":
-        """The set of a bank whose bytes are what they were. Raises _Refused."""
+        """The set of a bank whose bytes are what they were. Raises Refused."""
         if not bank.is_intact():
-            raise _Refused(wire.UNREADABLE)
+            raise Refused(UNREADABLE)
         return self._read(bank)
 
     def _read(self, bank: Bank) -> "Any":
-        """The set of a bank, decoded and judged. Raises _Refused."""
+        """The set of a bank, decoded and judged. Raises Refused."""
         size = bank.header.bytes
         try:
             _, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
             found = wire.decode(bank.read(start, length))
         except BadInput:
-            raise _Refused(wire.BAD_CONTENT)
+            raise Refused(BAD_CONTENT)
         if found.scope != self._scope:
-            raise _Refused(wire.FOREIGN_SCOPE)
+            raise Refused(FOREIGN_SCOPE)
         if found.version != bank.header.version:
-            raise _Refused(wire.DOWNGRADE if found.version <= self._floor() else wire.BAD_CONTENT)
+            raise Refused(DOWNGRADE if found.version <= self._floor() else BAD_CONTENT)
         return found
 
     def _fall_back(self, why: int) -> None:
@@ -306,7 +311,7 @@ class Params:
             try:
                 rules = self._rules_of(entry.previous, before.header.version)
                 number = entry.previous
-            except _Refused:
+            except Refused:
                 pass  # nor can that one be read: the provisioning file is left, and an event tells
         left = self._banks.get(entry.bank)
         if left is not None and left.header is not None:
@@ -319,10 +324,10 @@ class Params:
     def _refuse(self, bank: Bank, why: int) -> None:
         """Say so, then mark the bank; a power cut in between says it twice."""
         try:
-            self._journal.event(PARAMS_REFUSED, reason=why, value=_as_signed(bank.header.version))
+            self._journal.event(PARAMS_REFUSED, reason=why, value=as_value(bank.header.version))
         except JournalFull:
             return  # the same check comes to the same end later
-        if why != wire.BAD_HASH:
+        if why != BAD_HASH:
             bank.refuse(why)
             return
         self._spoilt[bank.header.sha256] = self._spoilt.get(bank.header.sha256, 0) + 1
@@ -332,7 +337,7 @@ class Params:
         """Journal the pointer's newest entry; a power cut may make it two events, never none."""
         entry = self._pointer.entry
         try:
-            self._journal.event(PARAMS_ACTIVE, reason=entry.why, value=_as_signed(entry.version))
+            self._journal.event(PARAMS_ACTIVE, reason=entry.why, value=as_value(entry.version))
         except JournalFull:
             return
         self._pointer.tell()
@@ -356,7 +361,7 @@ class Params:
         if version == self._downgrade_told:
             return
         try:
-            self._journal.event(PARAMS_REFUSED, reason=wire.DOWNGRADE, value=_as_signed(version))
+            self._journal.event(PARAMS_REFUSED, reason=DOWNGRADE, value=as_value(version))
         except JournalFull:
             return
         self._downgrade_told = version
@@ -402,8 +407,3 @@ def _rules(found: "Any") -> Rules:
         tunables["same_card_s"],
         None,
     )
-
-
-def _as_signed(version: int) -> int:
-    """A version as an event's value carries it: those beyond 2^31 wrap, two's complement."""
-    return version - (1 << 32) if version >> 31 else version

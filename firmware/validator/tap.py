@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from validator.claim import Claim
     from validator.denylist import DenyList
     from validator.journal import Journal
-    from validator.list_update import DenyView
+    from validator.list_views import DenyView
     from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules
     from validator.settings import Settings

@@ -10,7 +10,7 @@ from support.list_life import UPDATES, Life, sweep
 from support.nor import BACKWARD, FORWARD, Faults, NorFlash
 from validator import denylist
 from validator.deny_store import BLOCK_RECORDS, SPAN_RECORDS, Sorted
-from validator.list_update import DenyView
+from validator.list_views import DenyView
 
 NUMBERS = st.sets(st.integers(0, 400), max_size=300)
 

@@ -22,6 +22,15 @@ from tunion import cbor
 from tunion.compat import const
 from tunion.record import BadInput, is_int
 from tunion.wire.limits import is_scope
+from tunion.wire.refused import (
+    BAD_CONTENT,
+    BAD_HASH,
+    BAD_SIGNATURE,
+    DOWNGRADE,
+    EXPIRED,
+    FOREIGN_SCOPE,
+    UNREADABLE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,18 +48,12 @@ RECORD_BYTES = {DENY: 10, CITY: 12, BIN: 12}
 COUNT_MAX = {DENY: 100000, CITY: 512, BIN: 512}  # what a ministry list reserves; the joined cities are some 340
 NEVER_S = const(0xFFFFFFFF)  # as to_s: no end is known
 
-# Why a device does not take a list, or left it: number -> (name for programs, 中文, English)
-BAD_HASH = const(1)
-BAD_SIGNATURE = const(2)
-BAD_CONTENT = const(3)
-FOREIGN_SCOPE = const(4)
-DOWNGRADE = const(5)
-EXPIRED = const(6)
-UNREADABLE = const(8)
+# Why a device does not take a list, or left it, beyond tunion.wire.refused
 UNSORTED = const(9)
 TOO_MANY = const(10)
 WRONG_BASE = const(11)
 WRONG_RESULT = const(12)
+# number -> (name for programs, 中文, English)
 WORDS = {
     BAD_HASH: ("bad_hash", "名单校验失败", "what was downloaded is not what was signed"),
     BAD_SIGNATURE: ("bad_signature", "名单签名无效", "the signature is wrong, or of a key not given to the device"),

@@ -26,6 +26,16 @@ from tunion.fare.flat import FlatFare
 from tunion.fare.when import HOLIDAY, WORKDAY
 from tunion.record import BadInput, is_int
 from tunion.wire.limits import DEV, ISSUERS_MAX, NAME_MAX, is_scope
+from tunion.wire.refused import (
+    BAD_CONTENT,
+    BAD_HASH,
+    BAD_SIGNATURE,
+    DOWNGRADE,
+    EXPIRED,
+    FOREIGN_SCOPE,
+    TAKES_NO_CARD,
+    UNREADABLE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,14 +55,6 @@ SECTIONS = ("BIN", "CAL", "DEV", "FARE", "KIND")
 RULE = "RULE"
 
 # Why a device does not take a set, or left it: number -> (name for programs, 中文, English)
-BAD_HASH = const(1)
-BAD_SIGNATURE = const(2)
-BAD_CONTENT = const(3)
-FOREIGN_SCOPE = const(4)
-DOWNGRADE = const(5)
-EXPIRED = const(6)
-TAKES_NO_CARD = const(7)
-UNREADABLE = const(8)
 WORDS = {
     BAD_HASH: ("bad_hash", "参数包校验失败", "what was downloaded is not what the manifest names"),
     BAD_SIGNATURE: ("bad_signature", "参数包签名无效", "the signature is wrong, or of a key not given to the device"),

@@ -118,6 +118,12 @@ FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hol
 FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
 COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
 
+
+def as_value(version: int) -> int:
+    """A number of 32 bits as an event's value carries it: those beyond 2^31 wrap, two's complement."""
+    return version - (1 << 32) if version >> 31 else version
+
+
 AMEND_V1 = Record(
     "Amend",
     BODY_BYTES,
