@@ -9,6 +9,7 @@ from tunion.card.refusals import LinkLost
 from tunion.compat import const
 from validator.drivers import atr
 from validator.drivers.ccid_frame import Frames, NoAnswer
+from validator.drivers.serial_reader import SerialReader
 from validator.ports import ReaderLost, Target
 
 TYPE_CHECKING = False
@@ -30,7 +31,6 @@ _NONE = const(2)
 _UNSUPPORTED = const(0)  # bError of a message that this reader does not know
 
 _POWER_ON_MS = const(3000)  # an answer to reset takes up to a second, at several voltages
-_POLL_PAUSE_MS = const(20)  # between two looks at the field
 _GET_UID = b"\xff\xca\x00\x00\x00"  # answered by the reader, PC/SC part 3
 _UID_BYTES_MAX = const(10)
 
@@ -120,8 +120,10 @@ class CcidSlot:
             raise
 
 
-class CcidReader(CcidSlot):
+class CcidReader(CcidSlot, SerialReader):
     """A reader on a line of bytes, 8N2; its contactless slot is `number`."""
+
+    _frames: Frames
 
     def __init__(self, line: "Line", clock: "Clock", number: int = 0) -> None:
         CcidSlot.__init__(self, Frames(line, clock), None, number)
@@ -136,28 +138,6 @@ class CcidReader(CcidSlot):
         self._powered = True  # for all we know
         self._power_off()
         self._ready = True
-
-    def poll(self, wait_ms: int) -> "Target | None":
-        """A card in the field, activated afresh; None: none within `wait_ms`. Raises ReaderLost."""
-        self._power_off()
-        since = self._clock.ticks_ms()
-        while True:
-            target = self._look()
-            left_ms = wait_ms - self._clock.since_ms(since)
-            if target is not None or left_ms <= 0:
-                return target
-            self._frames.pause(min(left_ms, _POLL_PAUSE_MS))
-
-    def removed(self, wait_ms: int) -> bool:
-        """The card of the last poll has left the field; waits at most `wait_ms`. Raises ReaderLost."""
-        since = self._clock.ticks_ms()
-        while self._powered and self._is_there():
-            left_ms = wait_ms - self._clock.since_ms(since)
-            if left_ms <= 0:
-                return False
-            self._frames.pause(min(left_ms, _POLL_PAUSE_MS))
-        self._power_off()
-        return True
 
     def slot(self, number: int) -> CcidSlot:
         """Another slot of this reader, for a SAM."""
@@ -184,5 +164,10 @@ class CcidReader(CcidSlot):
         return Target(answer[:-2] if known else b"")  # not every reader tells
 
     def _is_there(self) -> bool:
+        if not self._powered:
+            return False
         self._call(_GET_SLOT_STATUS, _SLOT_STATUS)
         return self._frames.icc == _ACTIVE
+
+    def _let_go(self) -> None:
+        self._power_off()

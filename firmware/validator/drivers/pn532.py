@@ -7,6 +7,7 @@ own repeats did not help. Type A only, as JT/T 978 cards are.
 from tunion.card.refusals import LinkLost, NotOurCard
 from tunion.compat import const
 from validator.drivers.pn532_frame import COMMAND_BYTES_MAX, Frames, NoAnswer
+from validator.drivers.serial_reader import FIELD_OFF_MS, SerialReader
 from validator.ports import Target
 
 TYPE_CHECKING = False
@@ -31,8 +32,6 @@ _RETRIES = b"\x05\xff\x01\x02"  # item 5: ATR, PSL, passive activation: about 15
 _ONE_TYPE_A = b"\x01\x00"
 _ALL_TARGETS = b"\x00"
 
-_FIELD_OFF_MS = const(6)  # a card without field for 5.1 ms has forgotten everything, ISO 14443-3
-_POLL_PAUSE_MS = const(20)  # between two looks at the field
 _ANSWER_BYTES_MAX = const(258)  # of a short APDU
 _PIECE_BYTES = COMMAND_BYTES_MAX - 2  # of an APDU in one command
 _TARGET = const(0x01)
@@ -41,11 +40,11 @@ _ERROR_MASK = const(0x3F)
 _ISO_DEP = const(0x20)  # SEL_RES: the card speaks ISO 14443-4
 
 
-class Pn532:
+class Pn532(SerialReader):
     """A PN532 on a line of bytes."""
 
     def __init__(self, line: "Line", clock: "Clock") -> None:
-        self._frames = Frames(line, clock)
+        self._frames: Frames = Frames(line, clock)
         self._clock = clock
         self._answer = bytearray(_ANSWER_BYTES_MAX)
         self._selected = False  # the chip holds a card, which may have left
@@ -60,17 +59,6 @@ class Pn532:
         self._frames.call(_RF_CONFIGURATION, _RETRIES)
         self._selected = True  # for all we know; an active card answers no search
         self._let_go()
-
-    def poll(self, wait_ms: int) -> "Target | None":
-        """A card in the field, activated afresh; None: none within `wait_ms`. Raises ReaderLost."""
-        self._let_go()
-        since = self._clock.ticks_ms()
-        while True:
-            target = self._look()
-            left_ms = wait_ms - self._clock.since_ms(since)
-            if target is not None or left_ms <= 0:
-                return target
-            self._frames.pause(min(left_ms, _POLL_PAUSE_MS))
 
     def transceive(self, apdu: bytes, wait_ms: int) -> bytes:
         """One APDU and its whole answer, in pieces where they are long.
@@ -92,17 +80,6 @@ class Pn532:
             raise LinkLost(str(error))
         self._unbroken = True
         return answer
-
-    def removed(self, wait_ms: int) -> bool:
-        """The card of the last poll has left the field; waits at most `wait_ms`. Raises ReaderLost."""
-        since = self._clock.ticks_ms()
-        while self._selected and self._is_there():
-            left_ms = wait_ms - self._clock.since_ms(since)
-            if left_ms <= 0:
-                return False
-            self._frames.pause(min(left_ms, _POLL_PAUSE_MS))
-        self._let_go()
-        return True
 
     def _exchange(self, target: int, data: "bytes | memoryview", wait_ms: int) -> memoryview:
         """One InDataExchange: status and data of the answer. Raises LinkLost for an error status."""
@@ -140,6 +117,8 @@ class Pn532:
         return Target(bytes(answer[6 : 6 + answer[5]]))
 
     def _is_there(self) -> bool:
+        if not self._selected:
+            return False
         if self._iso_dep:
             status = self._frames.call(_DIAGNOSE, _CARD_PRESENCE)
             return len(status) == 1 and status[0] & _ERROR_MASK == 0
@@ -152,5 +131,5 @@ class Pn532:
             self._selected = self._unbroken = False
             self._frames.call(_IN_RELEASE, _ALL_TARGETS)
             self._frames.call(_RF_CONFIGURATION, _FIELD_OFF)
-            self._frames.pause(_FIELD_OFF_MS)
+            self._frames.pause(FIELD_OFF_MS)
             self._frames.call(_RF_CONFIGURATION, _FIELD_ON)

@@ -7,6 +7,7 @@ the careful choice: a status that it does not know is no card.
 from tunion.card.refusals import LinkLost, NotOurCard
 from tunion.compat import const
 from validator.drivers import stx_etx_profile as words
+from validator.drivers.serial_reader import FIELD_OFF_MS, SerialReader
 from validator.drivers.stx_etx_frame import Frames, NoAnswer
 from validator.ports import ReaderLost, Target
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from validator.drivers.stx_etx_profile import Profile
     from validator.ports import Clock
 
-_FIELD_OFF_MS = const(6)  # a card without field for 5.1 ms has forgotten everything, ISO 14443-3
-_POLL_PAUSE_MS = const(20)  # between two looks at the field
 _POWER_OFF_MS = const(500)  # its capacitors are empty
 _FAILURES_MAX = const(2)  # openings that failed, before the reader's power is cut
 _STATUS_WORD_BYTES = const(2)
@@ -28,7 +27,7 @@ _ISO_DEP = const(0x20)  # SEL_RES: the card speaks ISO 14443-4
 _UID_BYTES_MAX = const(10)
 
 
-class StxEtx:
+class StxEtx(SerialReader):
     """A reader on a line of bytes.
 
     power  switches the reader's supply, where the board can: power(True) is on. Used after openings that failed
@@ -37,7 +36,7 @@ class StxEtx:
     def __init__(
         self, line: "Line", clock: "Clock", profile: "Profile", power: "Callable[[bool], None] | None" = None
     ) -> None:
-        self._frames = Frames(line, clock, profile)
+        self._frames: Frames = Frames(line, clock, profile)
         self._clock = clock
         self._profile = profile
         self._power = power
@@ -61,17 +60,6 @@ class StxEtx:
         self._failures = 0
         self._ready = True
 
-    def poll(self, wait_ms: int) -> "Target | None":
-        """A card in the field, activated afresh; None: none within `wait_ms`. Raises ReaderLost."""
-        self._let_go()
-        since = self._clock.ticks_ms()
-        while True:
-            target = self._look()
-            left_ms = wait_ms - self._clock.since_ms(since)
-            if target is not None or left_ms <= 0:
-                return target
-            self._frames.pause(min(left_ms, _POLL_PAUSE_MS))
-
     def transceive(self, apdu: bytes, wait_ms: int) -> bytes:
         """One APDU and its whole answer; it is never said twice.
 
@@ -85,17 +73,6 @@ class StxEtx:
         answer = self._exchange(self._profile.apdu, apdu, wait_ms)
         self._unbroken = True
         return answer
-
-    def removed(self, wait_ms: int) -> bool:
-        """The card of the last poll has left the field; waits at most `wait_ms`. Raises ReaderLost."""
-        since = self._clock.ticks_ms()
-        while self._selected and self._is_there():
-            left_ms = wait_ms - self._clock.since_ms(since)
-            if left_ms <= 0:
-                return False
-            self._frames.pause(min(left_ms, _POLL_PAUSE_MS))
-        self._let_go()
-        return True
 
     def slot(self, number: int) -> "StxEtxSlot":
         """SAM slot `number` of this reader, from 1."""
@@ -204,6 +181,8 @@ class StxEtx:
         return bytes(answer[profile.uid_at : end])[:_UID_BYTES_MAX]
 
     def _is_there(self) -> bool:
+        if not self._selected:
+            return False
         if self._iso_dep and self._profile.present:
             self._call(self._profile.present)
             return self._frames.word == words.OK
@@ -220,7 +199,7 @@ class StxEtx:
             self._call(profile.halt)  # what it says of a card that has left counts for nothing
         if profile.field_off:
             self._must(profile.field_off)
-            self._frames.pause(_FIELD_OFF_MS)
+            self._frames.pause(FIELD_OFF_MS)
             self._must(profile.field_on)
 
 
