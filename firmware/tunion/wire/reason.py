@@ -18,6 +18,7 @@ NOT_GENUINE = const(13)
 SAM_SAYS_NO = const(14)
 JOURNAL_FULL = const(15)
 NO_CLOCK = const(16)
+OUT_OF_SERVICE = const(21)
 
 # number -> (name for programs, 中文, English)
 WORDS = {
@@ -37,6 +38,7 @@ WORDS = {
     SAM_SAYS_NO: ("sam_says_no", "PSAM拒绝交易", "the SAM refused"),
     JOURNAL_FULL: ("journal_full", "存储已满", "the journal is full: sync before more rides"),
     NO_CLOCK: ("no_clock", "时钟未校准", "the clock was never set"),
+    OUT_OF_SERVICE: ("out_of_service", "暂停服务", "out of service for the moment"),
 }
 
 

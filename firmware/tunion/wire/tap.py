@@ -117,6 +117,11 @@ LIST_OLD = const(20)  # value: version in force, older than the settings allow; 
 FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hold what is programmed
 FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
 COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
+CRASH = const(40)  # this and the next four: tunion.wire.health
+SAFE_MODE = const(41)
+SELF_TEST = const(42)
+BROWN_OUT = const(43)
+WATCHDOG = const(44)
 
 
 def as_value(version: int) -> int:

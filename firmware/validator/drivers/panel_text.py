@@ -8,7 +8,7 @@
 import json
 
 from tunion.money import yuan
-from tunion.wire import reason
+from tunion.wire import health, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _SENTENCES = {
     ),
     "fault": ("设备故障：%s，请通知司机", "Out of order (%s): please tell the driver", ("part",)),
     "back": ("设备已恢复：%s", "Working again: %s", ("part",)),
+    "self_test": ("自检：%s", "Self-test: %s", ("found",)),
+    "safe_mode": ("安全模式，暂停服务，请乘坐其他车辆", "Safe mode: no cards are taken here for the moment", ()),
 }
 _PARTS = {
     "reader": ("读卡器", "card reader"),
@@ -39,7 +41,17 @@ _PARTS = {
     "clock": ("时钟", "clock"),
     "net": ("网络", "network"),
     "lock": ("后台停用", "locked by the office"),
+    "power": ("供电不足", "power supply"),
 }
+_FINDINGS = (
+    (health.READER, "读卡器", "card reader"),
+    (health.SAM, "PSAM卡", "SAM"),
+    (health.CLOCK, "时钟", "clock"),
+    (health.MEMORY, "存储将满", "memory nearly full"),
+    (health.FLASH, "存储器", "memory"),
+    (health.LISTS, "名单或参数", "lists or parameters"),
+    (health.HEAP, "内存不足", "little memory left"),
+)
 
 
 class PanelText:
@@ -73,6 +85,9 @@ def _words(name: str, value: "int | str") -> "tuple[str, str]":
     if name == "part":
         return _PARTS[str(value)]
     number = int(value)
+    if name == "found":
+        found = [row for row in _FINDINGS if health.folded(number) & row[0]]
+        return "、".join([row[1] for row in found]) or "正常", ", ".join([row[2] for row in found]) or "all in order"
     if name == "reason":
         known = reason.WORDS.get(number)
         return (known[1], known[2]) if known else (reason.name(number), reason.name(number))

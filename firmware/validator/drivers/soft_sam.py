@@ -81,6 +81,11 @@ class SoftSam:
         if self._clock.quality() != _CLOCK_UNKNOWN:
             self._check_dates(bcd.stamp(self._clock.now_s()))
 
+    @property
+    def expiry(self) -> bytes:
+        """The last day it signs, 4 bytes BCD; b"" before `open`."""
+        return bytes(self._head.expiry) if self._head is not None else b""
+
     def sign(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> Signed:
         """(terminal_seq, mac1), as INIT SAM FOR PURCHASE answers.
 
