@@ -67,7 +67,7 @@ class BlackBox:
         """keep None: nothing outlives the power. What cannot be read is as nothing: it begins anew."""
         self._keep = keep
         self.holds = True
-        found = _opened(keep.load()) if keep is not None else None
+        found = self._found()
         self.untold: int = found.untold if found else 0
         self.stage: int = found.stage if found else 0
         self.held: int = found.held if found else 0
@@ -81,6 +81,15 @@ class BlackBox:
         self.version: str = _text(found.version) if found else ""
         self.type: str = _text(found.type) if found else ""
         self.places: list[tuple[str, int]] = _places(found.places) if found else []
+
+    def _found(self) -> "Any":
+        if self._keep is None:
+            return None
+        try:
+            return _opened(self._keep.load())
+        except FlashFault:
+            self.holds = False
+            return None
 
     def save(self) -> bool:
         """Durable when it returns True. A place that cannot be written is told by the self-test, and stops nothing."""

@@ -68,6 +68,9 @@ class SelfTest:
 
     def run(self) -> int:
         """What is not in order, bits of tunion.wire.health; if any, journaled and shown. Raises FlashFault."""
+        if not self._first:  # else they were opened just now
+            for part in self._supervisor.parts:
+                part.test()
         self._first = False
         found = self._parts() | self._sam_card() | self._time() | self._memory() | self._stores()
         self._supervisor.found = found
@@ -77,7 +80,7 @@ class SelfTest:
         return found
 
     def _parts(self) -> int:
-        """Not up: lost, or not opened because of safe mode."""
+        """Not up: lost, or never opened because of safe mode."""
         reader, sam = self._supervisor.parts
         return (0 if reader.up else health.READER) | (0 if sam.up else health.SAM)
 

@@ -101,6 +101,15 @@ class Part:
             self._panel.show("back", part=self._name)
         return True
 
+    def test(self) -> None:
+        """Open it once more, to see whether it answers. Not with a card present."""
+        if not self.up:
+            return
+        try:
+            self._open()
+        except (ReaderLost, SamLost) as fault:
+            self.fail(fault)
+
     def _cycle(self) -> None:
         """Now and then, before it is opened once more."""
         if self._power_cycle is not None and self._in_a_row and self._in_a_row % self._cycle_after == 0:
@@ -237,14 +246,14 @@ class Supervisor:
     def idle(self) -> None:
         """Now and then, without a card: judge how the program fares. Raises FlashFault."""
         passed_s = max(0, self._clock.since_ms(self._then_ms)) // 1000
-        if not passed_s or self.failing:
+        if not passed_s or self.failing or self.restart:
             return
         self.up_s += passed_s
         self._then_ms = self._clock.ticks_ms()
         box, care = self.box, self._care
         if safe_mode.ran_clean(box, care, self.up_s):
             box.save()
-        elif self.stage and not self.restart and safe_mode.is_trial_due(box, care, self.up_s):
+        elif self.stage and safe_mode.is_trial_due(box, care, self.up_s):
             safe_mode.begin_trial(box, care)
             self._leave()
         self._tell()
