@@ -11,6 +11,7 @@ from test_app import AppCase, FlakySam
 from tunion.wire import command, health, reason, sync
 from tunion.wire import tap as wire
 from tunion.wire.refused import Refused
+from validator.cells import ForeignFlash
 from validator.crash import BOX, BlackBox
 from validator.drivers.keep_nor import KeepNor
 from validator.list_stores import sectors_needed
@@ -247,7 +248,7 @@ class Crashes(CareCase):
         self.assertRaises(IndexError, self.boot)
         self.assertEqual((self.box().type, self.box().crashes), ("IndexError", 1))
         self.flash = NorFlash(sectors=8, sector_bytes=4096, cells=bytearray(8 * 4096))
-        self.assertRaises(Exception, self.boot)
+        self.assertRaises(ForeignFlash, self.boot)
         self.assertEqual(self.box().crashes, 1)
 
     def test_a_box_that_is_torn_or_foreign_begins_anew(self):
@@ -364,12 +365,11 @@ class Safe(CareCase):
 
     def test_after_a_quiet_time_a_normal_boot_is_tried_and_a_failed_trial_doubles_the_wait(self):
         self.crashes(3)
-        self.office.faults = [LOST] * 100000
         for wait_s in (900, 1800, 3600, 7200, 14400, 28800, 43200, 43200):
             self.turns(wait_s // 10 - 5, 10000)
             self.assertFalse(self.validator.reboot)
             self.turns(10, 10000)
-            del self.office.uploads[:]
+            self.office.uploads, self.office.bodies = [], []
             self.assertTrue(self.validator.reboot)
             self.cause = health.SOFTWARE
             self.boot()

@@ -66,8 +66,8 @@ Ports = namedtuple(
 
 
 def build(ports: "Any", settings: "Settings") -> "Validator":
-    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault, BadSettings; OSError from a
-    driver whose library is missing. Anything else is noted as a crash.
+    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault, BadSettings; OSError from
+    a driver whose library is missing. Anything else is noted as a crash.
     """
     supervisor = Supervisor(ports.care, settings.care, ports.clock, ports.panel, VERSION)
     try:

@@ -1,4 +1,4 @@
-"""The Keep port over raw NOR flash, for boards without a file system: a log of two sectors, its newest whole entry counts.
+"""The Keep port over raw NOR flash, for boards without a file system: a log of two sectors, its newest entry counts.
 
     slot of 256 bytes   0  HEAD, 12   12  what was saved, at most 244 bytes
 
