@@ -43,8 +43,7 @@ def taps(draw):
         terminal=draw(digits(6)), terminal_seq=draw(u32), key_index=draw(u8), key_version=draw(u8), algorithm=draw(u8), fare_id=draw(u16),
         fare_version=draw(u16), line=draw(u16), stop_in=draw(u16), stop_out=draw(u16), driver=draw(u32),
         vehicle=draw(u32), event=draw(st.sampled_from((0, 3, 4, 6, 8))), fare_case=draw(u8), layer=draw(u8),
-        riders=draw(st.integers(0, 20)), modes=draw(u8), granted=draw(u8), owed_fen=owed_fen,
-        ride_s=draw(u24),
+        riders=draw(st.integers(0, 20)), modes=draw(u8), granted=draw(u8), owed_fen=owed_fen, ride_s=draw(u24),
     ), draw(outcomes())
 
 
