@@ -1,5 +1,5 @@
-"""A validator that really crashes and really hangs, as a process: it is started again, says why, and in the end takes no
-cards any more; what was wrong arrives at the back office.
+"""A validator that really crashes and really hangs, as a process: it is started again, says why, and in the end takes
+no cards any more; what was wrong arrives at the back office.
 """
 
 import json
