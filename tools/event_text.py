@@ -83,8 +83,8 @@ def words(body: Any) -> list[Words]:
 def _more(code: int, why: int, value: int) -> Words | None:
     if code == wire.BOOT:
         return _CAUSES.get(why)
-    if code == wire.REFUSED and why in reason.WORDS:
-        return reason.WORDS[why][1:]
+    if code == wire.REFUSED:
+        return reason.words(why)[1:]
     if code == wire.CRASH:
         kind = health.TYPES[why] if why < len(health.TYPES) else f"type {why}"
         where = crash_place(value)

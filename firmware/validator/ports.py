@@ -5,6 +5,8 @@ Drivers raise the exceptions below or those of tunion.card.refusals, never OSErr
 
 from collections import namedtuple
 
+from tunion.compat import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
@@ -41,6 +43,9 @@ Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
 # keep: a Keep of its own; watchdog: a Watchdog; reset_cause(): why the board started, of tunion.wire.health;
 # power_failing(): the supply sags now; voltage_mv(): of the supply.
 CarePorts = namedtuple("CarePorts", ("keep", "watchdog", "reset_cause", "power_failing", "voltage_mv"))
+
+# Which way a gate opens
+ENTRY, EXIT = const(1), const(2)
 
 if TYPE_CHECKING:
 
@@ -161,10 +166,17 @@ if TYPE_CHECKING:
         def feed(self) -> None:
             """The program makes progress."""
 
+    class Gate(Protocol):
+        """Flaps or a turnstile, with sensors that count who passes."""
+
+        def open(self, way: int) -> None:
+            """Let one person through, ENTRY or EXIT. Never blocks."""
+
     class Panel(Protocol):
         """What the passenger and the driver see and hear."""
 
         def show(self, what: str, **details: "int | str") -> None:
-            """One message: "ready", "paid", "refused", "tap_again", "recovered", "fault", "back", "self_test",
-            "safe_mode".
+            """One message: what a tap came to ("paid", "board", "alight", "enter", "exit", "passed", "ignored", "desk",
+            "recovered", "refused", "tap_again"), or how the terminal is ("ready", "fault", "back", "self_test",
+            "safe_mode").
             """

@@ -1,4 +1,4 @@
-"""A validator with a bug in its reader's line, for the supervisor's tests: INTERPRETER faulty_board.py FAULT DEVICE_CBOR
+"""A validator with a bug in its reader's line, for the supervisor: INTERPRETER faulty_board.py FAULT DEVICE_CBOR
 
 FAULT is a file that says what happens at the next byte that is read from the reader:
 
