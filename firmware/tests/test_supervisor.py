@@ -195,7 +195,7 @@ class Crashes(CareCase):
         elif where == "removed":
             self.reader.removed = Broken(error)
         elif where == "sam":
-            self.validator.tap._sam.sign = Broken(error)
+            self.validator._sam.sign = Broken(error)
         elif where == "clock":
             self.clock.quality = Broken(error)
         elif where == "net":
