@@ -19,7 +19,7 @@ from validator.ports import CarePorts, FlashFault, ReaderLost
 from validator.settings import ListsArea
 from validator.supervisor import Part
 
-HEAP = "3m"  # a whole validator, compiled on the spot, and its flash images
+HEAP = "4m"  # a whole validator, compiled on the spot, and its flash images
 
 SECRET = "03104999000000000666"  # what a message might hold
 LISTS = {"path": "lists.nor", "sector_bytes": 1024, "deny_max": 300, "delta_max": 40}
