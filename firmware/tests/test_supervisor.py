@@ -15,7 +15,7 @@ from validator.cells import ForeignFlash
 from validator.crash import BOX, BlackBox
 from validator.drivers.keep_nor import KeepNor
 from validator.list_stores import sectors_needed
-from validator.ports import CarePorts, FlashFault, ReaderLost
+from validator.ports import CarePorts, FlashFault, ReaderLost, Response
 from validator.settings import ListsArea
 from validator.supervisor import Part
 
@@ -78,10 +78,19 @@ class CareCase(AppCase):
             KeepNor(self.box_flash), self.dog, lambda: self.cause, lambda: self.failing(), lambda: 12100
         )
         old = self.office
-        AppCase.boot(self)
+        try:
+            AppCase.boot(self)
+        except BaseException:
+            self.office = old
+            raise
+        self.office.get = self.no_shelf
         if old is not None:
             for name in ("entries", "uploads", "orders", "results", "msg_seq", "epoch", "_base_s", "faults"):
                 setattr(self.office, name, getattr(old, name))
+
+    def no_shelf(self, path):
+        """Nothing is published."""
+        self.office._answer = Response(404, 0, b"")
 
     def box(self):
         return BlackBox(KeepNor(self.box_flash.rebooted()))
@@ -393,15 +402,19 @@ class Safe(CareCase):
         self.params_flash, self.lists_flash = good_params, BadFlash(sectors, 1024)
         self.assertEqual(self.boots_until_up(), (4, health.NO_LISTS))
         self.assertTrue(self.validator.lists is None and self.validator.params is not None)
+        self.turns(910, 1000)
+        self.assertTrue(self.validator.reboot)
+        self.assertEqual(self.boots_until_up(), (1, health.NO_LISTS))  # the trial leads back to where it ran well
+
         self.params_flash = BadFlash(20, 1024)
         self.assertEqual(self.boots_until_up(), (1, health.NO_PARAMS))
         self.assertTrue(self.validator.lists is None and self.validator.params is None)
         self.sync_turns()
-        self.assertEqual(len(self.told(wire.CRASH)), 2)  # the last one of each row
+        self.assertEqual(len(self.told(wire.CRASH)), 3)  # the last one of each row
         self.assertEqual(self.told(wire.SAFE_MODE)[-1], (health.CRASHED, health.NO_PARAMS))
 
         self.params_flash, self.lists_flash = good_params, good_lists  # repaired
-        self.turns(910, 1000)
+        self.turns(1810, 1000)
         self.assertTrue(self.validator.reboot)
         self.boot()
         self.turns(3)
@@ -438,6 +451,27 @@ class PowerFails(CareCase):
         self.assertEqual((self.shown()[3:], card.spent_fen), (["back", "ready", "paid", "ready"], 200))
         ((_, lasted_ms),) = self.told(wire.BROWN_OUT)
         self.assertEqual(lasted_ms, 1000)
+
+    def test_nothing_is_begun_in_a_turn_in_which_the_supply_begins_to_sag(self):
+        self.turns(3)
+        self.sync_turns()
+        for _ in range(40):
+            self.validator.journal.event(wire.BOOT)  # the next sector is due to be erased
+        looks = []
+
+        def fails():
+            looks.append(1)
+            return len(looks) > 1
+
+        self.failing = fails
+        self.validator.sync.hurry = True
+        posts, units = len(self.office.bodies), self.flash.units
+        self.clock.advance_ms(400000)
+        self.turns(1)
+        self.assertEqual((len(self.office.bodies), self.flash.units, self.shown()[-1]), (posts, units, "fault"))
+        self.failing = lambda: False
+        self.turns(2)
+        self.assertTrue(len(self.office.bodies) > posts and self.flash.units > units)
 
     def test_no_upload_is_begun(self):
         self.failing = lambda: True
