@@ -15,7 +15,7 @@ from validator.settings import Care
 from validator.supervisor import Supervisor
 
 HEAP = "2m"
-ARM = True
+ARM = "soak"
 
 CARE = Care(60, 3, 600, 900, 43200, 3, 16384)
 SPOOF = '3104999000000000666\n  File "validator/tap3104999.py", line 42, in x'

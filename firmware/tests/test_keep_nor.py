@@ -9,7 +9,7 @@ from validator.drivers.keep_nor import BLOB_BYTES_MAX, KeepNor
 from validator.ports import FlashFault
 
 HEAP = "2m"
-ARM = True
+ARM = "soak"
 
 
 def flash(**changes):
