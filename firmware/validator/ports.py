@@ -5,6 +5,8 @@ Drivers raise the exceptions below or those of tunion.card.refusals, never OSErr
 
 from collections import namedtuple
 
+from tunion.compat import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
@@ -36,6 +38,9 @@ Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 
 # The card as read: what pricing, SAM and journal need of it.
 Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
+
+# Which way a gate opens
+ENTRY, EXIT = const(1), const(2)
 
 if TYPE_CHECKING:
 
@@ -142,8 +147,17 @@ if TYPE_CHECKING:
         def save(self, blob: bytes) -> None:
             """Durable on return. Raises FlashFault."""
 
+    class Gate(Protocol):
+        """Flaps or a turnstile, with sensors that count who passes."""
+
+        def open(self, way: int) -> None:
+            """Let one person through, ENTRY or EXIT. Never blocks."""
+
     class Panel(Protocol):
         """What the passenger and the driver see and hear."""
 
         def show(self, what: str, **details: "int | str") -> None:
-            """One message: "ready", "paid", "refused", "tap_again", "recovered", "fault", "back"."""
+            """One message: what a tap came to ("paid", "board", "alight", "enter", "exit", "passed", "ignored", "desk",
+
+            "recovered", "refused", "tap_again"), or how the terminal is ("ready", "fault", "back").
+            """
