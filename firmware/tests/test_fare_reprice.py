@@ -78,7 +78,7 @@ class OneTap(Verdicts):
     def test_a_flat_fare_with_every_discount(self):
         morning_s = NOON_S - 6 * 3600
         self.judge(CITY, (
-            (0, {"list_fen": 200}),
+            (0, {"list_fen": 200}), (0, {"list_fen": 200, "layer": 1, "modes": 63}),
             (0, {"list_fen": 200, "discount_fen": 100, "card_kind": STUDENT}),
             (0, {"list_fen": 200, "discount_fen": 100, "at_s": morning_s}),
             (0, {"list_fen": 200, "discount_fen": 10, "granted": granted.pack(1, False, 0)}),
@@ -100,7 +100,6 @@ class OneTap(Verdicts):
             (reprice.WRONG_CASE, {"list_fen": 200, "fare_case": decision.OVERTIME}),
             (reprice.WRONG_CASE, {"list_fen": 200, "ride_s": 1}),
             (reprice.NO_SUCH_TAP, {"list_fen": 200, "stop_in": 1}),
-            (reprice.NO_SUCH_TAP, {"list_fen": 200, "layer": 1}),
             (reprice.NO_SUCH_TAP, {"list_fen": 200, "event": ALIGHT}),
             (reprice.NO_SUCH_TAP, {"list_fen": 200, "event": 0}),
             (reprice.OTHER_MODE, {"list_fen": 200, "industry": 1}),
@@ -173,6 +172,8 @@ class Gates(Verdicts):
         self.judge(early, (
             (0, {"list_fen": 400, "discount_fen": 200, "ride_s": 1}), (0, {"list_fen": 400, "ride_s": 0}),
             (reprice.WRONG_DISCOUNT, {"list_fen": 400, "discount_fen": 200, "ride_s": 0}),
+            (0, {"list_fen": 400, "ride_s": 0, "at_s": NOON_S - 30}),  # the entry's clock was 30 s ahead
+            (reprice.WRONG_DISCOUNT, {"list_fen": 400, "ride_s": 0, "at_s": NOON_S - 31}),
         ), event=ALIGHT, stop_in=1, stop_out=3)
 
     def test_the_desk(self):
@@ -181,7 +182,8 @@ class Gates(Verdicts):
             (0, {"fare_case": decision.NO_EXIT, "owed_fen": 300}),
             (0, {"fare_case": decision.NO_EXIT, "owed_fen": 400, "stop_out": 3}),
             (reprice.WRONG_OWED, {"fare_case": decision.NO_ENTRY, "owed_fen": 1}),
-            (reprice.WRONG_OWED, {"fare_case": decision.NO_EXIT, "owed_fen": 400}),
+            (0, {"fare_case": decision.NO_EXIT, "owed_fen": 300, "stop_out": 9, "ride_s": 999}),
+            (reprice.NO_SUCH_RIDE, {"fare_case": decision.NO_EXIT, "owed_fen": 400}),
             (reprice.WRONG_OWED, {"fare_case": decision.NO_EXIT, "owed_fen": 200, "stop_out": 3}),
             (reprice.WRONG_CASE, {}), (reprice.WRONG_FARE, {"fare_case": decision.NO_EXIT, "list_fen": 300}),
             (reprice.NO_SUCH_RIDE, {"fare_case": decision.NO_ENTRY, "stop_in": 9}),
