@@ -18,7 +18,7 @@ from tunion.wire import params
 
 def build(db: sqlite3.Connection, payload: bytes, dry_run: dict[str, Any], user: str, now_s: int) -> params.ParamSet:
     """Store a set that nobody has approved yet. Raises FleetRefused."""
-    found = params.decode(payload)
+    found = params.decode(payload, True)
     if db.execute("SELECT 1 FROM org WHERE org = ?", (found.scope,)).fetchone() is None:
         raise FleetRefused(f"scope {found.scope} is no registered organisation")
     newest = db.execute("SELECT MAX(version) FROM params_set WHERE scope = ?", (found.scope,)).fetchone()[0] or 0
@@ -73,7 +73,7 @@ def publish(
         raise FleetRefused(f"version {newest} of {scope} is published: devices refuse a lower one")
     if row["expires_at_s"] <= now_s:
         raise FleetRefused(f"version {version} of {scope} has expired: build a new one")
-    found = params.decode(row["payload"])
+    found = params.decode(row["payload"], True)
     if not _is_known_fare(db, found):
         registry.add(db, "fare_table", fares.row(found.fare, found.effective_at_s))
     public = keys.public_key(key_id)
