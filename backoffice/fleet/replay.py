@@ -17,7 +17,7 @@ _HERE = b"here"  # network, city and vehicle: one card, one operator
 _RICH_FEN = 1 << 40
 
 
-class _Untold(Exception):
+class Untold(Exception):
     """The record does not say what this table asks for, or the table has no such ride."""
 
 
@@ -40,7 +40,7 @@ def replay(db: sqlite3.Connection, found: ParamSet, day: str) -> dict[str, Any]:
     ):
         try:
             after_fen = again_fen(found.fare, row)
-        except _Untold:
+        except Untold:
             untold += 1
             untold_fen += row["amount_fen"]
             continue
@@ -65,31 +65,31 @@ def replay(db: sqlite3.Connection, found: ParamSet, day: str) -> dict[str, Any]:
 
 
 def again_fen(fare: FlatFare | Tariff, row: sqlite3.Row) -> int:
-    """What the tap would have debited. Raises _Untold."""
+    """What the tap would have debited. Raises Untold."""
     event = row["event"] & 15
     if isinstance(fare, FlatFare):
         if event not in (0, tap.SINGLE) or row["stop_in"] or row["riders"] > 1:
-            raise _Untold
+            raise Untold
         return int(fare.price(row["card_kind"]).amount_fen)
     try:
         if event in (0, tap.SINGLE):
             return _single_fen(fare, row)
         if fare.grid is None:
-            raise _Untold
+            raise Untold
         if event == tap.BOARD:
             return _missing_fen(fare) if row["owed_fen"] and fare.rules["ride"]["missing_exit"] else 0
         if event == tap.MAKE_UP:
             return int(row["owed_fen"])  # what was marked by the table of that boarding, or taken at the desk
         return _ended_fen(fare, row)
     except (NoFare, BadInput) as problem:
-        raise _Untold from problem
+        raise Untold from problem
 
 
 def _single_fen(fare: Tariff, row: sqlite3.Row) -> int:
     riders = row["riders"] or 1
     if fare.scheme == FLAT:
         if row["stop_in"]:
-            raise _Untold
+            raise Untold
         list_fen = fare.list_fen()
     elif fare.scheme == METER:
         list_fen = fare.list_fen(end=row["list_fen"] // riders)
@@ -117,7 +117,7 @@ def _ended_fen(fare: Tariff, row: sqlite3.Row) -> int:
         modes = row["modes"] & (trip.TIME_FREE | trip.FARE_FREE)
         decided = trip.gate(fare.grid, ride, trip.EXIT, inside, trip.Here(_HERE, end, layer, at_s, modes), _RICH_FEN)
     if decided.act != decision.END:
-        raise _Untold
+        raise Untold
     return _price_fen(fare, row, decided.fare_fen, 1) + decided.owed_fen
 
 

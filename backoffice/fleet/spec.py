@@ -99,20 +99,27 @@ def _time_of(content: dict[str, Any], name: str) -> int:
 
 def _place_of(problem: str) -> Place:
     """Where in the clerk's file the section or rule is that a refusal names."""
+    sections, _, reason = problem.partition(": ")
+    if sections in _OF_FARES:
+        problem = reason
     row = re.search(r"hours, row ([0-9]+)", problem)
     if row:
         return ("rules", "hours", int(row[1]) - 1)
     for name in decision.RIDE:
         if f"{name} takes" in problem:
             return ("rules", "ride", name)
-    return next((place for words, place in _PLACES if words in problem), ())
+    found = next((place for words, place in _PLACES if words in problem), ())
+    return found or (("fare",) if sections in _OF_FARES else ())
 
+
+_OF_FARES = ("FARE, KIND, CAL or RULE", "FARE or KIND")  # refusals that name no single section
 
 # words of a refusal -> where to look; the first that occurs
 _PLACES: tuple[tuple[str, Place], ...] = (
+    ("rules are", ("rules",)),
     ("open ride", ("rules", "ride")), ("ride:", ("rules", "ride")), ("month", ("rules", "month")),
     ("transfer", ("rules", "transfer")), ("cut_fen", ("rules", "cut_fen")), ("riders_max", ("rules", "riders_max")),
-    ("visitors", ("rules", "visitors")), ("rules are", ("rules",)), ("all riders", ("fare",)), ("RULE is", ("rules",)),
+    ("visitors", ("rules", "visitors")), ("all riders", ("fare",)), ("RULE is", ("rules",)),
     ("hours", ("rules", "hours")), ("discount", ("kinds",)), ("KIND is", ("kinds",)), ("CAL", ("calendar",)),
     ("BIN", ("issuers",)), ("DEV", ("device",)), ("FARE", ("fare",)), ("scope", ("scope",)), ("name is", ("name",)),
     ("expires before", ("expires_at",)), ("versions begin", ("version",)),
