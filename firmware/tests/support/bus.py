@@ -111,7 +111,10 @@ class Bus:
         while self.journal.idle():
             pass
         self.sam = soft_sam(self.clock, self.journal.last_terminal_seq() + 1, self.sam_kind)
-        self.tap = TapPath(
+        self.tap = self.tap_path()
+
+    def tap_path(self):
+        return TapPath(
             self.reader,
             self.sam,
             self.journal,

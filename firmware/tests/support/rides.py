@@ -57,7 +57,7 @@ def terminal(tariff, role="bus", **changes):
         "plate": b"A12345D", "same_card_s": 2, "place_coding": "LLSS" if role == "bus" else "L0S0",
     }  # fmt: skip
     settings.update(changes)
-    return Bus(**settings)
+    return Bus(**settings)  # flash and sam_kind among them
 
 
 __all__ = ["Bus", "device_map", "flat", "line", "metro", "taxi", "terminal"]
