@@ -16,7 +16,7 @@ _MODE_WORDS = {name: f"{zh} {name}" for _, name, zh in rides.MODES}
 
 def configure(actions: Any, add_command: Callable[..., Any], day: Callable[[str], str]) -> None:
     """Add the command to those of `ykt backoffice`; the two functions are tools.backoffice's own."""
-    parser = add_command(actions, "rides", _rides, "行程配对 | entries and exits matched: which are open, which to clear")
+    parser = add_command(actions, "rides", _rides, "行程配对 | entries and exits matched; which are open")
     parser.add_argument("--open", action="store_true", help="只列未出站 | only entries without an exit")
     parser.add_argument("--day", type=day, help="进站日期 | of entries of this day YYYY-MM-DD (default: all)")
     parser.add_argument("--json", action="store_true", help="一个 JSON 对象 | one object for a program to read")

@@ -1,4 +1,5 @@
-"""TAC verdicts. CHECKED -> VERIFIED (NOTED where no money moved), or SUSPECT; and which of two records under one key is the true one.
+"""TAC verdicts. CHECKED -> VERIFIED (NOTED where no money moved), or SUSPECT; and which of two records under one key is
+the true one.
 
 The keys stay with the key service; only `ok` goes on. A verdict `unavailable` changes nothing: the next run asks
 again. The key service is asked outside of any transaction, so that intake goes on meanwhile.

@@ -118,7 +118,7 @@ def _ended_fen(fare: Tariff, row: sqlite3.Row) -> int:
         decided = trip.gate(fare.grid, ride, trip.EXIT, inside, trip.Here(_HERE, end, layer, at_s, modes), _RICH_FEN)
     if decided.act != decision.END:
         raise Untold
-    return _price_fen(fare, row, decided.fare_fen, 1) + decided.owed_fen
+    return _price_fen(fare, row, decided.fare_fen, 1) + int(decided.owed_fen)
 
 
 def _price_fen(fare: Tariff, row: sqlite3.Row, list_fen: int, riders: int) -> int:

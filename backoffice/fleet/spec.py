@@ -31,7 +31,6 @@ from tunion.record import BadInput
 from tunion.wire import params
 from tunion.wire.tariffs import TABLE_BYTES_MAX
 
-
 _EARLIEST_S = 1577808000  # 2020-01-01, local: no set of this system is older
 
 

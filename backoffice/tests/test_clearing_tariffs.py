@@ -41,18 +41,21 @@ JUDGED: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "a student's exit": ({**EXIT, "card_kind": 2, "discount_fen": 200, "amount_fen": 200}, []),
     "an exit in the monthly tier": (
         {**EXIT, "granted": granted.pack(1, False, 0), "discount_fen": 20, "amount_fen": 380}, []),
-    "a tier that the table does not have": ({**EXIT, "granted": granted.pack(2, False, 0)}, [("TX-25", "not_entitled")]),
+    "a tier that the table does not have": (
+        {**EXIT, "granted": granted.pack(2, False, 0)}, [("TX-25", "not_entitled")]),
     "a discount for nothing": ({**EXIT, "discount_fen": 200, "amount_fen": 200}, [("TX-25", "wrong_discount")]),
     "a dearer exit": ({**EXIT, "list_fen": 500, "amount_fen": 500}, [("TX-16", "wrong_fare")]),
     "overtime": (
-        {**EXIT, "ride_s": 9999, "fare_case": decision.OVERTIME, "list_fen": 0, "owed_fen": 1100, "amount_fen": 1100}, []),
+        {**EXIT, "ride_s": 9999, "fare_case": decision.OVERTIME, "list_fen": 0, "owed_fen": 1100, "amount_fen": 1100},
+        []),
     "overtime that was none": (
         {**EXIT, "fare_case": decision.OVERTIME, "list_fen": 0, "owed_fen": 1100, "amount_fen": 1100},
         [("TX-16", "wrong_case")]),
     "an exit at an unknown station": ({**EXIT, "stop_out": 999}, [("TX-16", "no_such_ride")]),
     "a version that nobody published": ({**EXIT, "fare_version": 9}, [("TX-16", "no_table")]),
     "a bus ride marked by the table before": (
-        {**BUS, "event": tap.MAKE_UP, "fare_case": decision.NO_EXIT, "stop_in": 1, "owed_fen": 400, "amount_fen": 400}, []),
+        {**BUS, "event": tap.MAKE_UP, "fare_case": decision.NO_EXIT, "stop_in": 1, "owed_fen": 400, "amount_fen": 400},
+        []),
     "a bus ride marked by no table": (
         {**BUS, "event": tap.MAKE_UP, "fare_case": decision.NO_EXIT, "stop_in": 1, "owed_fen": 401, "amount_fen": 401},
         [("TX-16", "wrong_owed")]),
@@ -103,7 +106,8 @@ def test_an_entry_is_proven_noted_and_in_no_line(city: City, bus: Validator) -> 
     assert city.states() == [("NOTED", ""), ("CLEARED", DAY)]
     assert city.rows("SELECT count, amount_fen FROM settle_line") == [(1, 400)]
     assert city.rows("SELECT proof FROM txn") == [("tac",)] * 2
-    assert city.rows("SELECT from_state, to_state FROM txn_event WHERE txn_id = 1 ORDER BY id")[-1] == ("CHECKED", "NOTED")
+    moves = city.rows("SELECT from_state, to_state FROM txn_event WHERE txn_id = 1 ORDER BY id")
+    assert moves[-1] == ("CHECKED", "NOTED")
     figures = report.summary(city.db)
     assert (figures["cleared_fen"], figures["open_fen"], figures["anomalies"]) == (400, 0, {})
     with city.store.reading() as db:

@@ -15,7 +15,8 @@ from simulator.rig.shift import Post, Visit
 from tunion import bcd
 from tunion.wire import tap
 
-CLEARED, NOTED, GREY, VOID = "CLEARED", "NOTED", "GREY", "VOID"     # states of the back office that may remain after clearing
+# states of the back office that may remain after clearing
+CLEARED, NOTED, GREY, VOID = "CLEARED", "NOTED", "GREY", "VOID"
 
 
 class Money(NamedTuple):

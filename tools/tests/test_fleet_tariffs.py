@@ -1,28 +1,44 @@
 """Tariffs from a clerk's file to clearing, through the command line: explained, tried, published; bad ones refused."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backoffice.clearing.close import clear_day
-from backoffice.fleet import placed, replay, spec
+from backoffice.fleet import spec
 from backoffice.keys import signing, vault
 from backoffice.store import fares
-from backoffice.tests.forge import DAY, NOON_S, PASSPHRASE, City, Validator
+from backoffice.tests.forge import DAY, PASSPHRASE, City, Validator
 from tools import cli
-from tunion.fare import decision, granted, grid
-from tunion.fare.flat import FlatFare
-from tunion.fare.tariff import FLAT, GRID, METER, Tariff
+from tunion.fare.tariff import Tariff
 from tunion.wire import params, tap
 
 SAMPLES = Path(spec.__file__).parents[1] / "samples" / "fares"
 SCOPE = "09990111"
-RIDE = json.loads((SAMPLES / "metro.json").read_text())["rules"]["ride"]
-NOTHING: dict[str, Any] = {
-    "cut_fen": 1, "hours": [], "month": [], "ride": {}, "riders_max": 1, "transfer": [], "visitors": 0,
-}
+RIDE = json.loads((SAMPLES / "metro.json").read_text(encoding="utf-8"))["rules"]["ride"]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    City(folder).store.close()
+    return folder
+
+
+@pytest.fixture
+def city(template: Path, tmp_path: Path) -> Iterator[City]:
+    city = City(Path(shutil.copytree(template, tmp_path / "city")))
+    yield city
+    city.store.close()
+
+
+@pytest.fixture
+def bus(city: City) -> Validator:
+    return Validator(city)
 
 
 def folder_with(tmp_path: Path, name: str, network: Any = None, **changes: Any) -> Path:
@@ -165,7 +181,8 @@ BAD: dict[str, tuple[str, dict[str, Any], str, str, str]] = {
     "a discount above all": (
         "bus_hours", {"kinds": {"version": 1, "discounts": [[2, 1001]]}}, "set.json", '"kinds"', "0 to 1000"),
     "a day that is none": (
-        "bus_hours", {"calendar": {"version": 1, "days": [[20250230, 2]]}}, "set.json", '"calendar"', "a day that is none"),
+        "bus_hours", {"calendar": {"version": 1, "days": [[20250230, 2]]}},
+        "set.json", '"calendar"', "a day that is none"),
     "a clock at 1970": (
         "metro", {"effective_at": "1970-01-01 08:00"}, "set.json", '"effective_at"', "a clock at 1970"),
     "a clock at zero": ("metro", {"effective_at": 0}, "set.json", '"effective_at"', "a clock at 1970"),
@@ -210,15 +227,6 @@ def test_what_is_no_set_at_all_is_refused(
     path.write_text(text)
     assert build(city, path) == 1
     assert words in capsys.readouterr().err
-
-
-def test_a_value_is_found_by_its_line() -> None:
-    text = '{"a": [1,\n {"b":\n  [true, "x,]}",\n null]}],\n "c": {}, "d":\n []}'
-    for place, line in (
-        ((), 1), (("a",), 1), (("a", 1), 2), (("a", 1, "b"), 3), (("a", 1, "b", 2), 4), (("c",), 5), (("d",), 6),
-        (("a", 7), 1), (("a", 1, "z"), 2), (("c", "y"), 5), (("d", 0), 6), (("e",), 1),
-    ):
-        assert placed.line_of(text, place) == line, place
 
 
 def test_a_tariff_needs_somebody_who_says_that_devices_charge_it(
@@ -299,68 +307,13 @@ def test_from_the_clerks_file_to_clearing(
     assert city.rows("SELECT code, ref, detail FROM anomaly") == [("TX-16", "txn 2", "wrong_fare")]
 
 
-ROWS: list[list[int | None]] = [[None, 200, 400], [200, None, 300], [400, 300, None]]
-METRO = Tariff(9, 3, 1, GRID, grid.build(grid.BOTH_WAYS, [101, 102, 103], [ROWS]), {2: 500}, {
-    **NOTHING, "ride": {**RIDE, "missing_exit_fen": 250, "max_minutes": 60, "overtime_fen": 900, "same_free_fen": 50},
-    "month": [0, [[0, 100], [9, 500]]], "transfer": [90, 0, 1, 0, [[2, 1, 0, 30]]], "visitors": 1,
-}, {})
-BUS = Tariff(9, 4, 2, GRID, grid.build(grid.ONWARD, [1, 2, 3], [ROWS]), {}, {
-    **NOTHING, "ride": {**RIDE, "max_minutes": 60}}, {})
-EXIT = {"event": tap.ALIGHT, "stop_in": 101, "stop_out": 103, "ride_s": 600, "card_kind": 1, "at_s": NOON_S}
-ALIGHT = {**EXIT, "stop_in": 1, "stop_out": 2}
-# name -> table, record, what it would have debited; None: the table cannot tell
-AGAIN: dict[str, tuple[FlatFare | Tariff, dict[str, Any], int | None]] = {
-    "an exit": (METRO, EXIT, 400),
-    "a student's": (METRO, {**EXIT, "card_kind": 2}, 200),
-    "a visitor's, who gets the kind": (METRO, {**EXIT, "card_kind": 2, "granted": granted.pack(2, True, 2)}, 200),
-    "with a tier and a transfer": (METRO, {**EXIT, "granted": granted.pack(1, False, 2)}, 330),
-    "with a tier that the table does not have": (METRO, {**EXIT, "granted": granted.pack(7, False, 0)}, 200),
-    "with a transfer that the table does not have": (METRO, {**EXIT, "granted": granted.pack(0, False, 5)}, 400),
-    "too long by this table": (METRO, {**EXIT, "ride_s": 3601}, 900),
-    "too long at a station without times": (METRO, {**EXIT, "ride_s": 3601, "modes": 4}, 400),
-    "where it began": (METRO, {**EXIT, "stop_out": 101, "ride_s": 60}, 50),
-    "free by the mode": (METRO, {**EXIT, "modes": 16}, 0),
-    "a station that is gone": (METRO, {**EXIT, "stop_out": 109}, None),
-    "an entry": (METRO, {"event": tap.BOARD, "stop_in": 101}, 0),
-    "an entry that paid for a missing exit": (METRO, {"event": tap.BOARD, "stop_in": 101, "owed_fen": 200}, 250),
-    "the desk's": (METRO, {"event": tap.MAKE_UP, "stop_in": 101, "owed_fen": 77}, 77),
-    "a flat fare at gates": (METRO, {"event": tap.SINGLE}, None),
-    "alighting": (BUS, ALIGHT, 200),
-    "alighting too early": (BUS, {**ALIGHT, "stop_in": 2, "stop_out": 1, "fare_case": decision.WRONG_ORDER}, 300),
-    "alighting in the other direction": (BUS, {**ALIGHT, "stop_out": 3, "fare_case": decision.WRONG_ORDER}, 400),
-    "alighting too late by this table": (BUS, {**ALIGHT, "ride_s": 3601}, 400),
-    "told by a conductor": (BUS, {"event": tap.SINGLE, "stop_in": 1, "stop_out": 3}, 400),
-    "a meter": (Tariff(9, 1, 4, METER, [800, 900, 50], {}, {**NOTHING, "riders_max": 2}, {}),
-                {"event": tap.SINGLE, "list_fen": 1700, "riders": 2}, 1700),
-    "a meter beyond its bounds": (Tariff(9, 1, 4, METER, [800, 900, 50], {}, NOTHING, {}),
-                                  {"event": tap.SINGLE, "list_fen": 950}, None),
-    "more riders than it takes": (Tariff(9, 1, 2, FLAT, 300, {}, NOTHING, {}), {"event": tap.SINGLE, "riders": 2}, None),
-    "a plain flat fare under a tariff": (Tariff(9, 1, 2, FLAT, 300, {}, NOTHING, {}), {"event": 0}, 300),
-    "a flat fare": (FlatFare(1, 1, 250, {}), {"event": 0}, 250),
-    "an exit under a flat fare": (FlatFare(1, 1, 250, {}), EXIT, None),
-}
-
-
-@pytest.mark.parametrize("name", AGAIN)
-def test_what_a_tap_would_have_debited(name: str) -> None:
-    table, said, wanted = AGAIN[name]
-    row: Any = {
-        "event": 0, "card_kind": 1, "at_s": NOON_S, "ride_s": 0, "stop_in": 0, "stop_out": 0, "layer": 0, "riders": 0,
-        "modes": 0, "granted": 0, "owed_fen": 0, "list_fen": 0, "fare_case": 0, **said,
-    }
-    try:
-        found: int | None = replay.again_fen(table, row)
-    except replay.Untold:
-        found = None
-    assert found == wanted
-
-
 def test_a_days_taps_that_the_table_cannot_price_are_told_apart(
     city: City, bus: Validator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bus.send([bus.tap(1), bus.tap(2, type=9, industry=1, fare_id=11, event=tap.ALIGHT, stop_in=101, stop_out=102)])
     assert build(city, folder_with(tmp_path, "metro"), "--json") == 0
     effect = json.loads(capsys.readouterr().out)
-    assert [effect[name] for name in ("taps", "before_fen", "after_fen", "untold", "untold_fen")] == [1, 200, 200, 1, 200]
+    told = [effect[name] for name in ("taps", "before_fen", "after_fen", "untold", "untold_fen")]
+    assert told == [1, 200, 200, 1, 200]
     assert fleet("show", "--db", city.db, "--scope", SCOPE, "--version", 2) == 0
     assert "无法试算 1 笔 2.00 元" in capsys.readouterr().out
