@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> None:
     now_s = int(time.time())
     payload, grid = spec.with_grid(args.file, now_s)
-    spec.refuse_unasked(payload, grid, args.tariffs)
+    spec.refuse_undeliverable(payload, grid, args.tariffs)
     day = args.day or clearing_day(now_s - _DAY_S)
     with _writing(args.db) as db:
         effect = replay(db, params.decode(payload, True), day)

@@ -31,6 +31,7 @@ from tunion.record import BadInput
 from tunion.wire import params
 from tunion.wire.tariffs import TABLE_BYTES_MAX
 
+_ENVELOPE_BYTES = 128  # what COSE_Sign1 adds to a payload, and some
 _EARLIEST_S = 1577808000  # 2020-01-01, local: no set of this system is older
 
 
@@ -125,8 +126,8 @@ _PLACES: tuple[tuple[str, Place], ...] = (
 )  # fmt: skip
 
 
-def refuse_unasked(payload: bytes, grid: bytes | None, tariffs: bool) -> None:
-    """Raises FleetRefused for a tariff that nobody said the devices can charge, or that no device can be sent."""
+def refuse_undeliverable(payload: bytes, grid: bytes | None, tariffs: bool) -> None:
+    """Raises FleetRefused for a tariff of which nobody said that devices charge it, and for what is too large for them."""
     if params.RULE in cbor.decode(payload)[8] and not tariffs:
         raise FleetRefused(
             "the file is a tariff: devices without `tariffs` in their device file refuse it whole and go on with the "
@@ -135,6 +136,10 @@ def refuse_unasked(payload: bytes, grid: bytes | None, tariffs: bool) -> None:
     if grid is not None:
         raise FleetRefused(
             f"the grid has {len(grid)} bytes, and a set carries {TABLE_BYTES_MAX}: no device takes a grid apart yet"
+        )
+    if len(payload) > params.BLOB_BYTES_MAX - _ENVELOPE_BYTES:
+        raise FleetRefused(
+            f"the set has {len(payload)} bytes, devices take {params.BLOB_BYTES_MAX - _ENVELOPE_BYTES}: shorten it"
         )
 
 

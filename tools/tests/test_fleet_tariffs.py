@@ -241,10 +241,10 @@ def test_a_tariff_needs_somebody_who_says_that_devices_charge_it(
 def test_a_network_too_large_for_a_set_is_refused(
     city: City, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stations = list(range(1, 101))
+    stations = list(range(1, 121))
     large = {
         "bands": BANDS, "stations": {str(code): str(code) for code in stations},
-        "lines": [{"name": "1", "stations": stations, "metres": [900] * 99}],
+        "lines": [{"name": "1", "stations": stations, "metres": [900] * 119}],
     }
     assert build(city, folder_with(tmp_path, "metro", network=large)) == 1
     assert "no device takes a grid apart yet" in capsys.readouterr().err
@@ -317,3 +317,20 @@ def test_a_days_taps_that_the_table_cannot_price_are_told_apart(
     assert told == [1, 200, 200, 1, 200]
     assert fleet("show", "--db", city.db, "--scope", SCOPE, "--version", 2) == 0
     assert "无法试算 1 笔 2.00 元" in capsys.readouterr().out
+
+
+def test_a_set_too_large_for_devices_is_refused_when_it_is_built(
+    city: City, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stations = list(range(1, 107))
+    large = {
+        "bands": BANDS, "stations": {str(code): str(code) for code in stations},
+        "lines": [{"name": "1", "stations": stations, "metres": [900] * 105}],
+    }
+    path = folder_with(tmp_path, "metro", network=large)
+    assert build(city, path) == 0  # 106 stations fit
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["issuers"]["accepted"] = [f"{number:08d}" for number in range(1, 513)]
+    path.write_text(json.dumps({**content, "version": 3, "fare": {**content["fare"], "version": 3}}))
+    assert build(city, path) == 1
+    assert "devices take 8064" in capsys.readouterr().err
