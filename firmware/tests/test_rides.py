@@ -441,6 +441,23 @@ class AtOnce(unittest.TestCase):
         self.assertEqual((month.rides, month.spent_fen), (2, 450))
 
 
+class Together(unittest.TestCase):
+    def test_the_sam_works_while_the_card_takes_its_updates(self):
+        done = []
+
+        class Watched(PurseCard):
+            def _update(self, apdu):
+                done.append("update")
+                return super()._update(apdu)
+
+        bus = gate("entry", 211)
+        begin, signed = bus.sam.begin, bus.sam.signed
+        bus.sam.begin = lambda *values: (done.append("begin"), begin(*values))
+        bus.sam.signed = lambda: (done.append("signed"), signed())[1]
+        self.assertEqual(stands(bus, Watched()), "enter")
+        self.assertEqual(done, ["begin", "update", "update", "signed"])
+
+
 class Wrong(unittest.TestCase):
     def test_a_card_that_refuses_an_update_is_not_charged(self):
         class NoFile(PurseCard):
