@@ -127,7 +127,7 @@ _PLACES: tuple[tuple[str, Place], ...] = (
 
 
 def refuse_undeliverable(payload: bytes, grid: bytes | None, tariffs: bool) -> None:
-    """Raises FleetRefused for a tariff of which nobody said that devices charge it, and for what is too large for them."""
+    """Raises FleetRefused for a tariff that nobody says devices charge, and for what is too large for them."""
     if params.RULE in cbor.decode(payload)[8] and not tariffs:
         raise FleetRefused(
             "the file is a tariff: devices without `tariffs` in their device file refuse it whole and go on with the "
