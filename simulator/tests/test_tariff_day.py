@@ -106,7 +106,7 @@ def test_a_day_of_each_mode_clears_to_the_fen(name: str, seed: int, city: City, 
     dice = random.Random(seed)
     cards = [
         PurseCard(bytes(9) + bytes([17 + i]), kind=kind, balance_fen=400_000, city=card_city)
-        for i, (kind, card_city) in enumerate([(1, terminals.CITY), (2, terminals.CITY), (3, terminals.CITY), (1, AWAY)])
+        for i, (kind, card_city) in enumerate([(1, HOME), (2, HOME), (3, HOME), (1, AWAY)])
     ]
     for _ in range(60):
         terminal.clock.advance_ms(dice.choice((60_000, 600_000, 4_000_000)))
