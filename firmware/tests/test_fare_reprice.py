@@ -128,6 +128,7 @@ class Gates(Verdicts):
             (reprice.WRONG_OWED, {"owed_fen": 300}),
             (reprice.WRONG_OWED, {"fare_case": decision.NO_EXIT, "owed_fen": 200}),
             (reprice.WRONG_CASE, {"fare_case": decision.OVERTIME}), (reprice.WRONG_FARE, {"list_fen": 200}),
+            (reprice.WRONG_CASE, {"modes": trip.ENTRY_FREE}), (0, {"modes": trip.EXIT_FREE | trip.FARE_FREE}),
             (reprice.NO_SUCH_RIDE, {"stop_in": 9}), (reprice.NO_SUCH_RIDE, {"layer": 1}),
             (reprice.NO_SUCH_TAP, {"stop_out": 2}), (reprice.NO_SUCH_TAP, {"ride_s": 9}),
             (reprice.NO_SUCH_TAP, {"type": 6}), (reprice.NO_SUCH_TAP, {"riders": 2}),
@@ -157,6 +158,8 @@ class Gates(Verdicts):
             (reprice.WRONG_CASE, dict(free, fare_case=0, list_fen=400)),
             (reprice.WRONG_CASE, {"list_fen": 400, "at_s": 100}),
              # a clock at 1970: the ride began before there was time
+            (reprice.WRONG_CASE, {"list_fen": 400, "modes": trip.EXIT_FREE}),
+            (reprice.WRONG_CASE, dict(free, modes=trip.EXIT_FREE | trip.FARE_FREE)),
             (reprice.WRONG_OWED, over), (reprice.WRONG_OWED, {"list_fen": 400, "owed_fen": 1}),
             (reprice.WRONG_OWED, dict(free, owed_fen=1100)), (reprice.WRONG_FARE, dict(free, list_fen=400)),
             (reprice.WRONG_FARE, dict(over, owed_fen=1100, list_fen=400)), (reprice.WRONG_FARE, {"list_fen": 300}),

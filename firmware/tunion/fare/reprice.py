@@ -136,8 +136,8 @@ def _check_begin(tariff: "Tariff", grid: "Grid", tap: "Any") -> None:
         grid.onward_fen(tap.layer, tap.stop_in)
         owed = [0]  # what an open ride owes is a purchase of its own
     else:
-        if tap.fare_case not in (0, decision.NO_EXIT, decision.DEGRADED):
-            raise _Found(WRONG_CASE)
+        if tap.fare_case not in (0, decision.NO_EXIT, decision.DEGRADED) or tap.modes & trip.ENTRY_FREE:
+            raise _Found(WRONG_CASE)  # gates that stand open touch no card
         grid.index(tap.stop_in)
         owed = [0]
         if tap.fare_case == decision.NO_EXIT and tariff.rules["ride"]["missing_exit"]:
@@ -150,6 +150,8 @@ def _check_exit(tariff: "Tariff", grid: "Grid", tap: "Any") -> None:
     ride = tariff.rules["ride"]
     owed_fen, list_fen = 0, 0
     case = tap.fare_case
+    if tap.modes & trip.EXIT_FREE:  # gates that stand open touch no card
+        raise _Found(WRONG_CASE)
     if case == decision.DEGRADED:  # also where the table has no price for it
         if not tap.modes & trip.FARE_FREE:
             raise _Found(WRONG_CASE)
@@ -180,20 +182,18 @@ def _case_of_exit(ride: "dict[str, int]", tap: "Any") -> int:
 
 def _check_alighting(tariff: "Tariff", grid: "Grid", tap: "Any", others: "Sequence[Tariff]") -> None:
     ride = tariff.rules["ride"]
-    marks = _marks(grid, others, tap)
+    fare_fen = None  # what was written at boarding
     if tap.owed_fen:
         raise _Found(WRONG_OWED)
     if tap.ride_s > 60 * ride["max_minutes"]:
         raise _Found(WRONG_CASE)
-    if tap.fare_case == decision.WRONG_ORDER:
-        listed = marks
-    elif tap.fare_case == decision.SAME_PLACE and tap.stop_in == tap.stop_out:
-        listed = _at_most(marks, _same_stop_fen(grid, ride, tap))
+    if tap.fare_case == decision.SAME_PLACE and tap.stop_in == tap.stop_out:
+        fare_fen = _same_stop_fen(grid, ride, tap)
     elif tap.fare_case == 0:
-        listed = _at_most(marks, grid.fen(tap.layer, tap.stop_in, tap.stop_out))
-    else:
+        fare_fen = grid.fen(tap.layer, tap.stop_in, tap.stop_out)
+    elif tap.fare_case != decision.WRONG_ORDER:
         raise _Found(WRONG_CASE)
-    if tap.list_fen not in listed:
+    if not _was_marked(grid, others, tap, tap.list_fen, fare_fen):
         raise _Found(WRONG_FARE)
     _check_discount(tariff, tap, tap.list_fen, 1)
 
@@ -208,10 +208,6 @@ def _same_stop_fen(grid: "Grid", ride: "dict[str, int]", tap: "Any") -> "int | N
         return None
 
 
-def _at_most(marks: "list[int]", fare_fen: "int | None") -> "list[int]":
-    return marks if fare_fen is None else [min(fare_fen, mark_fen) for mark_fen in marks]
-
-
 def _check_make_up(tariff: "Tariff", grid: "Grid", tap: "Any", others: "Sequence[Tariff]") -> None:
     if grid.shape != ONWARD:
         _check_desk(tariff, grid, tap)
@@ -219,7 +215,7 @@ def _check_make_up(tariff: "Tariff", grid: "Grid", tap: "Any", others: "Sequence
     if tap.stop_out:
         raise _Found(NO_SUCH_TAP)
     if tap.fare_case == decision.NO_EXIT:  # in this very bus, too late
-        fits = tap.owed_fen in _marks(grid, others, tap)
+        fits = _was_marked(grid, others, tap, tap.owed_fen, None)
     elif tap.fare_case == decision.ELSEWHERE:  # maybe a line whose table nobody has here
         fits = tap.owed_fen <= max([tariff.high_fen] + [other.high_fen for other in others])
     else:
@@ -242,19 +238,30 @@ def _check_desk(tariff: "Tariff", grid: "Grid", tap: "Any") -> None:
         raise _Found(WRONG_OWED)
 
 
-def _marks(grid: "Grid", others: "Sequence[Tariff]", tap: "Any") -> "list[int]":
-    """What a bus may have written at boarding: by this table or another, in whichever direction. Raises NoFare."""
+def _was_marked(
+    grid: "Grid", others: "Sequence[Tariff]", tap: "Any", paid_fen: int, fare_fen: "int | None"
+) -> bool:
+    """`paid_fen` is the fare, None: any, or less where less was written at boarding: by this table, else by another.
+
+    raises  NoFare where by no table a ride begins there
+    """
     turned = tap.fare_case in (decision.WRONG_ORDER, decision.NO_EXIT)
-    found = []
-    for table in [grid] + [other.grid for other in others if other.grid is not None and other.grid.shape == ONWARD]:
-        for layer in range(table.layers) if turned else [tap.layer]:
+    known = False
+    for i in range(-1, len(others)):
+        table = others[i].grid if i >= 0 else grid
+        if table is None or table.shape != ONWARD:
+            continue
+        for layer in range(table.layers) if turned else (tap.layer,):
             try:
-                found.append(table.onward_fen(layer, tap.stop_in))
+                marked_fen = table.onward_fen(layer, tap.stop_in)
             except NoFare:
                 continue
-    if not found:
+            known = True
+            if paid_fen == marked_fen if fare_fen is None else paid_fen == min(fare_fen, marked_fen):
+                return True
+    if not known:
         raise NoFare("no table lets a ride begin at place %d" % tap.stop_in)
-    return found
+    return False
 
 
 def _missing_fen(tariff: "Tariff", grid: "Grid") -> int:
