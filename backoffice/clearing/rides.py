@@ -89,7 +89,8 @@ def report(db: sqlite3.Connection, day: str | None, now_s: int) -> dict[str, Any
 
     counts          of each kind
     unsolved        the records of those that are not solved, oldest first, card numbers masked
-    degraded_hours  operator, stop, hour and modes, and how many open rides may have ended at open gates then
+    degraded_hours  operator, stop, hour and modes, and how many of the open rides may have ended at open gates then;
+                    those of the day, and those that explain one of its rides
     """
     minutes = {
         key: fare.rules["ride"]["max_minutes"]
@@ -103,7 +104,7 @@ def report(db: sqlite3.Connection, day: str | None, now_s: int) -> dict[str, Any
     for ride in match(taps(db)):
         end = ride.begin or ride.end
         assert end is not None
-        if day is not None and not midnight_s(day) <= end.at_s < midnight_s(day) + _DAY_S:
+        if not _is_of_day(end.at_s, day):
             continue
         limit_s = 60 * minutes.get((end.fare_id, end.fare_version), MINUTES_WITHOUT_TABLE)
         kind, hours = _aged(ride, end, opened, limit_s, now_s)
@@ -117,8 +118,13 @@ def report(db: sqlite3.Connection, day: str | None, now_s: int) -> dict[str, Any
         {"operator": hour.operator, "stop": hour.stop, "from": local(hour.from_s), "modes": names(modes),
          "rides": free[hour]}
         for hour, modes in opened.items()
+        if free[hour] or _is_of_day(hour.from_s, day)
     ]  # fmt: skip
     return {"counts": counts, "unsolved": unsolved, "degraded_hours": degraded}
+
+
+def _is_of_day(at_s: int, day: str | None) -> bool:
+    return day is None or midnight_s(day) <= at_s < midnight_s(day) + _DAY_S
 
 
 def _line(kind: str, end: Tap, now_s: int) -> dict[str, Any]:

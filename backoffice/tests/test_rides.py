@@ -133,6 +133,14 @@ def test_open_gates_explain_what_may_have_ended_there(
     )
 
 
+def test_hours_of_another_day_are_left_out(city: City, bus: Validator) -> None:
+    sent(bus, {**ENTRY, "modes": trip.EXIT_FREE},
+         {**ENTRY, "number": 2, "at_s": START_S + DAY_S, "modes": trip.TIME_FREE})
+    city.now_s = NOON_S + 3 * DAY_S
+    hours = {day: [hour["modes"] for hour in report(city, day)["degraded_hours"]] for day in (DAY, NEXT_DAY, None)}
+    assert hours == {DAY: [["exit_free"]], NEXT_DAY: [["time_free"]], None: [["exit_free"], ["time_free"]]}
+
+
 def test_open_gates_of_another_operator_explain_nothing(city: City, bus: Validator) -> None:
     sent(bus, ENTRY)
     other = Validator(city, 2)
