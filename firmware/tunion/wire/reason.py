@@ -18,6 +18,7 @@ NOT_GENUINE = const(13)
 SAM_SAYS_NO = const(14)
 JOURNAL_FULL = const(15)
 NO_CLOCK = const(16)
+NOT_ON_DUTY = const(19)
 
 # number -> (name for programs, 中文, English)
 WORDS = {
@@ -37,6 +38,7 @@ WORDS = {
     SAM_SAYS_NO: ("sam_says_no", "PSAM拒绝交易", "the SAM refused"),
     JOURNAL_FULL: ("journal_full", "存储已满", "the journal is full: sync before more rides"),
     NO_CLOCK: ("no_clock", "时钟未校准", "the clock was never set"),
+    NOT_ON_DUTY: ("not_on_duty", "司机未登录", "no driver has logged in"),
 }
 
 
