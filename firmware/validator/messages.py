@@ -37,7 +37,7 @@ BEEPS = {
 BEEP_OF_KIND = {1: "one", 2: "two", 3: "two", 4: "three", 5: "three"}
 _BY_KIND = "kind"
 
-# what -> (中文, English, large 中文, large English, beep, led). %(...)s names a detail: fen as yuan, a part by its words.
+# what -> (中文, English, large 中文, large English, beep, led). %(...)s names a detail: fen as yuan, a part in words.
 _ROWS = {
     "ready": ("请刷卡", "Please tap your card", "欢迎乘车\n请刷卡", "Welcome\nPlease tap card", "none", OFF),
     "paid": (
@@ -80,7 +80,14 @@ _ROWS = {
         _BY_KIND,
         GREEN,
     ),
-    "passed": ("请通行，不扣款", "Please go through, nothing is charged", "请通行\n不扣款", "Go through\nNo charge", "one", GREEN),
+    "passed": (
+        "请通行，不扣款",
+        "Please go through, nothing is charged",
+        "请通行\n不扣款",
+        "Go through\nNo charge",
+        "one",
+        GREEN,
+    ),
     "ignored": (
         "已刷过卡，不再扣款，请通行",
         "Already tapped, nothing more is charged: go ahead",
@@ -209,8 +216,18 @@ _CASES = {
         "上次未刷卡出站\n请到客服中心",
         "Last exit missed\nSee the counter",
     ),
-    decision.OVERTIME: (("超时", "too long inside"), _COUNTER, "乘车超时\n请到客服中心", "Too long inside\nSee the counter"),
-    decision.NO_MONEY: (("余额不足", "not enough money"), _TOP_UP, "余额不足\n请充值", "Balance too low\nTop up the card"),
+    decision.OVERTIME: (
+        ("超时", "too long inside"),
+        _COUNTER,
+        "乘车超时\n请到客服中心",
+        "Too long inside\nSee the counter",
+    ),
+    decision.NO_MONEY: (
+        ("余额不足", "not enough money"),
+        _TOP_UP,
+        "余额不足\n请充值",
+        "Balance too low\nTop up the card",
+    ),
     decision.SAME_PLACE: (
         ("同站进出", "out where the ride began"),
         _COUNTER,
