@@ -346,6 +346,7 @@ class TapPath:
             stop_out=0,
             driver=self._settings.driver,
             vehicle=self._settings.vehicle,
+            **wire.FLAT,
         )
 
     def _debited(self, **values: "Any") -> "Any":
