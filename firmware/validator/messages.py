@@ -286,6 +286,27 @@ _PARTS = {
     "meter": ("计价器", "taxi meter"),
 }
 
+# What the driver is answered: word -> (中文, English). "ok" and "help", else why his key did nothing.
+DRIVER = {
+    "ok": ("好", "done"),
+    "help": (
+        "命令：login 工号、logout、line 线路、direction、stop +、stop -、riders 人数、duty",
+        "words: login NUMBER, logout, line NUMBER, direction, stop +, stop -, riders NUMBER, duty",
+    ),
+    "unknown": ("没有这个命令，输入help查看", "no such word: help lists them"),
+    "number": ("请在命令后输入一个数字", "a number goes behind this word"),
+    "driver_number": ("工号为1到4294967295", "a driver's number is 1 to 4294967295"),
+    "logged_in": ("已有司机登录，请先退出", "a driver has logged in: log out first"),
+    "not_logged_in": ("没有司机登录", "no driver has logged in"),
+    "line_unknown": ("本机没有这条线路", "this device does not know that line"),
+    "one_direction": ("本线路只有一个方向", "this line has one direction"),
+    "no_stops": ("本线路没有站点表", "this line has no table of stops here"),
+    "first_stop": ("已是首站", "this is the first stop"),
+    "last_stop": ("已是末站，请切换方向", "this is the last stop: change the direction"),
+    "riders": ("人数超出范围", "too many riders, or none"),
+    "not_kept": ("未能保存，断电后会丢失，请报修", "not saved, a power cut would lose it: have it repaired"),
+}
+
 WHAT = tuple(sorted(_ROWS))
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from validator.claim import Claim
     from validator.denylist import DenyList
+    from validator.duty import Duty
     from validator.journal import Journal
     from validator.list_views import DenyView
     from validator.ports import Clock, Panel, Reader, Sam
@@ -72,6 +73,7 @@ class TapPath:
         deny: "DenyList | DenyView",
         rules: "Rules",
         settings: "Settings",
+        duty: "Duty",
     ) -> None:
         self._reader = reader
         self._sam = sam
@@ -81,6 +83,7 @@ class TapPath:
         self._deny = deny
         self._rules = rules
         self._settings = settings
+        self._duty = duty
         self._card = Card(self)
         self._serial = _NO_CARD  # of the card at hand, for the journal
         self._signed_seq = 0  # the claim of the SAM's last `sign`, 0: none that the SAM still remembers
@@ -144,6 +147,8 @@ class TapPath:
     def _serve(self) -> None:
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             raise Refused(reason.NO_CLOCK)
+        if not self._duty.ready:
+            raise Refused(reason.NOT_ON_DUTY)
         public = self._seen()
         if self._was_just_served(public.serial):
             self._panel.show(self._shown[0], **self._shown[1])
@@ -341,11 +346,11 @@ class TapPath:
             algorithm=offer.algorithm,
             fare_id=self._rules.fare.fare_id,
             fare_version=self._rules.fare.version,
-            line=self._settings.line,
+            line=self._duty.line,
             stop_in=0,
             stop_out=0,
-            driver=self._settings.driver,
-            vehicle=self._settings.vehicle,
+            driver=self._duty.driver,
+            vehicle=self._duty.vehicle,
             **wire.FLAT,
         )
 

@@ -10,6 +10,7 @@ from tunion.crypto import keys
 from tunion.crypto.mac import maintenance_mac
 from tunion.wire.soft_sam import make_blob
 from validator.drivers.soft_sam import SoftSam
+from validator.duty import Duty
 from validator.journal import Journal
 from validator.rules import provisioned
 from validator.settings import Settings
@@ -109,6 +110,7 @@ class Bus:
         while self.journal.idle():
             pass
         self.sam = soft_sam(self.clock, self.journal.last_terminal_seq() + 1, self.sam_kind)
+        self.duty = Duty(self.settings, self.journal, self.clock)
         self.tap = TapPath(
             self.reader,
             self.sam,
@@ -118,6 +120,7 @@ class Bus:
             self.settings.deny,
             provisioned(self.settings),
             self.settings,
+            self.duty,
         )
 
     def reboot(self):
