@@ -6,16 +6,15 @@ import pytest
 
 from simulator.displays import ChipRefused, Hd44780Chip, St7920Chip
 from support.manual_clock import ManualClock
-from tools import gb2312 as generator
 from tunion.fare import decision
 from tunion.wire import reason
 from validator import messages
-from validator.drivers import gb2312
 from validator.drivers.lcd_hd44780 import Hd44780
 from validator.drivers.lcd_st7920 import St7920, encoded
 from validator.drivers.panels import OPEN_WAIT_MS, Panels, ScreenPanel
 from validator.ports import PanelLost
 
+Made = Callable[[], tuple[Hd44780Chip | St7920Chip, Hd44780 | St7920]]
 MONEY = {"fare_fen": 200, "balance_fen": 4805, "marked_fen": 600}
 DETAILS = {**MONEY, "part": "sam", "reason": reason.DENIED, "sw": 0}
 
@@ -80,20 +79,13 @@ def test_every_message_is_whole_on_both_displays():
 
 
 @pytest.mark.parametrize(("text", "shown"), [
-    ("一二", "一二"), ("1一", "1 一"), ("1234567890123456一", "1234567890123456"), ("123456789012345一", "123456789012345"),
-    ("龍", "?"), ("", ""),
+    ("一二", "一二"), ("1一", "1 一"), ("1234567890123456一", "1234567890123456"),
+    ("123456789012345一", "123456789012345"), ("龍", "?"), ("", ""),
 ])  # fmt: skip
 def test_a_chinese_character_begins_at_an_even_column(text: str, shown: str):
     raw = encoded(text, 16)
     assert len(raw) == 16
     assert raw.decode("gb2312").rstrip() == shown.replace("二", "?").replace("龍", "?")
-
-
-def test_the_table_of_characters_is_the_one_that_the_texts_need():
-    assert generator.TABLE.read_text(encoding="utf-8") == generator.table(), "run python -m tools.gb2312"
-    for letter in gb2312.CHARACTERS:
-        assert gb2312.code(letter) == letter.encode("gb2312")
-    assert (gb2312.code("A"), gb2312.code("\n"), gb2312.code("龍")) == (b"A", b"?", b"?")
 
 
 def without(wait_us: int) -> Callable[[Hd44780Chip | St7920Chip], Callable[[int], None]]:
@@ -120,7 +112,7 @@ def test_the_graphic_display_refuses_a_driver_in_a_hurry(wait_us: int):
 
 
 @pytest.mark.parametrize("make", [hd44780, st7920])
-def test_a_display_that_was_not_started_refuses_text(make: Callable[[], tuple[Hd44780Chip | St7920Chip, Hd44780 | St7920]]):
+def test_a_display_that_was_not_started_refuses_text(make: Made):
     chip, screen = make()
     chip.wait_us(100_000)
     with pytest.raises(ChipRefused):
@@ -147,9 +139,7 @@ def test_the_character_display_refuses_wires_that_move_wrongly(raw: bytes):
 
 
 @pytest.mark.parametrize("make", [hd44780, st7920])
-def test_a_display_that_is_unplugged_is_opened_again(
-    make: Callable[[], tuple[Hd44780Chip | St7920Chip, Hd44780 | St7920]],
-):
+def test_a_display_that_is_unplugged_is_opened_again(make: Made):
     clock = ManualClock()
     chip, screen = make()
     other, second = hd44780()
