@@ -37,13 +37,15 @@ ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "se
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
-# Lines that the driver may choose, directions, how the stop advances; gps and meter: maps, or None.
+# Lines that the driver may choose, directions, how the stop advances; gps and meter: {} for none; profile: the meter's.
 DutyPart = namedtuple(
     "DutyPart",
     (
         "login", "lines", "directions", "progress", "stops", "stop", "layer", "riders_max", "gps", "meter", "profile",
     ),
 )  # fmt: skip
+# A display: what it is, where, and what it shows: "passenger" or "driver".
+Display = namedtuple("Display", ("driver", "path", "shows"))
 # What the driver does not take is None.
 Part = namedtuple(
     "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
@@ -121,6 +123,7 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("vehicle", _U32, 0),
     ("driver", _U32, 0),
     ("duty", _MAP, {}),  # who drives and where: firmware/docs/duty.md
+    ("panel", _LIST, []),  # displays beside the lines of text
     ("industry", _number(1, 14), 2),  # card 7: 02 bus
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
@@ -178,6 +181,11 @@ _DUTY_ROWS = (
     ("gps", _MAP, {}),
     ("meter", _MAP, {}),
 )
+_DISPLAY_ROWS = (
+    ("driver", _one_of("st7920"), _KEPT),
+    ("path", _TEXT, _KEPT),
+    ("shows", _one_of("passenger", "driver"), "passenger"),
+)
 _GPS_ROWS = (("path", _TEXT, _KEPT), ("speed", _number(9600, 230400), 9600))
 _METER_ROWS = (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT))  # profile: drivers/taxi_meter
 _DRIVERS: "dict[str, dict[str, Any]]" = {
@@ -233,6 +241,10 @@ class Settings:
         self.vehicle: int = found["vehicle"]
         self.driver: int = found["driver"]
         self.duty = _duty(found["duty"])
+        self.panel = [
+            Display(**_checked("panel[%d]." % number, values, _DISPLAY_ROWS))
+            for number, values in enumerate(found["panel"])
+        ]
         self.industry: int = found["industry"]
         self.home_issuers: list[bytes] = found["home_issuers"]
         self.issuers: list[bytes] = found["issuers"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from validator.duty import Duty
-    from validator.ports import Clock, Screen
+    from validator.ports import Clock, DriverPanel, Screen
 
 
 class DriverText:
@@ -68,3 +68,15 @@ class DriverScreen:
             self._screen.show(zh if self._screen.chinese else en)
         except PanelLost:
             self._open = False
+
+
+class DriverPanels:
+    """Several as one."""
+
+    def __init__(self, parts: "tuple[DriverPanel, ...]") -> None:
+        self._parts = parts
+
+    def show(self, duty: "Duty") -> None:
+        """The duty as it is now, on each."""
+        for part in self._parts:
+            part.show(duty)
