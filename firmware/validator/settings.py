@@ -169,7 +169,7 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
 )
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
-_DUTY_ROWS = (
+_DUTY_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("login", _FLAG, False),  # no rides before a driver has logged in
     ("lines", _LINES, []),  # that the driver may choose beside `line`
     ("directions", _number(1, 2), 2),
