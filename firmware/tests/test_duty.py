@@ -455,12 +455,12 @@ class Words(DutyCase):
         ):  # fmt: skip
             with self.subTest(text=text):
                 answer = duty_words.said(self.duty, text.split())
-                self.assertEqual(answer, (word,) + messages.DRIVER[word])
+                self.assertEqual(answer, (word,) + messages.driver_words(word))
         self.assertEqual((self.duty.changed, self.keep.saves), (before, 0))
 
     def test_every_answer_is_in_both_languages(self):
         for word in messages.DRIVER:
-            zh, en = messages.DRIVER[word]
+            zh, en = messages.driver_words(word)
             self.assertTrue(any(ord(letter) > 0x2E80 for letter in zh), word)
             self.assertTrue(en and all(ord(letter) < 0x80 for letter in en), word)
 

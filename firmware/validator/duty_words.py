@@ -27,7 +27,7 @@ def said(duty: "Duty", words: "list[str]") -> "tuple[str, str, str]":
         word = _done(duty, words)
     except DutyRefused as refused:
         word = refused.word
-    zh, en = messages.DRIVER[word]
+    zh, en = messages.driver_words(word)
     return word, zh, en
 
 

@@ -7,7 +7,7 @@ from validator.drivers import gb2312
 
 def test_the_table_is_the_one_that_the_texts_need():
     assert generator.TABLE.read_text(encoding="utf-8") == generator.table(), "run python -m tools.gb2312"
-    assert set(messages.DRIVER["not_kept"][0]) <= set(gb2312.CHARACTERS) and "站" in gb2312.CHARACTERS
+    assert set(messages.driver_words("not_kept")[0]) <= set(gb2312.CHARACTERS) and "站" in gb2312.CHARACTERS
 
 
 def test_each_code_is_the_one_of_the_standard():
