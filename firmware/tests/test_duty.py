@@ -62,6 +62,7 @@ class Events:
     def __init__(self):
         self.told = []
         self.full = False
+        self.last_paid = None
 
     def event(self, code, reason=0, card=bytes(10), value=0):
         if self.full:
@@ -102,7 +103,7 @@ class Without(unittest.TestCase):
         self.assertEqual((duty.layer, duty.riders, duty.modes, duty.shift, duty.ready), (0, 1, 0, 0, True))
         self.assertEqual((duty.meter_fen, duty.meter_ride), (0, -1))
         duty.step()
-        duty.served(PAID, True)
+        duty.served(PAID)
         self.assertEqual(duty.totals, Shift(0, 0, 0, 0, 0, 0, 0))
 
 
@@ -144,10 +145,10 @@ class Keys(DutyCase):
     def test_several_riders_are_for_one_card(self):
         self.duty.to_riders(3)
         self.assertEqual(self.duty.riders, 3)
-        self.duty.served(("refused", {"reason": 9}), False)
-        self.duty.served(("tap_again", {}), False)
+        self.duty.served(("refused", {"reason": 9}))
+        self.duty.served(("tap_again", {}))
         self.assertEqual(self.duty.riders, 3)
-        self.duty.served(PAID, True)
+        self.duty.served(PAID)
         self.assertEqual(self.duty.riders, 1)
         for count in (0, 21, -1):
             self.assertEqual(self.refused(self.duty.to_riders, count), "riders")
@@ -163,18 +164,19 @@ class Shifts(DutyCase):
         self.duty.login(0xFFFFFFFF)
         self.assertEqual((self.duty.ready, self.duty.driver, self.duty.shift), (True, 0xFFFFFFFF, 1))
         self.assertEqual(self.refused(self.duty.login, 5), "logged_in")
-        for shown, paid in (
+        for shown, again in (
+            (PAID, False),
             (PAID, True),
-            (PAID, False),  # shown again
             (None, False),
             (("recovered", {"fare_fen": 100, "balance_fen": 0}), False),
-            (("board", {"marked_fen": 600, "balance_fen": 800}), True),
-            (("alight", {"fare_fen": 300, "balance_fen": 500}), True),
+            (("recovered", {"fare_fen": 100, "balance_fen": 0}), True),
+            (("board", {"fare_fen": 0, "marked_fen": 600, "balance_fen": 800}), False),
+            (("alight", {"fare_fen": 300, "balance_fen": 500}), False),
             (("refused", {"reason": 10}), False),
             (("tap_again", {}), False),
             (("ignored", {"fare_fen": 300}), False),
         ):
-            self.duty.served(shown, paid)
+            self.duty.served(shown, again)
         totals = self.duty.logout()
         self.assertEqual(totals, Shift(1, 0xFFFFFFFF, self.clock.now_s(), 4, 1, 1, 600))
         self.assertEqual(
@@ -208,7 +210,7 @@ class Kept(DutyCase):
         self.duty.login(1234)
         self.duty.to_line(12)
         self.duty.to_next_stop()
-        self.duty.served(PAID, True)
+        self.duty.served(PAID)
         self.duty.step()
         before = (self.where(), self.duty.driver, self.duty.shift, self.duty.totals)
         self.boot()
@@ -218,7 +220,7 @@ class Kept(DutyCase):
     def test_a_tap_is_kept_between_taps_once_and_nothing_where_nothing_changed(self):
         self.duty.login(1234)
         saves = self.keep.saves
-        self.duty.served(PAID, True)
+        self.duty.served(PAID)
         self.assertEqual(self.keep.saves, saves)
         for _ in range(5):
             self.duty.step()
@@ -418,11 +420,32 @@ class OnMeter(DutyCase):
         self.assertEqual(self.hear((2, 42, 257), (2, 42, 257)), (42, 0))
         self.assertEqual(self.hear((0, 42, 0), (1, 43, 90), (2, 43, 100)), (43, 1000))
 
+    def test_a_ride_that_was_paid_is_so_wherever_the_power_fails(self):
+        self.hear((2, 42, 257))
+        self.clock.advance_ms(9000)
+        paid_s = self.clock.now_s()
+        self.duty.served(("paid", {"fare_fen": 2570, "balance_fen": 0}))
+        self.assertEqual(self.duty.meter_fen, 0)
+        self.journal.last_paid = (bytes(10), paid_s, 2570, 5000)
+        self.boot()  # before `step` has kept it
+        self.assertEqual(self.hear((2, 42, 257)), (42, 0))
+        self.assertEqual(self.hear((2, 43, 100)), (43, 1000))
+        self.journal.last_paid = (bytes(10), paid_s - 1, 2570, 5000)  # of the ride before
+        self.boot()
+        self.assertEqual(self.duty.meter_fen, 1000)
+
+    def test_a_refused_card_leaves_the_ride_waiting(self):
+        self.hear((2, 42, 257))
+        for shown in (("refused", {"reason": 10}), ("tap_again", {}), None):
+            self.duty.served(shown)
+        self.assertEqual(self.duty.meter_fen, 2570)
+
     def test_a_power_cut_neither_forgets_a_ride_nor_brings_it_back(self):
         self.hear((2, 42, 257))
         self.boot()
         self.assertEqual(self.hear((2, 42, 257)), (42, 2570))
         self.duty.meter_charged()
+        self.duty.step()
         self.boot()
         self.assertEqual(self.hear((2, 42, 257)), (42, 0))
 
@@ -493,7 +516,7 @@ class DriverPanels(DutyCase):
 
     def test_the_driver_sees_line_stop_and_totals(self):
         self.duty.login(1234)
-        self.duty.served(PAID, True)
+        self.duty.served(PAID)
         zh, en = self.check_fits()
         self.assertEqual(zh, ("11路上行", "站101 每卡1人", "司机1234", "1次 2.00元"))
         self.assertEqual(en, ("L11 up S101", "1x 2.00"))
@@ -506,7 +529,7 @@ class DriverPanels(DutyCase):
         self.duty.login(0xFFFFFFFF)
         self.duty.to_riders(20)
         for _ in range(2):
-            self.duty.served(("paid", {"fare_fen": 4999999, "balance_fen": 0}), True)
+            self.duty.served(("paid", {"fare_fen": 4999999, "balance_fen": 0}))
         self.check_fits()
         self.duty.meter_fen = 0xFFFFFF
         self.assertIn("计价器", self.check_fits()[0])

@@ -241,7 +241,7 @@ class Validator:
         try:
             self._serve_measured()
         finally:
-            self.duty.served(self._panel.last, self.tap.paid)
+            self.duty.served(self._panel.last, self.tap.again)
         if self.params is not None and self.tap.paid:
             self.params.card_paid()
 
@@ -310,7 +310,8 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
         return None
     from validator.params import Params
 
-    return Params(ports.params_flash, zero, settings.params.scope, settings.params.keys, journal, ports.clock)
+    area = settings.params
+    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, settings.tariffs)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

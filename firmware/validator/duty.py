@@ -30,13 +30,13 @@ NO_KEY, BY_KEY, BY_GPS = "none", "key", "gps"  # how the stop advances
 KEEP_WAIT_MS = const(10000)  # between two tries where what is kept cannot be written
 LAYER_OF_DIRECTION = const(-1)  # the setting: the fare grid's layer is the direction
 _SUM_MAX = const(0x7FFFFFFF)  # an event's value
-_COUNTED = ("paid", "board", "alight", "enter", "exit", "recovered")  # what is shown of a card that was served
+_COUNTED = ("paid", "board", "alight", "enter", "exit", "desk", "recovered")  # what is shown of a card that was served
 _MAGIC = b"YD"
 _LAYOUT = const(1)
 
 KEPT = Record(
     "Duty",
-    56,
+    60,
     (
         ("magic", "2s"),
         ("layout", "B"),
@@ -55,6 +55,7 @@ KEPT = Record(
         ("began_s", "I"),
         ("meter_ride", "I"),  # the taxi meter's last ride that was taken over, + 1; 0: none
         ("meter_fen", "I"),  # and what of it is not charged yet
+        ("meter_s", "I"),  # and when it was taken over
         ("crc", "I"),
     ),
 )
@@ -78,7 +79,7 @@ class Duty:
     """One terminal's duty.
 
     line, direction   direction 0 or 1
-    stop              code of the stop or station, 0: unknown
+    stop, stop_to     codes of stop or station, 0: unknown; stop_to: where a conductor's passenger goes
     driver            number, 0: none
     vehicle           of the device file
     layer             of the fare grid: the direction, or what the device file says
@@ -88,6 +89,7 @@ class Duty:
     totals            Shift of the shift under way, or of the one before
     meter_fen         a taxi ride that waits to be paid, 0: none
     meter_ride        the meter's number of it
+    repair            what the service counter does to the next card: validator.rides.desk; (): nothing
     kept              the last change outlives a power cut
     changed           grows with each change that a driver's panel would show
     """
@@ -106,12 +108,16 @@ class Duty:
         self.line = settings.line
         self.direction = 0
         self.stop = self._settings.stop
+        self.stop_to = 0
+        self.layer = 0
+        self.repair: tuple[str, int] | tuple[()] = ()
         self.riders = 1
         self.modes = 0
         self._logged_in = 0
         self.totals = Shift(0, 0, 0, 0, 0, 0, 0)
         self.meter_fen = 0
         self._meter_taken = 0  # meter_ride + 1
+        self._meter_s = 0  # when it was
         self._dirty = False
         self.kept = True
         self._failed_ms = 0
@@ -135,11 +141,6 @@ class Duty:
     def shift(self) -> int:
         """As above."""
         return self.totals.number if self._logged_in else 0
-
-    @property
-    def layer(self) -> int:
-        """As above."""
-        return self.direction if self._settings.layer == LAYER_OF_DIRECTION else self._settings.layer
 
     @property
     def meter_ride(self) -> int:
@@ -214,16 +215,18 @@ class Duty:
 
     # -- what happens -------------------------------------------------------------------------------------------
 
-    def served(self, shown: "tuple[str, dict[str, Any]] | None", paid: bool) -> None:
+    def served(self, shown: "tuple[str, dict[str, Any]] | None", again: bool = False) -> None:
         """A card was served and the panel said `shown`; None: nothing. Counted into the shift, kept by `step`.
 
-        paid  it paid now: "paid" without it is the last answer shown again
+        again  it is the last answer, shown to the same card once more
         """
-        if shown is None or (shown[0] == "paid" and not paid):
+        if shown is None or again:
             return
         what, details = shown
         if what in _COUNTED:
             self.riders = 1
+            if self.meter_fen:
+                self.meter_charged()
         if not self._logged_in:
             return
         total = self.totals
@@ -241,11 +244,10 @@ class Duty:
         self.changed += 1
 
     def meter_charged(self) -> None:
-        """The taxi ride that waited is paid."""
+        """The taxi ride that waited is paid. `step` keeps that; a power cut before is put right at boot."""
         self.meter_fen = 0
         self._dirty = True
         self.changed += 1
-        self._try_to_store()
 
     def step(self) -> None:
         """Between taps: take what receiver and meter say, and keep what is not kept yet."""
@@ -273,6 +275,7 @@ class Duty:
         if meter.state == "stopped" and meter.ride != self.meter_ride and meter.amount_fen:
             self.meter_fen = meter.amount_fen
             self._meter_taken = meter.ride + 1
+            self._meter_s = self._clock.now_s()
             self._dirty = True
             self.changed += 1
 
@@ -283,6 +286,7 @@ class Duty:
     def _at_first_stop(self) -> None:
         way = self._settings.stops.of(self.line, self.direction)
         self._finder.use(way)
+        self.layer = self.direction if self._settings.layer == LAYER_OF_DIRECTION else self._settings.layer
         self.stop = way[0].code if way and self._settings.progress != NO_KEY else self._settings.stop
 
     def _note(self, code: int, value: int, reason: int = 0) -> None:
@@ -336,6 +340,7 @@ class Duty:
                     began_s=total.began_s,
                     meter_ride=self._meter_taken,
                     meter_fen=self.meter_fen,
+                    meter_s=self._meter_s,
                 )
             )
         self._dirty = False
@@ -352,7 +357,10 @@ class Duty:
         self.totals = Shift(
             kept.shift, kept.driver, kept.began_s, kept.served, kept.refused, kept.again, kept.amount_fen
         )
-        self._meter_taken, self.meter_fen = kept.meter_ride, kept.meter_fen
+        self._meter_taken, self.meter_fen, self._meter_s = kept.meter_ride, kept.meter_fen, kept.meter_s
+        last = self._journal.last_paid
+        if self.meter_fen and last is not None and last[1] >= self._meter_s:
+            self.meter_charged()  # a taxi takes nothing but its rides
         allowed = kept.line in self._settings.lines or kept.line == self._provisioned[0]
         if kept.provisioned != self._provisioned[0] or not allowed or kept.direction >= self._settings.directions:
             return

@@ -83,8 +83,9 @@ _ROWS = {
         "已扣款%(fare_fen)s元\n余额%(balance_fen)s元|Paid %(fare_fen)s\nLeft %(balance_fen)s|kind|green"
     ),
     "desk": (
-        "票卡已处理，请继续乘车|The card is repaired: please go on|票卡已处理\n请继续乘车|"
-        "Card repaired\nPlease go on|one|green"
+        "更新完成，扣款%(fare_fen)s元，余额%(balance_fen)s元|"
+        "Mended, paid %(fare_fen)s yuan, %(balance_fen)s yuan left|"
+        "更新扣%(fare_fen)s元\n余额%(balance_fen)s元|Mended %(fare_fen)s\nLeft %(balance_fen)s|one|green"
     ),
     "fault": (
         "设备故障：%(part)s，请通知司机|Out of order (%(part)s): please tell the driver|"
@@ -118,6 +119,8 @@ _CURES = {
     "renew": "请换新卡|renew it",
     "again": "请再刷一次或换卡|tap again or use another card",
     "wait": "请稍候再刷|wait a moment, then tap",
+    "meter": "请等司机结束计价|wait until the driver stops the meter",
+    "clerk": "请告知工作人员|ask the clerk",
     "turn": "请司机切换方向|the driver changes the direction",
 }
 
@@ -139,6 +142,10 @@ _REASONS = {
     reason.SAM_SAYS_NO: "driver|本机不能收此卡\n请通知司机|Cannot take card\nTell the driver",
     reason.JOURNAL_FULL: "driver|本机存储已满\n请通知司机|Memory is full\nTell the driver",
     reason.NO_CLOCK: "driver|时钟未校准\n请通知司机|Clock is not set\nTell the driver",
+    reason.NO_FARE: "driver|无此票价\n请通知司机|No such fare\nTell the driver",
+    reason.RIDE_LOCKED: "counter|行程已锁定\n请到客服中心|Ride is locked\nSee the counter",
+    reason.METER_NOT_READY: "meter|计价器未结束\n请稍候再刷|Meter is running\nWait, then tap",
+    reason.NO_REPAIR: "clerk|未选择更新项目\n请告知工作人员|Nothing to mend\nAsk the clerk",
     reason.NOT_ON_DUTY: "driver|司机未登录\n请通知司机|Not in service\nTell the driver",
 }
 
@@ -269,16 +276,16 @@ def _words(details: "Mapping[str, Any]", language: int) -> "dict[str, str]":
 
 
 def _refusal(details: "Mapping[str, Any]") -> "tuple[Any, Any, str, str]":
-    """A case where one is given: it says more than its reason. A number of a later version stays a number."""
+    """What it is and what to do, twice, and large. A number of a later version stays a number."""
     number = int(details["reason"])
-    case = int(details.get("case", 0))
+    case = number - reason.of_case(0)
     if case in _CASES:
         what_zh, what_en, cure, large_zh, large_en = _CASES[case].split("|")
     elif number in _REASONS:
         _, what_zh, what_en = reason.WORDS[number]
         cure, large_zh, large_en = _REASONS[number].split("|")
     else:
-        what_zh = what_en = reason.name(number)
+        _, what_zh, what_en = reason.words(number)
         cure = "driver"
         large_zh, large_en = "不能乘车%d\n请通知司机" % number, "Not accepted %d\nTell the driver" % number
     cure_zh, cure_en = _CURES[cure].split("|")

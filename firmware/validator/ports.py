@@ -5,6 +5,8 @@ Drivers raise the exceptions below or those of tunion.card.refusals, never OSErr
 
 from collections import namedtuple
 
+from tunion.compat import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
@@ -40,6 +42,9 @@ Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 
 # The card as read: what pricing, SAM and journal need of it.
 Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
+
+# Which way a gate opens
+ENTRY, EXIT = const(1), const(2)
 
 if TYPE_CHECKING:
 
@@ -145,6 +150,12 @@ if TYPE_CHECKING:
 
         def save(self, blob: bytes) -> None:
             """Durable on return. Raises FlashFault."""
+
+    class Gate(Protocol):
+        """Flaps or a turnstile, with sensors that count who passes."""
+
+        def open(self, way: int) -> None:
+            """Let one person through, ENTRY or EXIT. Never blocks."""
 
     class Panel(Protocol):
         """What the passenger sees and hears."""

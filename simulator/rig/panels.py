@@ -5,11 +5,12 @@ import threading
 import unicodedata
 from typing import Any, TextIO
 
+from tunion.fare import decision
 from tunion.wire import reason
 from validator import messages
 
 INNER = 22      # columns between the walls
-_REASONS = {words[0]: number for number, words in reason.WORDS.items()}
+_REASONS = {reason.name(number): number for number in (*reason.WORDS, *map(reason.of_case, decision.CASES))}
 _MARKS = {"none": "", "one": "♪", "two": "♪ ♪", "three": "♪ ♪ ♪", "again": "♪ ♪━━", "long": "♪━━━━"}
 _COLOURS = {"off": "2", "green": "1;32", "yellow": "1;33", "red": "1;31"}    # SGR
 _CLEAR_BELOW = "\x1b[J"

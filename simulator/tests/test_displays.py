@@ -59,7 +59,7 @@ def test_the_graphic_display_shows_chinese_from_its_own_rom():
 def everything() -> list[tuple[str, dict[str, int | str]]]:
     shown: list[tuple[str, dict[str, int | str]]] = [(what, dict(DETAILS)) for what in messages.WHAT]
     shown += [("refused", {"reason": number}) for number in reason.WORDS]
-    shown += [("refused", {"reason": reason.NO_CLOCK, "case": case}) for case in decision.CASES]
+    shown += [("refused", {"reason": reason.of_case(case)}) for case in decision.CASES]
     return shown
 
 

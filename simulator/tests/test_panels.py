@@ -9,6 +9,7 @@ import pytest
 from simulator.rig.panels import INNER, LivePanels, VirtualPanel, width
 from support.bus import settings
 from support.manual_clock import ManualClock
+from tunion.fare import decision
 from tunion.wire import reason
 from validator import messages
 from validator.drivers.driver_panels import DriverText
@@ -97,7 +98,7 @@ def test_every_message_is_drawn_within_the_walls(what: str):
     assert "司机1234" in "".join(panel.render())
 
 
-@pytest.mark.parametrize("number", [*reason.WORDS, 250])
+@pytest.mark.parametrize("number", [*reason.WORDS, *map(reason.of_case, decision.CASES), 250])
 def test_every_refusal_is_red_long_and_in_words(number: int):
     panel = VirtualPanel("A-101")
     panel.heard(line("refused", reason=number, sw=0))

@@ -38,7 +38,7 @@ def of_month(kept: "Month | None", month: int) -> Month:
 
 
 def tier(counts: int, tiers: "list[list[int]]", so_far: Month) -> int:
-    """The row of the tier that holds for the next ride, from 1; 0: none. A ride that crosses a line pays the old price."""
+    """The tier of the next ride, from 1; 0: none. A ride that crosses a line pays the old price."""
     count = so_far.rides if counts == RIDES else so_far.spent_fen
     found = 0
     while found < len(tiers) and count >= tiers[found][0]:
