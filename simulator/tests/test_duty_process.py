@@ -15,9 +15,11 @@ from simulator.rig.program import Program
 from simulator.taxi_meter import SimTaxiMeter
 from simulator.tests.on_micropython import DESK, FIRMWARE, UNIX, wait_until
 from simulator.tests.test_validator_process import ENVIRONMENT, Post
+from support import rides
 
 METER = json.loads((FIRMWARE / "validator" / "profiles" / "sample_taxi_meter.json").read_text(encoding="utf-8"))
 LAT, LON = 228_000_000, 1_083_000_000
+TARIFF = {"city": rides.CITY, "network": rides.NETWORK, "operator": b"\x00\x01", "plate": b"A12345D"}
 STOPS = [[11, 0, 101 + number, LAT + 50_000 * number, LON, 40] for number in range(3)]
 
 
@@ -32,7 +34,7 @@ class Cab(Post):
         self.meter = SimTaxiMeter(folder / "meter", METER)
         for part in (self.glass, self.driver_glass, self.gps, self.meter):
             parts.callback(part.close)
-        self.write(
+        self.more: dict[str, Any] = dict(
             duty={
                 "login": True,
                 "lines": [11, 12],
@@ -46,6 +48,11 @@ class Cab(Post):
                 {"driver": "st7920", "path": self.driver_glass.path, "shows": "driver"},
             ],
         )
+        self.write_more()
+
+    def write_more(self, **changes: Any) -> None:
+        """The device file, with these settings besides or instead."""
+        self.write(**{**self.more, **changes})
 
     def start(self) -> Program:
         program = Program("cab", self.argv, self.folder / "log", ENVIRONMENT)
@@ -135,19 +142,44 @@ def test_without_a_fix_the_drivers_key_advances_and_wrong_words_are_named(cab: C
     program.stop()
 
 
-def test_a_taxi_ride_waits_to_be_paid_when_the_meter_stops(cab: Cab):
+def test_a_taxi_ride_waits_to_be_paid_when_the_meter_stops_and_is_paid_once(cab: Cab):
+    cab.write_more(fare=rides.taxi().to_map(), **TARIFF)
     program = cab.start()
     cab.tell(program, "login 5")
     for state, ride, amount_fen in (("free", 41, 0), ("hired", 42, 1000)):
         cab.meter.report(state, ride, amount_fen)
+    assert cab.tap(program, "refused")["reason"] == "meter_not_ready"
     cab.meter.send(b"\xaa\x55noise")
 
-    def told() -> list[dict[str, Any]]:
-        cab.meter.report("stopped", 42, 2570)   # as a meter does, again and again
-        return [line for line in program.lines if line.get("meter_fen") == 2570]
+    def told(amount_fen: int) -> list[dict[str, Any]]:
+        cab.meter.report("stopped", 42, 2600)   # as a meter does, again and again
+        return [line for line in program.lines if line.get("meter_fen") == amount_fen]
 
-    assert wait_until(told, "the ride's amount on the driver's panel")[0]["zh"][3] == "25.70元"
-    shows(cab.driver_glass, "11路上行", "站101 每卡1人", "计价器", "25.70元")
+    assert wait_until(lambda: told(2600), "the ride's amount on the driver's panel")[-1]["zh"][3] == "26.00元"
+    shows(cab.driver_glass, "11路上行", "站101 每卡1人", "计价器", "26.00元")
+    since = program.mark()
+    assert cab.tap(program, "paid")["fare_fen"] == 2600
+    cab.duty(program, since, meter_fen=0, served=1, amount_fen=2600)
+    program.kill()
+    program = cab.start()
+    told(0)
+    cab.expect(program, "ready", 0)
+    told(0)
+    assert cab.tap(program, "refused")["reason"] == "meter_not_ready"
+    assert cab.duty(program, 0)["meter_fen"] == 0 and cab.card.image.balance_fen == 2400
+    program.stop()
+
+
+def test_stops_by_the_drivers_key_decide_a_segment_fare(cab: Cab):
+    stops = [[11, 0, code, 0, 0, 0] for code in rides.STOPS]
+    cab.write_more(fare=rides.line().to_map(), duty={"progress": "key", "stops": stops}, **TARIFF)
+    program = cab.start()
+    cab.expect(program, "ready", 0)
+    assert cab.tap(program, "board")["marked_fen"] == 400
+    for _ in range(2):
+        assert cab.tell(program, "stop +")["word"] == "ok"
+    assert cab.tap(program, "alight")["fare_fen"] == 200
+    assert cab.card.image.balance_fen == 4800
     program.stop()
 
 
