@@ -138,11 +138,11 @@ def run(
         elif command:
             driver_said(validator, command)
             told = -1
+        validator.sync.hurry = draining
+        wait_ms = validator.step()
         if told != validator.duty.changed:
             told = validator.duty.changed
             driver_panel.show(validator.duty)
-        validator.sync.hurry = draining
-        wait_ms = validator.step()
         if draining and validator.sync.is_drained():
             draining = False
             say("drained")
