@@ -25,11 +25,12 @@ def angle(angle_e7: int, degree_digits: int, sides: str) -> str:
     return f"{degrees:0{degree_digits}d}{minutes_e6 // 1_000_000:02d}.{minutes_e6 % 1_000_000:06d},{side}"
 
 
-def fix(lat_e7: int, lon_e7: int, knots: str = "0.0") -> bytes:
-    """RMC and GGA of one second. The time is wrong on purpose: nobody may take it."""
+def fix(lat_e7: int, lon_e7: int, second: int, knots: str = "0.0") -> bytes:
+    """RMC and GGA of one second. The date is wrong on purpose: nobody may take it."""
     lat, lon = angle(lat_e7, 2, "NS"), angle(lon_e7, 3, "EW")
-    return sentence(f"GNRMC,000000.00,A,{lat},{lon},{knots},0.0,060180,,,A") + sentence(
-        f"GNGGA,000000.00,{lat},{lon},1,09,0.9,80.0,M,-20.0,M,,"
+    at = f"{second // 3600 % 24:02d}{second // 60 % 60:02d}{second % 60:02d}.00"
+    return sentence(f"GNRMC,{at},A,{lat},{lon},{knots},0.0,060180,,,A") + sentence(
+        f"GNGGA,{at},{lat},{lon},1,09,0.9,80.0,M,-20.0,M,,"
     )
 
 
@@ -40,6 +41,7 @@ class GpsReceiver(PtyDevice):
     """Says what it is told to; hears nothing."""
 
     def __init__(self, link_path: str | os.PathLike[str]) -> None:
+        self._second = 0
         super().__init__((link_path,))
 
     def received(self, line: int, raw: bytes) -> None:
@@ -47,7 +49,8 @@ class GpsReceiver(PtyDevice):
 
     def stand(self, lat_e7: int, lon_e7: int) -> None:
         """One fix."""
-        self.send(fix(lat_e7, lon_e7))
+        self._second += 1
+        self.send(fix(lat_e7, lon_e7, self._second))
 
     def replay(
         self, route: Iterable[tuple[int, int]], each_s: float = 1.0, pause: Callable[[float], object] = time.sleep

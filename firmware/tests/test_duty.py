@@ -343,6 +343,7 @@ class Cuts(unittest.TestCase):
 class OnGps(DutyCase):
     def setUp(self):
         super().setUp()
+        self.seconds = 0
         self.line = SpokenLine()
         self.gps = Nmea(self.line, self.clock)
         duty = dict(BUS)
@@ -352,17 +353,22 @@ class OnGps(DutyCase):
         self.duty.step()
 
     def drive(self, north_e7):
-        """Two fixes there, a second apart. `north_e7` from the first stop, a multiple of 1000."""
+        """Two fixes there, a second apart."""
         for _ in range(2):
-            lat_e7 = LAT + north_e7
-            minutes = lat_e7 % 10000000 * 6
-            self.line.say(
-                sentence("GNRMC,083015.00,A,%02d%02d.%06d,N,10818.00000,E,1,0,211126,,,A"
-                         % (lat_e7 // 10000000, minutes // 1000000, minutes % 1000000))
-            )  # fmt: skip
+            self.seconds += 1
+            self.line.say(self.sentences(north_e7))
             self.clock.advance_ms(1000)
             self.duty.step()
         return self.duty.stop
+
+    def sentences(self, north_e7):
+        """One fix, `north_e7` from the first stop, a multiple of 1000."""
+        lat_e7 = LAT + north_e7
+        minutes = lat_e7 % 10000000 * 6
+        return sentence(
+            "GNRMC,08%02d%02d.00,A,%02d%02d.%06d,N,10818.00000,E,1,0,211126,,,A"
+            % (self.seconds // 60, self.seconds % 60, lat_e7 // 10000000, minutes // 1000000, minutes % 1000000)
+        )
 
     def test_stops_advance_by_position_and_are_kept(self):
         self.assertEqual([self.drive(north) for north in (0, 25000, 50000, 75000, 100000)], [101, 101, 102, 102, 103])
@@ -390,6 +396,22 @@ class OnGps(DutyCase):
         self.line.unplugged = True
         self.duty.step()
         self.assertEqual(self.duty.stop, 102)
+
+    def test_one_fix_that_jumps_is_no_stop_however_often_it_is_looked_at(self):
+        self.drive(0)
+        self.seconds += 1
+        self.line.say(self.sentences(50000))
+        for _ in range(5):
+            self.duty.step()
+        self.assertEqual(self.duty.stop, 101)
+
+    def test_two_sentences_of_one_second_are_one_fix(self):
+        self.drive(0)
+        self.seconds += 1
+        for _ in range(3):
+            self.line.say(self.sentences(50000))
+            self.duty.step()
+        self.assertEqual(self.duty.stop, 101)
 
     def test_by_key_the_receiver_moves_no_stop(self):
         duty = dict(BUS)
@@ -472,6 +494,7 @@ class Words(DutyCase):
             ("", "unknown"), ("stop", "unknown"), ("stop 3", "unknown"), ("logout now", "unknown"),
             ("xyzzy", "unknown"),
             ("login", "number"), ("login abc", "number"), ("login -5", "number"), ("login 1 2", "number"),
+            ("login ²", "number"), ("line ３", "number"),
             ("login 12345678901", "number"), ("login 9999999999", "driver_number"), ("login 0", "driver_number"),
             ("line x", "number"), ("line 99", "line_unknown"), ("riders 99", "riders"), ("stop -", "first_stop"),
             ("logout", "not_logged_in"),

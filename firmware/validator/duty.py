@@ -103,6 +103,7 @@ class Duty:
         self._gps: Nmea | None = parts.gps if parts is not None else None
         self._meter: TaxiMeter | None = parts.meter if parts is not None else None
         self._finder = StopFinder()
+        self._fixes = 0  # of the receiver, those that were looked at
         self._provisioned = (settings.line, settings.driver)
         self.vehicle = settings.vehicle
         self.line = settings.line
@@ -261,8 +262,9 @@ class Duty:
     def _follow(self, gps: "Nmea") -> None:
         gps.step()
         fix = gps.fix()
-        if fix is None or self._settings.progress != BY_GPS:
+        if fix is None or gps.fixes == self._fixes or self._settings.progress != BY_GPS:
             return
+        self._fixes = gps.fixes
         code = self._finder.at(fix.lat_e7, fix.lon_e7)
         if code and code != self.stop:
             self.stop = code

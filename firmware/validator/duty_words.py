@@ -44,12 +44,17 @@ def _done(duty: "Duty", words: "list[str]") -> str:
         duty.turn()
     elif words and words[0] in ("login", "line", "riders"):
         acts: dict[str, Callable[[int], None]] = {"login": duty.login, "line": duty.to_line, "riders": duty.to_riders}
-        if len(words) != 2 or len(words[1]) > _DIGITS_MAX or not words[1].isdigit():
+        if len(words) != 2 or not _is_number(words[1]):
             raise DutyRefused("number")
         acts[words[0]](int(words[1]))
     else:
         raise DutyRefused("unknown")
     return "ok"
+
+
+def _is_number(word: str) -> bool:
+    """ASCII digits: CPython's isdigit takes others, too, and int not all of those."""
+    return 0 < len(word) <= _DIGITS_MAX and all(["0" <= digit <= "9" for digit in word])
 
 
 def lines(duty: "Duty") -> "tuple[tuple[str, ...], tuple[str, ...]]":

@@ -110,6 +110,8 @@ def test_a_shift_from_login_to_logout_across_a_power_cut(cab: Cab):
     for number in (0, 1, 2):
         for _ in range(2):
             cab.gps.stand(LAT + 50_000 * number, LON)
+            for _ in range(2):      # the second is answered when a whole turn has passed since the fix
+                cab.tell(program, "duty")
         if number:
             cab.duty(program, since, stop=101 + number)
 

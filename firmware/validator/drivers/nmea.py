@@ -41,6 +41,7 @@ _QUALITIES = "12345"  # of GGA: the same
 class Nmea:
     """The receiver. `step` now and then, `fix` for where the bus is.
 
+    fixes     how many: RMC and GGA of one second are one
     good      sentences that were whole and right
     bad       those with a wrong checksum, or one that says what cannot be
     garbage   bytes that belong to no sentence
@@ -57,6 +58,8 @@ class Nmea:
         self._fix_ms = 0
         self._tried_ms: int | None = None
         self._open = False
+        self._second = ""
+        self.fixes = 0
         self.good = 0
         self.bad = 0
         self.garbage = 0
@@ -135,6 +138,9 @@ class Nmea:
         self.good += 1
         if fix is not None and kind == "GGA" and self._fix is not None:
             fix = Fix(fix.lat_e7, fix.lon_e7, self._fix.speed_cm_s)
+        if fix is not None and words[1] != self._second:
+            self._second = words[1]
+            self.fixes += 1
         self._fix = fix
         self._fix_ms = self._clock.ticks_ms()
 
