@@ -181,13 +181,16 @@ class St7920Chip(Chip):
         if not self._untimed and self._bits is not None:
             raise ChipRefused(f"deselected after {len(self._bits)} of 19 bits")
 
-    def screen(self) -> list[str]:
-        """What can be read on the glass. Raises ChipRefused for half a Chinese character."""
+    def screen(self, half_drawn: bool = False) -> list[str]:
+        """What can be read on the glass.
+
+        half_drawn  a word that is no character is a blob: the driver may be at it. Else raises ChipRefused
+        """
         if not self._on:
             return [" " * self.COLUMNS] * self.ROWS
-        return [self._line(2 * start) for start in self._LINES]
+        return [self._line(2 * start, half_drawn) for start in self._LINES]
 
-    def _line(self, start: int) -> str:
+    def _line(self, start: int, half_drawn: bool) -> str:
         shown = ""
         for at in range(start, start + self.COLUMNS, 2):
             word = bytes(self._ram[at : at + 2])
@@ -197,6 +200,9 @@ class St7920Chip(Chip):
             try:
                 shown += word.decode("gb2312")
             except UnicodeDecodeError:
+                if half_drawn:
+                    shown += "■"
+                    continue
                 raise ChipRefused(f"column {at - start}: {word.hex()} is no character of the ROM") from None
         return shown
 
@@ -265,6 +271,6 @@ class St7920Pty(PtyDevice):
             self.refused.append(str(refused))
 
     def screen(self) -> list[str]:
-        """What can be read on the glass."""
+        """What can be read on the glass at this moment."""
         with self.lock:
-            return self.chip.screen()
+            return self.chip.screen(half_drawn=True)

@@ -119,6 +119,18 @@ def test_a_display_that_was_not_started_refuses_text(make: Made):
         screen.show(("x",))
 
 
+def test_half_a_character_is_refused_where_nobody_is_drawing():
+    chip, screen = st7920()
+    screen.open()
+    screen.show(("扣",))
+    screen._send(0xF8, 0x80)
+    chip.wait_us(100)
+    screen._send(0xFA, 0x20)
+    assert chip.screen(half_drawn=True)[0].startswith("■")
+    with pytest.raises(ChipRefused, match="20db"):
+        chip.screen()
+
+
 @pytest.mark.parametrize("raw", [
     b"\xfc\x30\x00", b"\xf9\x30\x00", b"\xf8\x3f\x00", b"\xf8\x30\x0f", b"\xf8\x30", b"\xf8\x20\x00", b"\xf8\x00\x10",
     b"\xf8\x30\x40",
