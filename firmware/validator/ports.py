@@ -72,11 +72,17 @@ if TYPE_CHECKING:
         def open(self) -> None:
             """Reset it and read its number. Raises SamLost, naming what to do."""
 
-        def sign(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> "Any":
-            """INIT SAM FOR PURCHASE: (terminal_seq, mac1). Raises SamLost, CardRefused for a key it lacks."""
+        def prepare(self, card: Identity) -> None:
+            """This card is at hand: what can be derived before its random number is known. Raises nothing."""
+
+        def begin(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> None:
+            """INIT SAM FOR PURCHASE; the caller may talk to the card meanwhile. Raises SamLost, CardRefused."""
+
+        def signed(self) -> "Any":
+            """(terminal_seq, mac1) of what was begun. Raises SamLost, CardRefused for a key it lacks."""
 
         def check(self, mac2: bytes) -> None:
-            """CREDIT SAM FOR PURCHASE, for the last `sign` only. Raises Unproven where MAC2 is wrong."""
+            """CREDIT SAM FOR PURCHASE, for the last `signed` only. Raises Unproven where MAC2 is wrong."""
 
         def block_mac(self, card: Identity, challenge: bytes, command: bytes) -> "bytes | None":
             """The MAC of a secure command, or None where this SAM holds no maintenance key."""
