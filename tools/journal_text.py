@@ -93,6 +93,12 @@ _EVENTS = {
     wire.PARAMS_REFUSED: ("参数拒绝", "parameters refused"),
     wire.FLASH_WORN: ("闪存磨损", "flash worn"),
     wire.FILLING: ("存储将满", "flash is filling"),
+    wire.LOGIN: ("司机登录", "driver logged in"),
+    wire.LOGOUT: ("司机退出", "driver logged out"),
+    wire.SHIFT_BEGIN: ("班次开始", "shift begins"),
+    wire.SHIFT_END: ("班次结束", "shift ends"),
+    wire.LINE_CHANGED: ("线路变更", "line changed"),
+    wire.DIRECTION_CHANGED: ("方向变更", "direction changed"),
 }
 
 

@@ -67,12 +67,13 @@ class Health:
 
 
 class CountingPanel:
-    """The panel; what it shows is counted and logged."""
+    """The panel; what it shows is counted and logged. `last` is what was shown last, and its details."""
 
     def __init__(self, panel: "Panel", health: Health, log: "Log") -> None:
         self._panel = panel
         self._health = health
         self._log = log
+        self.last: tuple[str, dict[str, Any]] | None = None
 
     def show(self, what: str, **details: "int | str") -> None:
         """As the panel's."""
@@ -85,4 +86,5 @@ class CountingPanel:
             part = str(details["part"])
             (self._health.lost if what == "fault" else self._health.back)(part)
             self._log.note(what + "_" + part)
+        self.last = (what, details)
         self._panel.show(what, **details)
