@@ -32,6 +32,12 @@ EVENTS: dict[int, Words] = {
     wire.SELF_TEST: ("自检异常", "self-test found"),
     wire.BROWN_OUT: ("供电不足", "brown-out"),
     wire.WATCHDOG: ("看门狗复位", "reset by the watchdog"),
+    wire.LOGIN: ("司机登录", "driver logged in"),
+    wire.LOGOUT: ("司机退出", "driver logged out"),
+    wire.SHIFT_BEGIN: ("班次开始", "shift begins"),
+    wire.SHIFT_END: ("班次结束", "shift ends"),
+    wire.LINE_CHANGED: ("线路变更", "line changed"),
+    wire.DIRECTION_CHANGED: ("方向变更", "direction changed"),
 }
 _CAUSES: dict[int, Words] = {
     health.POWER: ("上电", "power on"),

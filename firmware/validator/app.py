@@ -45,7 +45,8 @@ _CLOCK_UNKNOWN = const(0)
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
 # None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `care` is what
-# the supervisor takes, CarePorts or None.
+# the supervisor takes, CarePorts or None; `duty` is a validator.duty.DutyParts, None:
+# nobody logs in and the line is the device file's.
 Ports = namedtuple(
     "Ports",
     (
@@ -62,6 +63,7 @@ Ports = namedtuple(
         "meter",
         "keep",
         "care",
+        "duty",
     ),
 )
 
@@ -107,7 +109,7 @@ class Validator:
         self._rules = zero if self.params is None else self.params.rules
         self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
-        self.duty = Duty(settings)
+        self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
         self.tap = TapPath(
             self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty
         )
@@ -155,6 +157,7 @@ class Validator:
         )
         self._card_present = False
         self._ready = False
+        self._ready_for = True  # the duty's `ready` when it was said
         self._filling = False
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
@@ -245,6 +248,7 @@ class Validator:
         if self.self_test.is_due():
             self.self_test.run()
         self.journal.idle()
+        self.duty.step()
         if self.journal.filling != self._filling:
             self._filling = self.journal.filling
             self._ready = False  # cards are taken as before
@@ -269,12 +273,15 @@ class Validator:
 
     def _announce(self) -> None:
         """Say once that cards are taken."""
+        if self._ready and self._ready_for != self.duty.ready:
+            self._ready = False
         if self._ready or self._card_present:
             return
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             return
         self._ready = True
-        self._panel.show("ready")
+        self._ready_for = self.duty.ready
+        self._panel.show("ready" if self.duty.ready else "closed")
 
     def _attend(self) -> None:
         """Serve the card that came, once, and wait until it has gone."""
@@ -299,7 +306,11 @@ class Validator:
         self.taps += 1
         if self.params is not None:
             self.params.card_came()
-        self._serve_measured()
+        self._panel.last = None
+        try:
+            self._serve_measured()
+        finally:
+            self.duty.served(self._panel.last, self.tap.again)
         if self.params is not None and self.tap.paid:
             self.params.card_paid()
 

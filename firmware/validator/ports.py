@@ -30,6 +30,10 @@ class NetLost(Exception):
     """No connection, or it broke off. Nothing is known about the request; send it again later."""
 
 
+class PanelLost(Exception):
+    """A display does not answer. The others go on, and so do the taps; `open` it again now and then."""
+
+
 # A card in the field. `uid` tells only "the same card within this tap": many cards show a random one.
 Target = namedtuple("Target", ("uid",))
 
@@ -179,10 +183,38 @@ if TYPE_CHECKING:
             """Let one person through, ENTRY or EXIT. Never blocks."""
 
     class Panel(Protocol):
-        """What the passenger and the driver see and hear."""
+        """What the passenger sees and hears."""
 
         def show(self, what: str, **details: "int | str") -> None:
-            """One message: what a tap came to ("paid", "board", "alight", "enter", "exit", "passed", "ignored", "desk",
-            "recovered", "refused", "tap_again"), or how the terminal is ("ready", "fault", "back", "self_test",
-            "safe_mode").
-            """
+            """One message of validator.messages, with the details that its sentences name. Raises PanelLost."""
+
+    class Beeper(Protocol):
+        """What is heard. Returns at once."""
+
+        def sound(self, pattern_ms: "tuple[int, ...]") -> None:
+            """On, off, on ... for so many milliseconds; drops what is still sounding. () is silence."""
+
+    class Lamp(Protocol):
+        """One lamp with colours: "off", "green", "yellow", "red"."""
+
+        def light(self, colour: str) -> None:
+            """Until told otherwise."""
+
+    class Screen(Protocol):
+        """A character display. `rows` lines of `columns` half-width columns; `chinese`: it has the characters."""
+
+        rows: int
+        columns: int
+        chinese: bool
+
+        def open(self) -> None:
+            """Start it, also after PanelLost. Raises PanelLost."""
+
+        def show(self, lines: "tuple[str, ...]") -> None:
+            """All lines anew; what does not fit is cut off. Raises PanelLost."""
+
+    class DriverPanel(Protocol):
+        """What the driver sees of his duty."""
+
+        def show(self, duty: "Any") -> None:
+            """The duty as it is now (validator.duty.Duty)."""

@@ -72,12 +72,13 @@ class Health:
 
 
 class CountingPanel:
-    """The panel; what it shows is counted and logged."""
+    """The panel; what it shows is counted and logged. `last` is what was shown last, and its details."""
 
     def __init__(self, panel: "Panel", health: Health, log: "Log") -> None:
         self._panel = panel
         self._health = health
         self._log = log
+        self.last: tuple[str, dict[str, Any]] | None = None
 
     def show(self, what: str, **details: "int | str") -> None:
         """As the panel's."""
@@ -92,4 +93,5 @@ class CountingPanel:
             self._log.note(what + "_" + part)
         elif what == "self_test":
             self._log.note(what, int(details["found"]))
+        self.last = (what, details)
         self._panel.show(what, **details)
