@@ -80,6 +80,7 @@ class AppCase(unittest.TestCase):
         self.lists_flash = None
         self.keep = None
         self.duty = None
+        self.care = None
         self.boot()
 
     def boot(self):
@@ -97,10 +98,11 @@ class AppCase(unittest.TestCase):
             net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
-            heap_free=lambda: 1,
+            heap_free=lambda: 1 << 20,
             meter=self.meter,
             keep=self.keep,
             duty=self.duty,
+            care=self.care,
         )
         self.validator = app.build(ports, self.settings)
 
@@ -341,7 +343,7 @@ class Faults(AppCase):
     def test_a_device_for_production_refuses_a_soft_sam_with_test_keys(self):
         self.start(production=True)
         self.turns()
-        self.assertEqual(self.shown(), ["fault"])
+        self.assertEqual(self.shown(), ["fault", "self_test"])
         self.assertEqual(self.panel.shown[0][1]["part"], "sam")
 
 

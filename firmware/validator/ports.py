@@ -43,6 +43,11 @@ Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 # The card as read: what pricing, SAM and journal need of it.
 Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
 
+# What the supervisor takes of a board; each may be None.
+# keep: a Keep of its own; watchdog: a Watchdog; reset_cause(): why the board started, of tunion.wire.health;
+# power_failing(): the supply sags now; voltage_mv(): of the supply.
+CarePorts = namedtuple("CarePorts", ("keep", "watchdog", "reset_cause", "power_failing", "voltage_mv"))
+
 # Which way a gate opens
 ENTRY, EXIT = const(1), const(2)
 
@@ -64,10 +69,15 @@ if TYPE_CHECKING:
             """The card of the last poll has left the field; waits for it at most `wait_ms`. Raises ReaderLost."""
 
     class Sam(Protocol):
-        """The terminal's half of the proof. `terminal` is its number, 6 bytes BCD; valid after `open`."""
+        """The terminal's half of the proof. `terminal` is its number, 6 bytes BCD; valid after `open`, as `expiry` is:
+        the last day it signs, 4 bytes BCD, b"" where that is not known.
+        """
 
         terminal: bytes
         key_index: int
+
+        @property
+        def expiry(self) -> bytes: ...
 
         def open(self) -> None:
             """Reset it and read its number. Raises SamLost, naming what to do."""
@@ -156,6 +166,15 @@ if TYPE_CHECKING:
 
         def save(self, blob: bytes) -> None:
             """Durable on return. Raises FlashFault."""
+
+    class Watchdog(Protocol):
+        """Starts the board again when nobody feeds it. Once started it cannot be stopped."""
+
+        def start(self, timeout_ms: int) -> None:
+            """From now on `feed` must come within `timeout_ms`, or within what the chip can count, if that is less."""
+
+        def feed(self) -> None:
+            """The program makes progress."""
 
     class Gate(Protocol):
         """Flaps or a turnstile, with sensors that count who passes."""

@@ -48,6 +48,10 @@ DutyPart = namedtuple(
 )  # fmt: skip
 # A display: what it is, where, and what it shows: "passenger" or "driver".
 Display = namedtuple("Display", ("driver", "path", "shows"))
+# When the supervisor steps in: firmware/docs/supervisor.md.
+Care = namedtuple(
+    "Care", ("watchdog_s", "crashes_max", "clean_s", "retry_s", "retry_max_s", "power_cycle_after", "heap_low_bytes")
+)
 # What the driver does not take is None.
 Part = namedtuple(
     "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
@@ -154,6 +158,7 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("backoff_first_s", _number(1, 86400), 5),
     ("backoff_max_s", _number(1, 86400), 900),
     ("statistics", _FLAG, False),  # measure crypto, journal and driver of each tap
+    ("care", _MAP, {}),  # watchdog, safe mode, recovery
 )
 _SERVER_ROWS = (
     ("address", _TEXT, _KEPT),
@@ -178,6 +183,15 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("deny_max", _number(1, denylist.SERIALS_MAX), denylist.SERIALS_MAX),
     ("delta_max", _number(1, denylist.SERIALS_MAX), 6000),  # one day's changes; more come as a full list
     ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
+)
+_CARE_ROWS = (
+    ("watchdog_s", _SECONDS, 60),  # a turn may take so long; 0: no watchdog
+    ("crashes_max", _number(1, 100), 3),  # in a row, then safe mode
+    ("clean_s", _number(1, 86400), 600),  # of running clear the count
+    ("retry_s", _number(1, 86400), 900),  # of safe mode until a normal boot is tried; doubles each time
+    ("retry_max_s", _number(1, 7 * 86400), 43200),
+    ("power_cycle_after", _number(1, 100), 3),  # openings that failed, where the driver can cut the power
+    ("heap_low_bytes", _U32, 16384),  # free memory below it is a finding
 )
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
 _DUTY_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
@@ -273,6 +287,7 @@ class Settings:
         self.backoff_first_s: int = found["backoff_first_s"]
         self.backoff_max_s: int = found["backoff_max_s"]
         self.statistics: bool = found["statistics"]
+        self.care = Care(**_checked("care.", found["care"], _CARE_ROWS))
         if self.backoff_max_s < self.backoff_first_s:
             raise BadSettings("backoff_max_s takes at least backoff_first_s")
         deny = _checked("deny.", found["deny"], _DENY_ROWS)

@@ -11,8 +11,11 @@ and the driver's keys (validator.duty_words), each answered {"what": "driver", "
 His panel is a line {"what": "duty", ...} at the start, after each of his words, and when something on it changes.
 
 It ends with 0, between two taps, when stdin is closed or on SIGTERM or SIGINT; with 1 where it cannot start, with 2
-when it is called wrongly, with 3 when the office asked for a reboot: what started it starts it again. Over a flash that
-holds something else it says so, takes no card, and ends as above, with 1.
+when it is called wrongly, with 3 when it wants to start again: the office asked for it, or safe mode ends. After a
+crash, which it notes beside the journal, it ends with 4; a program that hangs is ended by SIGALRM, its watchdog. What
+started it starts it again then, as boards/pc/restart.sh does, and says why in the environment: YKT_RESET_CAUSE is
+power, watchdog, brown_out or software; unset: not known. Over a flash that holds something else it says so, takes no
+card, and ends as above, with 1.
 """
 
 import json
@@ -23,8 +26,10 @@ from boards.pc.clock import SystemClock
 from boards.pc.commands import Commands
 from boards.pc.spi_file import SpiFile
 from tunion.compat import const
+from tunion.wire import health
 from validator import app, duty_words
 from validator.cells import ForeignFlash
+from validator.crash import places_of
 from validator.drivers.driver_panels import DriverPanels, DriverScreen, DriverText
 from validator.drivers.https import Https
 from validator.drivers.keep_file import KeepFile
@@ -32,11 +37,12 @@ from validator.drivers.nor_file import NorFile
 from validator.drivers.panel_text import PanelText
 from validator.drivers.tls_line import TlsLine
 from validator.duty import DutyParts
-from validator.ports import FlashFault
+from validator.ports import CarePorts, FlashFault
 from validator.ring import JournalFull
 from validator.settings import BadSettings, Settings
 from validator.statistics import Meter
 
+CAUSE_VARIABLE = "YKT_RESET_CAUSE"
 STAND_STILL_WAIT_MS = const(500)  # between two looks for a signal, where nothing else is to be done
 
 TYPE_CHECKING = False
@@ -46,7 +52,7 @@ if TYPE_CHECKING:
     from boards.pc.clock import Time
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.sam_uart import Line, SamUart
-    from validator.ports import Clock, DriverPanel, Panel, Reader, Sam, Screen
+    from validator.ports import Clock, DriverPanel, Panel, Reader, Sam, Screen, Watchdog
     from validator.settings import FlashArea, ListsArea, ParamsArea
 
     class Signals(Protocol):
@@ -65,6 +71,9 @@ if TYPE_CHECKING:
         def signals(self) -> Signals:
             """From now on SIGTERM and SIGINT wait until they are asked for."""
 
+        def watchdog(self) -> Watchdog:
+            """Ends this process when it is not fed."""
+
         def pcsc(self) -> Pcsc:
             """The PC/SC library. Raises OSError where it is not installed."""
 
@@ -81,7 +90,8 @@ if TYPE_CHECKING:
             """Bytes used and free, garbage collected."""
 
 
-REBOOT = 3  # exit code
+REBOOT = 3  # exit codes
+CRASH = 4
 
 
 def main(board: "Board", arguments: "list[str]") -> int:
@@ -108,14 +118,30 @@ def main(board: "Board", arguments: "list[str]") -> int:
         if isinstance(problem, ForeignFlash):
             stand_still(ports, str(problem), Commands(), signals)
         return 1
-    run(
-        validator,
-        Commands(),
-        signals,
-        lambda: statistics(validator, ports.meter, board),
-        make_driver_panel(board, settings, ports.clock),
-    )
-    return REBOOT if validator.commands.reboot else 0
+    except Exception as error:
+        return tell_crash(error)
+    try:
+        run(
+            validator,
+            Commands(),
+            signals,
+            lambda: statistics(validator, ports.meter, board),
+            make_driver_panel(board, settings, ports.clock),
+        )
+    except Exception as error:
+        validator.crashed(error)
+        return tell_crash(error)
+    return REBOOT if validator.reboot else 0
+
+
+def tell_crash(error: Exception) -> int:
+    """Type and places, for who reads along. Not its text, as in the record: it may hold a card's number or a key.
+
+    returns  the exit code
+    """
+    places = ["%s:%d" % place for place in places_of(error)]
+    sys.stderr.write("crash: %s in %s\n" % (type(error).__name__, ", ".join(places) or "?"))
+    return CRASH
 
 
 def run(
@@ -127,7 +153,7 @@ def run(
     told = -1  # the duty's `changed` when its panel was shown
     while True:
         command = commands.next(wait_ms)
-        if commands.ended or signals.arrived() or validator.commands.reboot:
+        if commands.ended or signals.arrived() or validator.reboot:
             return
         if command == b"grey":
             say("grey", claims=give_up(validator))
@@ -165,6 +191,7 @@ def stand_still(ports: "Any", found: str, commands: Commands, signals: "Signals"
     """The flash holds something else: say so, take no card, touch nothing, until somebody has looked at it."""
     ports.panel.show("fault", part="flash", detail=found)
     while not commands.ended and not signals.arrived():
+        ports.care.watchdog.feed()
         if commands.next(STAND_STILL_WAIT_MS):
             say("unknown", known="")
 
@@ -198,6 +225,13 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         keep=KeepFile(area.path + ".keep"),
         duty=DutyParts(
             KeepFile(area.path + ".duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)
+        ),
+        care=CarePorts(
+            keep=KeepFile(area.path + ".care"),
+            watchdog=board.watchdog(),
+            reset_cause=reset_cause,
+            power_failing=None,  # a PC does not see it coming
+            voltage_mv=None,
         ),
     )
 
@@ -246,6 +280,12 @@ def make_meter(board: "Board", settings: Settings, clock: "Clock") -> "Any":
 
     profile = settings.duty.profile
     return TaxiMeter(board.line(settings.duty.meter["path"], profile.speed), clock, profile)
+
+
+def reset_cause() -> int:
+    """As the environment says."""
+    word = os.getenv(CAUSE_VARIABLE)
+    return health.CAUSES.index(word) if word in health.CAUSES else health.UNKNOWN
 
 
 def make_flash(area: "FlashArea | ListsArea | ParamsArea") -> NorFile:

@@ -140,6 +140,11 @@ SHIFT_BEGIN = const(50)  # value: number of the shift on this device
 SHIFT_END = const(51)  # reason 0: value is the shift's fen; reason 1: value is its paid taps
 LINE_CHANGED = const(52)  # value: the line from now on
 DIRECTION_CHANGED = const(53)  # value: the direction from now on
+CRASH = const(40)  # this and the next four: tunion.wire.health
+SAFE_MODE = const(41)
+SELF_TEST = const(42)
+BROWN_OUT = const(43)
+WATCHDOG = const(44)
 
 
 def as_value(version: int) -> int:
