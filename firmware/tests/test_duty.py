@@ -13,7 +13,7 @@ from test_taxi_meter import SAMPLE, frame
 from tunion.wire import tap as wire
 from validator import duty_words, messages
 from validator.drivers.driver_panels import DriverScreen, DriverText
-from validator.drivers.keep_flash import KeepFlash
+from validator.drivers.keep_nor import KeepNor
 from validator.drivers.nmea import FIX_OLD_MS, Nmea
 from validator.drivers.taxi_meter import TaxiMeter
 from validator.duty import KEEP_WAIT_MS, KEPT, Duty, DutyParts, DutyRefused, Shift
@@ -304,7 +304,7 @@ class Driving(Story):
 
     def recover(self):
         self.duty = Duty(
-            settings(duty=BUS), Events(), self.clock, DutyParts(KeepFlash(self.flash), None, None)
+            settings(duty=BUS), Events(), self.clock, DutyParts(KeepNor(self.flash, 0, 128), None, None)
         )
 
     def act(self):

@@ -5,11 +5,12 @@ import unittest
 from support.cuts import Story, Wrong, sweep
 from support.nor import LOUD, SILENT, Faults, NorFlash
 from tunion.record import BadInput
-from validator.drivers.keep_nor import BLOB_BYTES_MAX, KeepNor
+from validator.drivers.keep_nor import HEAD, SLOT_BYTES, KeepNor
 from validator.ports import FlashFault
 
 HEAP = "2m"
 ARM = "soak"
+BYTES_MAX = SLOT_BYTES - HEAD.size
 
 
 def flash(**changes):
@@ -90,9 +91,9 @@ class TestKeepNor(unittest.TestCase):
 
     def test_the_longest_blob_and_one_that_is_too_long(self):
         keep = KeepNor(flash())
-        keep.save(bytes(BLOB_BYTES_MAX))
-        self.assertRaises(BadInput, keep.save, bytes(BLOB_BYTES_MAX + 1))
-        self.assertEqual(keep.load(), bytes(BLOB_BYTES_MAX))
+        keep.save(bytes(BYTES_MAX))
+        self.assertRaises(BadInput, keep.save, bytes(BYTES_MAX + 1))
+        self.assertEqual(keep.load(), bytes(BYTES_MAX))
 
     def test_no_cut_of_a_save_or_of_its_recovery_loses_what_was_durable(self):
         for seed in range(4):

@@ -7,7 +7,7 @@ columns, in which a Chinese character takes two. The words are our own choice.
 from collections import namedtuple
 
 from tunion.money import yuan
-from tunion.wire import health, reason
+from tunion.wire import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ _ROWS = {
         "暂停刷卡\n请通知司机|No cards now\nTell the driver|long|red"
     ),
     "self_test": (
-        "自检异常：%(found)s，请通知司机|Self-test found: %(found)s. Please tell the driver|"
-        "自检异常\n请通知司机|Self-test failed\nTell the driver|none|yellow"
+        "自检：%(found)s|Self-test: %(found)s|自检有异常\n请通知司机|Self-test found\nTell the driver|none|yellow"
     ),
     "closed": (
         "本机暂停服务，请用其他设备|Closed: please use another device|暂停服务\n请用其他设备|"
@@ -144,9 +143,9 @@ _REASONS = {
     reason.NO_CLOCK: "driver|时钟未校准\n请通知司机|Clock is not set\nTell the driver",
     reason.NO_FARE: "driver|无此票价\n请通知司机|No such fare\nTell the driver",
     reason.RIDE_LOCKED: "counter|行程已锁定\n请到客服中心|Ride is locked\nSee the counter",
+    reason.OUT_OF_SERVICE: "other|暂停服务\n请换其他设备|Out of service\nUse another one",
     reason.METER_NOT_READY: "meter|计价器未结束\n请稍候再刷|Meter is running\nWait, then tap",
     reason.NO_REPAIR: "clerk|未选择更新项目\n请告知工作人员|Nothing to mend\nAsk the clerk",
-    reason.OUT_OF_SERVICE: "wait|暂停服务\n请稍候再刷|Out of service\nWait, then tap",
     reason.NOT_ON_DUTY: "driver|司机未登录\n请通知司机|Not in service\nTell the driver",
 }
 
@@ -205,20 +204,19 @@ _PARTS = {
     "lock": "后台停用|locked by the office",
     "lists": "名单|lists",
     "gate": "闸门|gate",
+    "power": "供电不足|power supply",
     "gps": "卫星定位|GPS",
     "meter": "计价器|taxi meter",
-    "power": "供电不足|power supply",
 }
 
-# What a self-test found: bit of tunion.wire.health -> 中文|English
 _FINDINGS = (
-    (health.READER, "读卡器|card reader"),
-    (health.SAM, "PSAM卡|SAM"),
-    (health.CLOCK, "时钟|clock"),
-    (health.MEMORY, "存储将满|memory nearly full"),
-    (health.FLASH, "存储器|memory"),
-    (health.LISTS, "名单或参数|lists or parameters"),
-    (health.HEAP, "内存不足|little memory left"),
+    (1, "读卡器|card reader"),
+    (2, "PSAM卡|SAM"),
+    (4, "时钟|clock"),
+    (8, "存储将满|memory nearly full"),
+    (0x20, "存储器|memory"),
+    (0x40, "名单或参数|lists or parameters"),
+    (0x80, "内存不足|little memory left"),
 )
 
 # What the driver is answered: word -> 中文|English. "ok" and "help", else why his key did nothing.
@@ -284,11 +282,19 @@ def _words(details: "Mapping[str, Any]", language: int) -> "dict[str, str]":
         if name == "part":
             words[name] = _PARTS[details[name]].split("|")[language]
         elif name == "found":
-            found = health.folded(int(details[name]))
-            words[name] = ", ".join([row[1].split("|")[language] for row in _FINDINGS if found & row[0]])
+            words[name] = _found(int(details[name]), language)
         elif name.endswith("_fen"):
             words[name] = yuan(int(details[name]))
     return words
+
+
+def _found(found: int, language: int) -> str:
+    """What a self-test found; the bits are those of tunion.wire.health, which not every board loads."""
+    from tunion.wire import health
+
+    bits = health.folded(found)
+    said = [text.split("|")[language] for bit, text in _FINDINGS if bits & bit]
+    return ("、", ", ")[language].join(said) or ("正常", "all in order")[language]
 
 
 def _refusal(details: "Mapping[str, Any]") -> "tuple[Any, Any, str, str]":

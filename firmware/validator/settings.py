@@ -39,10 +39,6 @@ ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "se
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
-# When the supervisor steps in: firmware/docs/supervisor.md.
-Care = namedtuple(
-    "Care", ("watchdog_s", "crashes_max", "clean_s", "retry_s", "retry_max_s", "power_cycle_after", "heap_low_bytes")
-)
 # Lines that the driver may choose, directions, how the stop advances; gps and meter: {} for none; profile: the meter's.
 DutyPart = namedtuple(
     "DutyPart",
@@ -52,6 +48,10 @@ DutyPart = namedtuple(
 )  # fmt: skip
 # A display: what it is, where, and what it shows: "passenger" or "driver".
 Display = namedtuple("Display", ("driver", "path", "shows"))
+# When the supervisor steps in: firmware/docs/supervisor.md.
+Care = namedtuple(
+    "Care", ("watchdog_s", "crashes_max", "clean_s", "retry_s", "retry_max_s", "power_cycle_after", "heap_low_bytes")
+)
 # What the driver does not take is None.
 Part = namedtuple(
     "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")

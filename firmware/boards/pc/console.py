@@ -223,6 +223,9 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
         keep=KeepFile(area.path + ".keep"),
+        duty=DutyParts(
+            KeepFile(area.path + ".duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)
+        ),
         care=CarePorts(
             keep=KeepFile(area.path + ".care"),
             watchdog=board.watchdog(),
@@ -230,16 +233,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
             power_failing=None,  # a PC does not see it coming
             voltage_mv=None,
         ),
-        duty=DutyParts(
-            KeepFile(area.path + ".duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)
-        ),
     )
-
-
-def reset_cause() -> int:
-    """As the environment says."""
-    word = os.getenv(CAUSE_VARIABLE)
-    return health.CAUSES.index(word) if word in health.CAUSES else health.UNKNOWN
 
 
 def make_panel(board: "Board", settings: Settings, clock: "Clock") -> "Panel":
@@ -286,6 +280,12 @@ def make_meter(board: "Board", settings: Settings, clock: "Clock") -> "Any":
 
     profile = settings.duty.profile
     return TaxiMeter(board.line(settings.duty.meter["path"], profile.speed), clock, profile)
+
+
+def reset_cause() -> int:
+    """As the environment says."""
+    word = os.getenv(CAUSE_VARIABLE)
+    return health.CAUSES.index(word) if word in health.CAUSES else health.UNKNOWN
 
 
 def make_flash(area: "FlashArea | ListsArea | ParamsArea") -> NorFile:

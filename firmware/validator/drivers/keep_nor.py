@@ -1,6 +1,6 @@
 """The Keep port over raw NOR flash, for boards without a file system: a log of two sectors, its newest entry counts.
 
-    slot of 256 bytes   0  HEAD, 12   12  what was saved, at most 244 bytes
+    slot of 256 or 128 bytes   0  HEAD, 12   12  what was saved, at most 244 or 116 bytes
 
 An entry goes into the next blank slot and is read back; when the sector is full the other one is erased and takes its
 place. The sector of the newest entry is never erased. Bytes and reasons: firmware/docs/supervisor.md.
@@ -25,18 +25,18 @@ TRIES = const(4)  # slots in a row that do not hold an entry, before the flash i
 MAGIC = b"YK"
 HEAD = Record("KeepHead", 12, (("magic", "2s"), ("size", "H"), ("generation", "I"), ("crc", "I")))
 _SUMMED = const(8)  # bytes of the head before its CRC
-BLOB_BYTES_MAX = const(244)
 _VOID = bytes(HEAD.size)
 
 
 class KeepNor:
     """Sectors `first_sector` and the one after it. Raises FlashFault from `load` and `save`."""
 
-    def __init__(self, flash: "Flash", first_sector: int = 0) -> None:
+    def __init__(self, flash: "Flash", first_sector: int = 0, slot_bytes: int = SLOT_BYTES) -> None:
+        """slot_bytes: 128 for what is saved often and has at most 116 bytes; half as many erases."""
         self._flash = flash
         self._first_sector = first_sector
-        self._slots = flash.sector_bytes // SLOT_BYTES
-        self._slot = bytearray(SLOT_BYTES)
+        self._slots = flash.sector_bytes // slot_bytes
+        self._slot = bytearray(slot_bytes)
         self._mounted = False
         self._blob = b""
         self._generation = 0  # of the newest entry, 0: there is none
@@ -52,8 +52,8 @@ class KeepNor:
 
     def save(self, blob: bytes) -> None:
         """Durable on return; erases a sector now and then."""
-        if len(blob) > BLOB_BYTES_MAX:
-            raise BadInput("a slot keeps at most %d bytes" % BLOB_BYTES_MAX)
+        if len(blob) > len(self._slot) - HEAD.size:
+            raise BadInput("a slot keeps at most %d bytes" % (len(self._slot) - HEAD.size))
         if not self._mounted:
             self._mount()
         entry = _entry(self._generation + 1, blob)
@@ -121,7 +121,7 @@ class KeepNor:
             done += count
 
     def _address(self, sector: int, slot: int) -> int:
-        return (self._first_sector + sector) * self._flash.sector_bytes + slot * SLOT_BYTES
+        return (self._first_sector + sector) * self._flash.sector_bytes + slot * len(self._slot)
 
 
 def _entry(generation: int, blob: bytes) -> bytes:
@@ -130,6 +130,6 @@ def _entry(generation: int, blob: bytes) -> bytes:
 
 
 def _is_whole(head: "Any", slot: "Bytes") -> bool:
-    if head.magic != MAGIC or head.size > BLOB_BYTES_MAX:
+    if head.magic != MAGIC or head.size > len(slot) - HEAD.size:
         return False
     return bool(head.crc == crc32(bytes(slot[:_SUMMED]) + bytes(slot[HEAD.size : HEAD.size + head.size])))
