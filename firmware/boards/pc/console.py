@@ -22,6 +22,7 @@ from validator.drivers.https import Https
 from validator.drivers.keep_file import KeepFile
 from validator.drivers.nor_file import NorFile
 from validator.drivers.panel_text import PanelText
+from validator.drivers.tcp_dial import TcpDial
 from validator.drivers.tls_line import TlsLine
 from validator.ports import FlashFault
 from validator.ring import JournalFull
@@ -155,7 +156,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         params_flash=make_flash(settings.params) if settings.params is not None else None,
         lists_flash=make_flash(settings.lists) if settings.lists is not None else None,
         clock=clock,
-        net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
+        net=Https(TlsLine(server.address, TcpDial(server.address, server.port), (server.pin,)), settings.host, clock),
         panel=PanelText(sys.stdout.write, clock, board.dumps),
         below=below,
         heap_free=lambda: board.heap()[1],

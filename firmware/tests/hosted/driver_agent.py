@@ -75,9 +75,10 @@ def sam_slot(name):
 
 def https(host, port, pin):
     from validator.drivers.https import Https
+    from validator.drivers.tcp_dial import TcpDial
     from validator.drivers.tls_line import TlsLine
 
-    return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, CLOCK))
+    return Post(Https(TlsLine(host, TcpDial(host, int(port)), (bytes.fromhex(pin),)), host, CLOCK))
 
 
 def nor_file(path):
