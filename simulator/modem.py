@@ -68,6 +68,7 @@ class SimModem(PtyDevice):
         self._line = b""
         self._socket: socket.socket | None = None
         self._data_mode = False
+        self._held = b""                        # perhaps the start of an escape
         self._heard_s = 0.0
         self._escaping: threading.Timer | None = None
         self._pausing = pause
@@ -98,18 +99,24 @@ class SimModem(PtyDevice):
         if not self._data_mode:
             self._commands(raw)
             return
-        if raw == self._profile["escape"].encode() and quiet_s >= self._guard_s * 0.9:
-            self._escaping = threading.Timer(self._guard_s * 0.9, self._escape)
-            self._escaping.daemon = True
-            self._escaping.start()
-            return
+        escape = self._profile["escape"].encode()
+        if quiet_s >= self._guard_s * 0.9 or self._held:    # it comes in pieces, as all on a serial line does
+            self._held += raw
+            if self._held == escape:
+                self._escaping = threading.Timer(self._guard_s * 0.9, self._escape)
+                self._escaping.daemon = True
+                self._escaping.start()
+                return
+            if escape.startswith(self._held):
+                return
+            raw, self._held = self._held, b""
         assert self._socket is not None
         with contextlib.suppress(OSError):      # the other side closed: our reader says so
             self._socket.sendall(raw)
 
     def _escape(self) -> None:
         with self.lock:
-            self._escaping = None
+            self._escaping, self._held = None, b""
             if self._data_mode:
                 self._data_mode = False
                 self._say(self._ok)
@@ -212,7 +219,7 @@ class SimModem(PtyDevice):
 
     def _close(self) -> None:
         made, self._socket = self._socket, None
-        self._data_mode = False
+        self._data_mode, self._held = False, b""
         self.connected.clear()
         if made is not None:
             with contextlib.suppress(OSError):  # the other side was first

@@ -20,7 +20,7 @@ from tools import firmware
 from tools.paths import BOARD, BUILD, MPY_CROSS, require
 
 ARCH = "armv7m"
-ROM_AT = 0x21000000         # 16 MB of memory that a reset leaves alone
+ROM_AT = 0x21000000         # 16 MB of memory that a reset leaves alone; a validator has its flash there
 HEAP_BYTES_AT = 0x21FFFFFC
 HEAP_BYTES_MAX = 1 << 20    # a test brings the card, the flash and the office with it, and they live in the same heap
 DEVICE_HEAP_BYTES = 192 << 10   # what MicroPython leaves of an RP2040; an allocation costs more in a larger one

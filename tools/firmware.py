@@ -22,7 +22,10 @@ ARCHES = {
     "xtensawin":  "ESP32, ESP32-S3",
 }
 PORTABLE = ("tunion", "validator")
-BOARDS = {"x64": ("boards/pc", "boards/unix")}      # board code beside the portable folders
+BOARDS = {      # board code beside the portable folders
+    "x64":    ("boards/common", "boards/pc", "boards/unix"),
+    "armv7m": ("boards/common", "boards/qemu_mps2"),
+}
 BUDGET = FIRMWARE / "budget.toml"       # [bytes] ARCH = limit of all modules together
 
 
@@ -76,8 +79,13 @@ def build(arch: str) -> dict[str, int]:
     shutil.rmtree(out, ignore_errors=True)
     modules = [
         path.relative_to(FIRMWARE)
-        for folder in PORTABLE + BOARDS.get(arch, ())
+        for folder in PORTABLE
         for path in sorted((FIRMWARE / folder).rglob("*.py"))
+    ]
+    modules += [
+        path.relative_to(FIRMWARE)
+        for folder in BOARDS.get(arch, ())
+        for path in sorted((FIRMWARE / folder).glob("*.py"))
     ]
     with ThreadPoolExecutor() as pool:
         refusals = [words for words in pool.map(lambda module: cross_compile(module, arch, out), modules) if words]

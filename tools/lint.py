@@ -33,7 +33,9 @@ def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
         "ruff": ([python, "-m", "ruff", "check", "--quiet", "--output-format=concise"], here),
         "guard": ([python, "-m", "tools.guard"], here),
         "mpy-cross": ([python, "-m", "tools.cli", "firmware", "build"], here),
-        "mypy firmware": mypy_firmware("-p", "tunion", "-p", "validator", "-p", "boards.pc", "-p", "boards.unix"),
+        "mypy firmware": mypy_firmware(
+            "-p", "tunion", "-p", "validator", "-p", "boards.common", "-p", "boards.pc", "-p", "boards.unix"
+        ),
         "mypy": ([python, "-m", "mypy", f"--cache-dir={BUILD / 'mypy' / 'cpython'}"], here),
     }
 

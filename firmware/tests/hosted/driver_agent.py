@@ -9,7 +9,7 @@ The first line it writes is {"value": null}: the driver is made, and not yet ope
 import json
 import sys
 
-from boards.pc.clock import SystemClock
+from boards.common.clock import SystemClock
 from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
@@ -60,7 +60,7 @@ def ccid_sam(path, number):
 
 
 def sam_uart(path, pins, number, echo):
-    from boards.pc.sam_pins import LinePins
+    from boards.common.pins import LinePins
     from validator.drivers.sam_uart import SamLine, SamUart
 
     wire = SamLine(BOARD.line(path, 9600, "8E2"), LinePins(BOARD.line(pins)), CLOCK, echo=echo == "echo")

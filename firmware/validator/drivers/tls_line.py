@@ -54,7 +54,10 @@ _PROVEN = const(2)
 
 
 class TlsLine:
-    """A connection to `host`, made by `dial`. `pins`: accepted key hashes, 32 bytes each; two while a key is replaced."""
+    """A connection to `host`, made by `dial`.
+
+    pins  accepted key hashes, 32 bytes each; two while a key is replaced
+    """
 
     def __init__(self, host: str, dial: "Dial", pins: "tuple[bytes, ...]") -> None:
         self._host = host
@@ -67,6 +70,8 @@ class TlsLine:
         self._context.verify_mode = tls.CERT_NONE  # type: ignore[attr-defined]
         self._state = _CLOSED
         self._socket: Socket = None
+        self._send: Any = None
+        self._receive_into: Any = None
         self._ahead = memoryview(bytearray(_READ_AHEAD_BYTES))
 
     def proven(self) -> bool:
@@ -92,7 +97,7 @@ class TlsLine:
     def send(self, data: "Bytes") -> int:
         """How many bytes the connection took; 0: none just now. Raises NetLost."""
         try:
-            return self._socket.send(data) or 0
+            return self._send(data) or 0
         except _WOULD_BLOCK:
             return 0
         except OSError as error:
@@ -102,7 +107,7 @@ class TlsLine:
     def receive_into(self, buffer: memoryview) -> int:
         """How many bytes came; 0: none just now. Raises NetLost, also when the server closed."""
         try:
-            count = self._socket.recv_into(buffer)
+            count = self._receive_into(buffer)
         except _WOULD_BLOCK:
             return 0
         except OSError as error:
@@ -124,12 +129,15 @@ class TlsLine:
         plain = self._dial.step()
         if plain is not None:
             self._socket = self._context.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
+            # A stream's names, where a MicroPython without DTLS has no socket's; CPython has the latter only.
+            self._send = getattr(self._socket, "send", None) or self._socket.write
+            self._receive_into = getattr(self._socket, "recv_into", None) or self._socket.readinto
             self._state = _HANDSHAKE
 
     def _prove(self) -> None:
         """Drive the handshake by reading; compare the pin as soon as it is over."""
         try:
-            if self._socket.recv_into(self._ahead) is not None:
+            if self._receive_into(self._ahead) is not None:
                 self.close()
                 raise NetLost("%s closed the connection, or spoke first: no server of ours" % self._host)
         except _WOULD_BLOCK:

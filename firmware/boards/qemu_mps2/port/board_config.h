@@ -3,7 +3,9 @@
 
 #undef  MICROPY_PY_SELECT
 #undef  MICROPY_PY_TIME
+#undef  MICROPY_PY_SYS_STDIO_BUFFER
 #define MICROPY_PY_SELECT                       (1)
+#define MICROPY_PY_SYS_STDIO_BUFFER             (1)     // bytes of the console, not characters
 #define MICROPY_PY_TIME                         (1)
 #define MICROPY_PY_TIME_GMTIME_LOCALTIME_MKTIME (1)
 #define MICROPY_PY_TIME_TIME_TIME_NS            (1)

@@ -1,0 +1,143 @@
+"""The parts that a device's settings name, made over what its board brings. Nothing is opened here.
+
+Only the driver that is used is loaded: 10 to 20 kB of heap each.
+"""
+
+from validator.settings import BadSettings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from boards.common.clock import Time
+    from validator.app import Validator
+    from validator.drivers.pcsc import Pcsc
+    from validator.drivers.sam_uart import Line, SamUart
+    from validator.drivers.tls_line import Dial
+    from validator.ports import Clock, Reader, Sam
+    from validator.settings import Settings
+    from validator.statistics import Meter
+
+    class Board(Protocol):
+        """What interpreter and libraries bring. Each is asked for only when it is needed: some load a driver."""
+
+        tls_takes_lines: bool  # its TLS works over any stream of bytes, not over sockets only
+
+        @property
+        def time(self) -> Time:
+            """MicroPython's module of that name, or what stands for it."""
+
+        def pcsc(self) -> Pcsc:
+            """The PC/SC library. Raises OSError where it is not installed, BadSettings where there is none."""
+
+        def line(self, path: str, speed: int = 115200, form: str = "8N1") -> Line:
+            """A serial line, named as the board names its lines; forms are 8N1, 8N2 and 8E2."""
+
+        def dial(self, host: str, port: int) -> Dial:
+            """Connections through a network of its own. Raises BadSettings where it has none."""
+
+        def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
+            """Whole blocks of 16 bytes to the same; for the soft SAM's blob."""
+
+        def switch(self, part: str) -> "Callable[[bool], None] | None":
+            """Turns the supply of "reader" or "modem" on and off; None: this board cannot."""
+
+        def dumps(self, value: Any) -> str:
+            """To JSON, Chinese as it is."""
+
+        def heap(self) -> "tuple[int, int]":
+            """Bytes used and free, garbage collected."""
+
+
+def make_reader(board: "Board", settings: "Settings", clock: "Clock") -> "Reader":
+    """Behind pcscd, or on a serial line."""
+    part = settings.reader
+    if part.driver == "pcsc":
+        from validator.drivers.pcsc import PcscReader
+
+        return PcscReader(board.pcsc(), part.name)
+    if part.driver == "stx_etx":
+        from validator.drivers.stx_etx import StxEtx
+
+        return StxEtx(board.line(part.path, part.profile.speed), clock, part.profile, board.switch("reader"))
+    if part.driver == "ccid":
+        from validator.drivers.ccid_serial import CcidReader
+
+        return CcidReader(board.line(part.path, form="8N2"), clock, part.slot)
+    from validator.drivers.pn532 import Pn532
+
+    return Pn532(board.line(part.path), clock)
+
+
+def make_sam(board: "Board", settings: "Settings", clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
+    """In a slot behind pcscd, of the serial reader or of a UART, or in software."""
+    if settings.sam.driver in ("reader", "uart"):
+        from validator.drivers.sam_slot import SamSlot
+
+        if settings.sam.driver == "reader":
+            return SamSlot(reader.slot(settings.sam.slot), clock)
+        return SamSlot(make_uart_slot(board, settings.sam, clock), clock)
+    if settings.sam.driver == "psam":
+        from validator.drivers.pcsc import PcscSlot
+        from validator.drivers.sam_slot import SamSlot
+
+        return SamSlot(PcscSlot(board.pcsc(), settings.sam.name), clock)
+    from validator.drivers.soft_sam import SoftSam
+
+    return SoftSam(settings.sam.blob, settings.sam.storage_key, board.aes_cbc_decrypt, clock, next_seq)
+
+
+def make_uart_slot(board: "Board", part: "Any", clock: "Clock") -> "SamUart":
+    """A slot on a tty whose pins are a second one."""
+    from boards.common.pins import LinePins
+    from validator.drivers.sam_uart import SamLine, SamUart
+
+    pins = LinePins(board.line(part.pins))
+    wire = SamLine(board.line(part.path, 9600, "8E2"), pins, clock, speed_max=part.speed_max, echo=part.echo)
+    return SamUart(wire, clock, part.slot)
+
+
+def make_dial(board: "Board", settings: "Settings", clock: "Clock") -> "Dial":
+    """Through the modem that the settings name, or the board's own network. Raises BadSettings where it has neither."""
+    server = settings.server
+    if settings.modem is None:
+        return board.dial(server.address, server.port)
+    if not board.tls_takes_lines:
+        raise BadSettings("modem: this board's TLS takes sockets only; run it on the unix board")
+    from validator.drivers.modem import Modem
+
+    line = board.line(settings.modem.path, settings.modem.profile.speed)
+    return Modem(line, clock, settings.modem.profile, server.address, server.port, board.switch("modem"))
+
+
+class Microseconds:
+    """The Stopwatch of validator.statistics."""
+
+    def __init__(self, time: "Time") -> None:
+        self._time = time
+        self.ticks_us = time.ticks_us
+
+    def since_us(self, then_us: int) -> int:
+        """Across its wrap."""
+        return self._time.ticks_diff(self.ticks_us(), then_us)
+
+
+def statistics(validator: "Validator", meter: "Meter | None", board: "Board") -> "dict[str, Any]":
+    """Figures since boot. Times only where the settings ask for them."""
+    used, free = board.heap()
+    figures: dict[str, Any] = {
+        "taps": validator.taps,
+        "card_exchanges": validator.tap.card_exchanges,
+        "sam_exchanges": validator.tap.sam_exchanges,
+        "heap_used": used,
+        "heap_free": free,
+        "waiting": validator.journal.waiting,
+        "rejected": validator.journal.rejected,
+        "fill_permille": validator.journal.fill_permille(),
+    }
+    if meter is not None:
+        for name, (times, total_us) in meter.figures.items():
+            figures[name + "_times"] = times
+            figures[name + "_us"] = total_us
+    return figures
