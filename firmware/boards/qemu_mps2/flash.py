@@ -5,7 +5,7 @@
     00020000  896 KiB  journal
     00100000    1 MiB  params
     00200000    6 MiB  lists
-    00800000    8 MiB  the ROM image, which the emulator loads; no flash
+    00800000    8 MiB  no flash; its last words are the emulator's
 
 The emulator keeps the memory in a file, so that killing it is a power cut. A program clears bits, an erase sets a
 sector to FF; nothing else is possible here either.

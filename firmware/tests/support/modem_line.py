@@ -2,7 +2,7 @@
 
 
 class ModemLine:
-    """`answers` maps a command without its \\r to what is said to it, bytes; a list: one after the other, the last stays.
+    """`answers` maps a command without its CR to what is said to it, bytes; of a list one a time, its last for ever.
 
     deaf        says nothing
     in_call     hears no commands: all goes to `sent`, until the escape comes

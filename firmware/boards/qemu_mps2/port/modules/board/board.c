@@ -2,7 +2,7 @@
 // Time comes from the free-running 25 MHz counter of the FPGA's registers, widened to 64 bits here. The board has no
 // clock chip and no source of chance; the emulating machine stands for both, asked by semihosting. Two words in memory
 // are set by the emulator: how large the heap is, so that one build measures a small one and runs tests in a large one;
-// and how large the ROM image of the validator is, none: the board waits at its prompt.
+// and whether the board starts its frozen validator or waits at its prompt.
 #include <string.h>
 
 #include "py/gc.h"
@@ -14,7 +14,7 @@
 
 #define COUNTER      (*(volatile uint32_t *)0x40028018)
 #define HEAP_BYTES   (*(volatile uint32_t *)0x21fffffc)
-#define ROM_BYTES    (*(volatile uint32_t *)0x21fffff8)
+#define STARTS       (*(volatile uint32_t *)0x21fffff8)
 #define AIRCR        (*(volatile uint32_t *)0xe000ed0c)
 #define RESET_NOW    (0x05fa0004)
 #define UART0_STATE  (*(volatile uint32_t *)0x40004004)
@@ -92,7 +92,7 @@ void __wrap_gc_init(void *start, void *end) {
 int __real_pyexec_friendly_repl(void);
 
 int __wrap_pyexec_friendly_repl(void) {
-    if (ROM_BYTES != 0) {
+    if (STARTS == 1) {
         pyexec_frozen_module("boot.py", false);
         for (;;) {      // it raised, and said so; the watchdog ends this
         }
@@ -152,11 +152,6 @@ static mp_obj_t board_set_time(mp_obj_t seconds_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(board_set_time_obj, board_set_time);
 
-static mp_obj_t board_rom_bytes(void) {
-    return mp_obj_new_int_from_uint(ROM_BYTES);
-}
-static MP_DEFINE_CONST_FUN_OBJ_0(board_rom_bytes_obj, board_rom_bytes);
-
 static mp_obj_t board_reset(void) {
     AIRCR = RESET_NOW;
     for (;;) {
@@ -170,7 +165,6 @@ static const mp_rom_map_elem_t board_table[] = {
     { MP_ROM_QSTR(MP_QSTR_random), MP_ROM_PTR(&board_random_obj) },        // bytes, as many as asked for
     { MP_ROM_QSTR(MP_QSTR_rtc), MP_ROM_PTR(&board_rtc_obj) },              // seconds since 1970
     { MP_ROM_QSTR(MP_QSTR_set_time), MP_ROM_PTR(&board_set_time_obj) },    // what time.time() shall be now
-    { MP_ROM_QSTR(MP_QSTR_rom_bytes), MP_ROM_PTR(&board_rom_bytes_obj) },
     { MP_ROM_QSTR(MP_QSTR_reset), MP_ROM_PTR(&board_reset_obj) },
 };
 static MP_DEFINE_CONST_DICT(board_globals, board_table);
