@@ -41,6 +41,7 @@ class SimModem(PtyDevice):
     restarts     by command or by its power
     connections  made so far
     connected    set while there is one
+    restarted    set by the first restart
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SimModem(PtyDevice):
         self.restarts = 0
         self.connections = 0
         self.connected = threading.Event()
+        self.restarted = threading.Event()
         self._profile = profile
         self._guard_s = profile.get("guard_ms", 1000) / 1000
         self._ok = profile["ok"]
@@ -83,7 +85,7 @@ class SimModem(PtyDevice):
         """Its supply. What it was set up for and connected to is gone."""
         with self.lock:
             if on and self.deaf:
-                self.restarts += 1
+                self._restart()
             self.deaf = not on
             self._forget()
 
@@ -150,9 +152,8 @@ class SimModem(PtyDevice):
         elif text == profile["hang_up"]["send"]:
             self._hang_up()
         elif text == profile.get("restart"):
-            self.restarts += 1
             self._say(self._ok)
-            self._forget()
+            self._restart()
         elif found := self._dials.fullmatch(text):
             self._dial(found["host"], int(found["port"]))
         else:
@@ -225,6 +226,11 @@ class SimModem(PtyDevice):
             with contextlib.suppress(OSError):  # the other side was first
                 made.shutdown(socket.SHUT_RDWR)
             made.close()
+
+    def _restart(self) -> None:
+        self.restarts += 1
+        self._forget()
+        self.restarted.set()
 
     def _forget(self) -> None:
         self._close()

@@ -72,6 +72,13 @@ def frozen() -> Path:
     return out / "firmware.elf"
 
 
+def code_bytes(elf: Path) -> int:
+    """What of a firmware lies in program memory: code, constants, and what RAM starts with."""
+    said = subprocess.run(["arm-none-eabi-size", elf], check=True, text=True, stdout=subprocess.PIPE).stdout
+    text, data = said.splitlines()[1].split()[:2]
+    return int(text) + int(data)
+
+
 def _do(command: Sequence[str | Path], folder: Path) -> None:
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, "MICROPY_MPYCROSS": str(require(MPY_CROSS))}, text=True,

@@ -1,4 +1,4 @@
-"""`ykt firmware build|sizes`: every firmware module through mpy-cross, for each kind of processor.
+"""`ykt firmware build|sizes|freeze`: every firmware module through mpy-cross, for each kind of processor.
 
 The result lies in build/firmware/ARCH/ and keeps the folders of firmware/, so it can be copied to a board as it is.
 """
@@ -35,6 +35,9 @@ class CompileFailed(Exception):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    help_line = "固化到仿真 ARM 板的固件中 | freeze into the emulated ARM board's firmware"
+    freeze = actions.add_parser("freeze", help=help_line, description=help_line)
+    freeze.add_argument("--json", action="store_true", help="一个 JSON 对象 | one object for a program to read")
     for name, help_line in (
         ("build", "编译全部模块 | compile every module into build/firmware"),
         ("sizes", "编译并列出各模块字节数 | compile, then show bytes per module"),
@@ -47,6 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "freeze":
+        return freeze(args.json)
     arches = args.arch or list(ARCHES)
     try:
         sizes = {arch: build(arch) for arch in arches}
@@ -66,6 +71,20 @@ def run(args: argparse.Namespace) -> int:
     for arch, limit in over.items():
         print(f"{arch}: {totals[arch]} bytes, the budget in firmware/budget.toml is {limit}", file=sys.stderr)
     return 1 if over else 0
+
+
+def freeze(as_json: bool) -> int:
+    """The board's whole firmware, made by firmware/manifest.py."""
+    from tools import board
+
+    try:
+        elf = board.frozen()
+    except board.BoardFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    size = board.code_bytes(elf)
+    print(json.dumps({"elf": str(elf), "bytes": size}) if as_json else f"{elf}: {size} bytes")
+    return 0
 
 
 def build(arch: str) -> dict[str, int]:

@@ -4,6 +4,7 @@ The device file lies in the flash, so one ROM image serves all devices and holds
 why and stops feeding the watchdog: each reset is another try.
 """
 
+import gc
 import sys
 
 from boards.common.commands import Commands
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from validator.settings import FlashArea, ListsArea, ParamsArea
 
 WATCHDOG_MS = const(30000)  # a SAM in trouble is given 3 s an exchange, and its opening has five
+_BOOT_GARBAGE_BYTES = const(4096)  # so much of it, and it is collected: what stays lies together, not all over the heap
+_NEVER = const(-1)
+_TURNS_A_COLLECTION = const(8)
 _KEEP_SECTORS = const(2)
 _SECTOR_BYTES = const(4096)
 _PAGE_BYTES = const(256)
@@ -36,6 +40,7 @@ _PAGE_BYTES = const(256)
 
 def run(watchdog_ms: int = WATCHDOG_MS) -> None:
     """Until the office asks for a reboot; the caller resets the board. Does not return where it cannot start."""
+    gc.threshold(_BOOT_GARBAGE_BYTES)
     watchdog = Watchdog()
     watchdog.start(watchdog_ms)
     board = QemuBoard()
@@ -49,11 +54,17 @@ def run(watchdog_ms: int = WATCHDOG_MS) -> None:
             pass
     orders = Orders(validator, lambda: statistics(validator, ports.meter, board))
     commands = Commands(sys.stdin.buffer)
-    wait_ms = 0
+    gc.collect()
+    gc.threshold(_NEVER)
+    turns = taps = wait_ms = 0
     while not orders.reboot:
         watchdog.feed()
         orders.obey(commands.next(wait_ms))
         wait_ms = orders.turn()
+        turns += 1
+        if turns == _TURNS_A_COLLECTION or validator.taps != taps:  # after a tap, so that none is needed in the next
+            turns, taps = 0, validator.taps
+            gc.collect()
 
 
 def make_ports(board: QemuBoard, settings: Settings) -> "Any":

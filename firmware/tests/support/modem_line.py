@@ -37,7 +37,7 @@ class ModemLine:
             return
         if not data.endswith(b"\r"):
             return
-        command = data[:-1].decode()
+        command = data[:-1].decode().lstrip("\r")
         self.commands.append(command)
         answer = self.answers.get(command, b"\r\nERROR\r\n")
         if isinstance(answer, list):

@@ -153,7 +153,8 @@ class Modem:
     def _look(self, state: int) -> None:
         """AT, OK. Silence the first time: it may be in a connection."""
         profile = self._profile
-        line = self._ask("AT", profile.answer_ms)
+        # An escape that found no call stands in the modem's line of commands: end that line first.
+        line = self._ask("AT" if state == _AT else "\rAT")
         if line is None:
             if not self._is_over(profile.answer_ms):
                 return
@@ -174,7 +175,7 @@ class Modem:
     def _close_old(self) -> None:
         """Any answer will do, and none: a modem that has no connection says so in its own way."""
         step = self._profile.hang_up
-        line = self._ask(step.send, step.wait_ms)
+        line = self._ask(step.send)
         if line is not None and (line.startswith(step.until) or self._is_refusal(line)) or self._is_over(step.wait_ms):
             self._setup_at = 0
             self._enter(_DIAL if self._set_up else _SETUP)
@@ -190,7 +191,7 @@ class Modem:
 
     def _look_for_network(self) -> None:
         profile = self._profile
-        line = self._ask(profile.ask.send, profile.ask.wait_ms)
+        line = self._ask(profile.ask.send)
         if line is None:
             if self._is_over(profile.ask.wait_ms):
                 raise self._failed("it does not answer %s" % profile.ask.send)
@@ -230,7 +231,7 @@ class Modem:
 
         Raises NetLost.
         """
-        line = self._ask(step.send, step.wait_ms)
+        line = self._ask(step.send)
         if line is None:
             if self._is_over(step.wait_ms):
                 raise self._failed("no answer to %s" % _head(step.send))
@@ -241,7 +242,7 @@ class Modem:
             raise self._failed("it answers %s with %s" % (_head(step.send), _shown(line)))
         return line.startswith(step.until)
 
-    def _ask(self, text: str, wait_ms: int) -> "bytes | None":
+    def _ask(self, text: str) -> "bytes | None":
         """Send the state's command, once; then a line of what comes, None: none yet."""
         if not self._started:
             self._started = True
