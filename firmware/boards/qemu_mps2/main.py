@@ -52,7 +52,14 @@ def run(watchdog_ms: int = WATCHDOG_MS) -> None:
         say("fault", part="start", detail=str(problem))
         while True:
             pass
-    orders = Orders(validator, lambda: statistics(validator, ports.meter, board))
+    peak = [0]  # of what was in use after a collection
+
+    def figures() -> "dict[str, Any]":
+        found = statistics(validator, ports.meter, board)
+        found["heap_peak"] = max(peak[0], found["heap_used"])
+        return found
+
+    orders = Orders(validator, figures)
     commands = Commands(sys.stdin.buffer)
     gc.collect()
     gc.threshold(_NEVER)
@@ -65,6 +72,7 @@ def run(watchdog_ms: int = WATCHDOG_MS) -> None:
         if turns == _TURNS_A_COLLECTION or validator.taps != taps:  # after a tap, so that none is needed in the next
             turns, taps = 0, validator.taps
             gc.collect()
+            peak[0] = max(peak[0], gc.mem_alloc())
 
 
 def make_ports(board: QemuBoard, settings: Settings) -> "Any":

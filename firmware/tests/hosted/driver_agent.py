@@ -81,6 +81,20 @@ def https(host, port, pin):
     return Post(Https(TlsLine(host, TcpDial(host, int(port)), (bytes.fromhex(pin),)), host, CLOCK))
 
 
+def https_modem(path, host, port, pin, guard_ms):
+    from validator.drivers.https import Https
+    from validator.drivers.modem import Modem
+    from validator.drivers.modem_profile import ModemProfile
+    from validator.drivers.tls_line import TlsLine
+
+    with open(__file__.rsplit("/", 3)[0] + "/validator/profiles/sample_modem_transparent.json") as file:
+        values = json.load(file)
+    values["guard_ms"] = int(guard_ms)
+    values["boot_ms"] = 200
+    modem = Modem(BOARD.line(path), CLOCK, ModemProfile(values), host, int(port))
+    return Post(Https(TlsLine(host, modem, (bytes.fromhex(pin),)), host, CLOCK))
+
+
 def nor_file(path):
     from validator.drivers.nor_file import NorFile
 
@@ -162,6 +176,7 @@ if __name__ == "__main__":
         "sam": sam_slot,
         "sam_uart": sam_uart,
         "https": https,
+        "https_modem": https_modem,
         "nor": nor_file,
     }
     serve(kinds[sys.argv[1]](*sys.argv[2:]))
