@@ -63,7 +63,8 @@ def frozen() -> Path:
     _do(
         [
             sys.executable, kit / "src" / "tools" / "makemanifest.py", "-o", content, "-b", out,
-            "-v", f"MPY_DIR={kit / 'src'}", "-v", f"PORT_DIR={here}", "-v", "MPY_LIB_DIR=", f"-f-march={ARCH}", FIRMWARE / "manifest.py",
+            "-v", f"MPY_DIR={kit / 'src'}", "-v", f"PORT_DIR={here}", "-v", "MPY_LIB_DIR=",
+            f"-f-march={ARCH}", FIRMWARE / "manifest.py",
         ],
         FIRMWARE,
     )  # fmt: skip

@@ -11,17 +11,20 @@ import time
 from tools.paths import BUILD, FIRMWARE, ROOT, TYPINGS, require
 
 MYPY_FIRMWARE = FIRMWARE / "stubs" / "mypy.ini"
+QEMU_MODULES = ("board", "flash", "main", "serial")     # not those of its port, which the interpreter's build reads
 
 
-def mypy_firmware(*targets: str, extra_path: str = "") -> tuple[list[str], dict[str, str]]:
+def mypy_firmware(
+    *targets: str, extra_path: str = "", cache: str = "firmware"
+) -> tuple[list[str], dict[str, str]]:
     """Command and environment that check firmware packages (-p NAME) against MicroPython's own modules.
 
-    The stubs packages bring a reduced typeshed: what only CPython has is an error. extra_path is searched as well.
+    The stubs packages bring a reduced typeshed: what only CPython has is an error. extra_path is searched first.
     """
     require(TYPINGS)
-    search = [str(TYPINGS), str(FIRMWARE), extra_path]
+    search = [extra_path, str(TYPINGS), str(FIRMWARE)]
     command = [sys.executable, "-m", "mypy", "--no-site-packages", f"--config-file={MYPY_FIRMWARE}",
-               f"--custom-typeshed-dir={TYPINGS}", f"--cache-dir={BUILD / 'mypy' / 'firmware'}", *targets]
+               f"--custom-typeshed-dir={TYPINGS}", f"--cache-dir={BUILD / 'mypy' / cache}", *targets]
     return command, {**os.environ, "MYPYPATH": ":".join(filter(None, search))}
 
 
@@ -35,6 +38,10 @@ def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
         "mpy-cross": ([python, "-m", "tools.cli", "firmware", "build"], here),
         "mypy firmware": mypy_firmware(
             "-p", "tunion", "-p", "validator", "-p", "boards.common", "-p", "boards.pc", "-p", "boards.unix"
+        ),
+        "mypy qemu_mps2": mypy_firmware(
+            *(word for name in QEMU_MODULES for word in ("-m", f"boards.qemu_mps2.{name}")),
+            extra_path=str(FIRMWARE / "stubs" / "qemu_mps2"), cache="qemu_mps2",
         ),
         "mypy": ([python, "-m", "mypy", f"--cache-dir={BUILD / 'mypy' / 'cpython'}"], here),
     }

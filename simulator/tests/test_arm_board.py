@@ -34,8 +34,9 @@ WATCHDOG_MS = 1000
 @pytest.fixture(scope="module")
 def elf() -> Path:
     made = subprocess.run(
-        [sys.executable, "-m", "tools.cli", "firmware", "freeze", "--json"], cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
+        [sys.executable, "-m", "tools.cli", "firmware", "freeze", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
     return Path(json.loads(made.stdout)["elf"])
 
 

@@ -1,4 +1,4 @@
-"""The validator's HTTPS through an emulated modem, in the real MicroPython, to a real TLS server: late, garbled, cut."""
+"""The validator's HTTPS through an emulated modem, in the real MicroPython, to a TLS server: late, garbled, cut."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from simulator.tests.test_https_pin import HOST, Server
 from validator.ports import NetLost
 
 GUARD_MS = 100
+WAIT_S = 10.0
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def modem(tmp_path: Path) -> Iterator[SimModem]:
+def modem(tmp_path: Path, server: Server) -> Iterator[SimModem]:
+    """Ends before the server, which waits for the end of its calls."""
     made = SimModem({**load_profile(), "guard_ms": GUARD_MS, "boot_ms": 200}, tmp_path / "modem")
     yield made
     made.close()
@@ -44,6 +46,7 @@ def test_another_key_behind_the_modem_hears_nothing(modem: SimModem, server: Ser
     with Driver(["https_modem", modem.path, HOST, str(server.port), "00" * 32, str(GUARD_MS)]) as driver:
         with pytest.raises(NetLost, match="another key than the pinned one"):
             driver.call("post", "/d/v1/up", b"secret")
+    modem.drop_carrier()
     server.close()
     assert server.heard == []
 
@@ -91,7 +94,7 @@ def test_noise_instead_of_words_and_silence_end_in_a_restart_and_then_it_works(n
         with pytest.raises(NetLost, match="does not answer AT"):
             net.call("post", "/", b"x")
     modem.spoil = bytes
-    assert "AT+CRESET" in modem.heard
+    assert modem.restarted.wait(WAIT_S) and modem.heard[-1] == "AT+CRESET"
     assert net.call("post", "/", b"x")[0] == 200
 
 
