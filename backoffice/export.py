@@ -30,7 +30,8 @@ _QUERIES = {
     "records": """
         SELECT device_id, epoch, seq, copy, accept_day, at_s, card, issuer_id, card_kind, counter, balance_fen,
                amount_fen, list_fen, discount_fen, terminal, terminal_seq, fare_id, fare_version, line, stop_in,
-               stop_out, outcome, mac2, state, reason, proof
+               stop_out, event, fare_case, layer, riders, modes, granted, owed_fen, ride_s, outcome, mac2, state,
+               reason, proof
         FROM txn ORDER BY id
     """,
     "anomalies": """

@@ -13,6 +13,7 @@ import sys
 # name -> (module in tools, function). Only the one asked for is imported.
 BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
+    "tap.rides": ("tools.benches.rides", "rides"),
     "denylist.lookup": ("tools.benches.denylist", "lookup"),
     "denylist.step": ("tools.benches.denylist", "step"),
     "firmware.size": ("tools.benches.size", "firmware_size"),

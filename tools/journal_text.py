@@ -206,8 +206,8 @@ def _entry(entry: Entry) -> str:
         words += [f"#{body.of_seq}", _both(_OUTCOMES[_outcome(entry)])]
     else:
         words.append(_both(_EVENTS.get(body.code, (f"代码 {body.code}", f"code {body.code}"))))
-        if body.code == wire.REFUSED and body.reason in reason.WORDS:
-            words.append(" ".join(reason.WORDS[body.reason][1:]))
+        if body.code == wire.REFUSED:
+            words.append(" ".join(reason.words(body.reason)[1:]))
         words.append(f"值 value {body.value}")
         if entry.card:
             words.append(f"卡 card {entry.card}")

@@ -39,6 +39,14 @@ _TAP_KEYS = {
     31: "vehicle",
     -1: "limit_fen",
     -2: "industry",
+    -5: "event",
+    -6: "fare_case",
+    -7: "layer",
+    -8: "riders",
+    -9: "modes",
+    -10: "granted",
+    -11: "owed_fen",
+    -12: "ride_s",
 }
 _TAC = 13
 _STATUS = 21

@@ -415,6 +415,18 @@ def sync(db: Database) -> None:
     db.conn.execute(_refuse("command", "DELETE"))
 
 
+@MIGRATIONS(name="008_rides")
+def rides(db: Database) -> None:
+    for name in _RIDE_FACTS:
+        db.conn.execute(f"ALTER TABLE txn ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
+    db.conn.execute("DROP TRIGGER txn_keeps_update")
+    db.conn.execute(_guards(db)[0])
+
+
+# what a tap says beyond a flat fare, of tunion.wire.tap.FLAT
+_RIDE_FACTS = ("event", "fare_case", "layer", "riders", "modes", "granted", "owed_fen", "ride_s")
+
+
 def _statements(script: str) -> list[str]:
     """One by one: sqlite3's executescript would commit the migration's transaction first."""
     bare = "\n".join(line.split("--")[0] for line in script.splitlines())

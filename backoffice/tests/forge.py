@@ -188,7 +188,7 @@ def tap_entry(seq: int, *, outcome: int = tap.SETTLED, issuer: str = "alder", nu
         "stop_out": 0,
         "driver": 0,
         "vehicle": 0,
-        "reserved": bytes(12),
+        **tap.FLAT,
     }
     tac = changed.pop("tac", None)
     fields.update(changed)

@@ -2,11 +2,14 @@
 
 import unittest
 
-from support import sets
+from support import rides, sets
 from support.nor import NorFlash
 from support.purse_card import PurseCard
 from test_app import AppCase
-from test_downlink import PARAMS, Shelf
+from test_downlink import PARAMS, Shelf, signed
+from tunion.fare import samples
+from tunion.fare.tariff import GRID
+from tunion.wire import params as wire
 from tunion.wire import tap
 from validator.ports import FlashFault
 
@@ -96,6 +99,27 @@ class Wired(AppCase):
         self.assertEqual((self.office.uploads[-1].versions["params"], self.office.uploads[-1].versions["fare"]), (2, 2))
         self.validator.params.mount()
         self.assertEqual(self.validator.params.version, 2)
+
+    def test_a_terminal_that_takes_tariffs_charges_by_one_from_its_time_on(self):
+        made = rides.line(kinds={})
+        sections = sets.sections(
+            2, KIND=[1, []], CAL=[1, []], RULE=[1, made.rules], FARE=[2, [7, GRID, made.mode, bytes(made.table)]]
+        )
+        content = wire.encode(sets.header(2), samples.make(made, sets.CREATED_S), sections)
+        for takes, version in ((True, 2), (False, 0)):
+            with self.subTest(takes=takes):
+                self.shelf = Shelf()
+                self.shelf.blobs = {2: sets.sealed(content)}
+                self.shelf.envelope = signed((2,), blobs=self.shelf.blobs)
+                self.start(tariffs=takes, city=rides.CITY, network=rides.NETWORK)
+                self.turns(300)
+                self.reach(sets.EFFECTIVE_S)
+                self.turns(2)
+                self.assertEqual(self.validator.params.version, version)
+                card = PurseCard()
+                self.validator.duty.stop = 1
+                self.tap(card)
+                self.assertEqual((card.spent_fen, bool(card.records[1])), (0, True) if takes else (200, False))
 
     def test_uploads_go_first_and_no_request_is_begun_while_one_is_under_way(self):
         self.turns(300)

@@ -20,8 +20,8 @@ LOST_AT_ONCE = "lost at once"
 LOST = "lost"
 
 
-def signed(versions, scope=sets.SCOPE, signer=sets.SIGNER):
-    listed = manifest.encode(sets.CREATED_S, [sets.entry(version, BLOBS[version]) for version in versions])
+def signed(versions, scope=sets.SCOPE, signer=sets.SIGNER, blobs=BLOBS):
+    listed = manifest.encode(sets.CREATED_S, [sets.entry(version, blobs[version]) for version in versions])
     return cose_sign1.seal(listed, signer.key, manifest.aad(scope), signer.sign)
 
 
@@ -33,6 +33,7 @@ class Shelf:
 
     def __init__(self):
         self.envelope = SIGNED[(2,)]
+        self.blobs = BLOBS
         self.faults = []
         self.asked = []
         self._answer = None
@@ -60,12 +61,12 @@ class Shelf:
     def _page(self, path):
         if path == manifest.manifest_path(sets.SCOPE):
             return Response(200, 0, self.envelope) if self.envelope else Response(404, 0, b"")
-        for version in BLOBS:
-            entry = sets.entry(version, BLOBS[version])
+        for version in self.blobs:
+            entry = sets.entry(version, self.blobs[version])
             head = manifest.BLOB_PATH + entry.sha256.hex()
             if path.startswith(head):
                 first, count = [int(part.split("=")[1]) for part in path[len(head) + 1 :].split("&")]
-                return Response(200, 0, BLOBS[version][first : first + count])
+                return Response(200, 0, self.blobs[version][first : first + count])
         return Response(404, 0, b"")
 
 

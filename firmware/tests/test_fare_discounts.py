@@ -3,7 +3,7 @@
 import unittest
 
 from tunion import bcd
-from tunion.fare import discount, kept, month, transfer, when
+from tunion.fare import discount, granted, kept, month, transfer, when
 from tunion.fare.month import Month
 from tunion.fare.transfer import ANY_LINE, NOT_BACK, OTHER_LINE, SINCE_FIRST, SINCE_LAST, Chain, Leg, Transfers
 from tunion.record import BadInput
@@ -96,6 +96,10 @@ class Months(unittest.TestCase):
         ):
             self.assertEqual(month.permille(month.SPENT, self.BY_SPENT, Month(202506, 3, spent_fen)), permille)
 
+    def test_a_tier_is_named_by_its_row(self):
+        for rides, row in ((0, 0), (4, 0), (5, 1), (14, 1), (15, 2), (0xFFFF, 2)):
+            self.assertEqual(month.tier(month.RIDES, [[5, 50], [15, 400]], Month(202506, rides, 0)), row)
+
     def test_a_new_month_begins_at_zero_and_a_slow_clock_loses_nothing(self):
         june = Month(202506, 20, 7000)
         self.assertEqual(month.of_month(june, 202507), (202507, 0, 0))
@@ -110,10 +114,11 @@ class Months(unittest.TestCase):
         month.check_tiers(month.RIDES, self.BY_RIDES)
         for counts, tiers in (
             (2, self.BY_RIDES), (0, []), (0, [[15, 400], [0, 50]]), (0, [[5, 50], [5, 60]]), (0, [[0, 1001]]),
-            (0, [[0, -1]]), (0, [[-1, 5]]), (0, [[0]]), (0, [[0, 1.5]]), (0, "tiers"), (0, [[i, 1] for i in range(9)]),
+            (0, [[0, -1]]), (0, [[-1, 5]]), (0, [[0]]), (0, [[0, 1.5]]), (0, "tiers"), (0, [[i, 1] for i in range(8)]),
         ):
             with self.subTest(tiers=tiers), self.assertRaises(BadInput):
                 month.check_tiers(counts, tiers)
+        month.check_tiers(0, [[i, 1] for i in range(granted.TIER_MAX)])  # each row has its number in a tap
 
 
 class TransferRules(unittest.TestCase):
@@ -164,10 +169,24 @@ class TransferRules(unittest.TestCase):
             (0, 0, 1, 0, self.PAIRS), (1441, 0, 1, 0, self.PAIRS), (90, 2, 1, 0, self.PAIRS), (90, 0, 0, 0, self.PAIRS),
             (90, 0, 1, 3, self.PAIRS), (90, 0, 1, 0, []), (90, 0, 1, 0, [[BUS, BUS, 500]]),
             (90, 0, 1, 0, [[BUS, BUS, 1001, 0]]), (90, 0, 1, 0, [[BUS, METRO, 1, 0], [BUS, METRO, 2, 0]]),
-            (90, 0, 1, 0, [[0, BUS, 1, 0]]), (90, 0, 1, 0, [[BUS, BUS, 0, 1 << 24]]), (90, 0, 1, 0, 5),
+            (90, 0, 1, 0, [[0, BUS, 1, 0]]), (90, 0, 1, 0, [[16, BUS, 1, 0]]),
+            (90, 0, 1, 0, [[BUS, BUS, 0, 1 << 24]]), (90, 0, 1, 0, 5),
         ):
             with self.subTest(rule=rule), self.assertRaises(BadInput):
                 Transfers(*rule)
+
+
+class Granted(unittest.TestCase):
+    def test_each_byte_is_one_meaning(self):
+        self.assertEqual([granted.pack(*granted.unpack(byte)) for byte in range(256)], list(range(256)))
+        self.assertEqual(granted.pack(0, False, 0), 0)
+        self.assertEqual(granted.pack(7, True, 2), 0x2F)
+        self.assertEqual(granted.unpack(0x2A), (2, True, 2))
+
+    def test_what_does_not_fit_is_refused(self):
+        for tier, transfer_from in ((8, 0), (-1, 0), (0, 16), (0, -1), (True, 0), (0, 1.0)):
+            with self.subTest(tier=tier, transfer_from=transfer_from), self.assertRaises(BadInput):
+                granted.pack(tier, False, transfer_from)
 
 
 class OnTheCard(unittest.TestCase):

@@ -109,10 +109,10 @@ class Modes(unittest.TestCase):
     def test_the_ends_of_every_range_are_good(self):
         for at in (0, 0xFFFF):
             self.assertEqual(Tariff(at, at, 255, FLAT, 0xFFFFFF, {0: 0, 255: 1000}, rules(), {}).fare_id, at)
-        made(FLAT, 1, month=[1, [[i, 1000] for i in range(7)] + [[0xFFFFFF, 0]]])
+        made(FLAT, 1, month=[1, [[i, 1000] for i in range(6)] + [[0xFFFFFF, 0]]])
         made(FLAT, 1, month=[0, [[0, 0]]])
         for window_min, count in ((1, 1), (1440, 255)):
-            made(FLAT, 1, transfer=[window_min, 0, count, 0, [[1, 255, 1000, 0xFFFFFF]]])
+            made(FLAT, 1, transfer=[window_min, 0, count, 0, [[15, 255, 1000, 0xFFFFFF]]])
 
     def test_taxi_takes_what_the_meter_shows_within_its_bounds(self):
         taxi = made(METER, [1003, 50003, 10], tariff.TAXI)

@@ -35,7 +35,7 @@ class TestPanelText(unittest.TestCase):
                 self.assertIn(reason.WORDS[number][2], message["en"])
 
     def test_a_reason_of_a_later_version_is_still_shown(self):
-        self.assertEqual(self.shown("refused", reason=250)["en"], "Not accepted: reason_250")
+        self.assertEqual(self.shown("refused", reason=250)["en"], "Not accepted: reason 250")
 
     def test_every_other_message_has_words(self):
         for what, details in (

@@ -3,6 +3,7 @@
 import json
 import unittest
 
+from support import rides
 from support.bus import device_map
 from tunion import cbor
 from validator.settings import BadSettings, Settings
@@ -31,6 +32,27 @@ class Files(unittest.TestCase):
         self.assertEqual(found.industry, 2)
         self.assertEqual((found.sync_interval_s, found.same_card_s, found.clock_required), (300, 5, True))
 
+    def test_a_tariff_in_place_of_a_flat_fare(self):
+        tariff = rides.metro().to_map()
+        good = {"fare": tariff, "city": b"\x61\x10", "network": b"\x14\x02\x61\x10\xff\xff\xff\xff", "plate": b"A1"}
+        found = Settings(cbor.encode(device_map(**good)))
+        self.assertEqual((found.fare.grid.fen(0, 211, 322), found.site.role), (300, "bus"))
+        self.assertEqual(found.site.plate, b"A1" + bytes(6))
+        for name, value, word in (
+            ("city", bytes(2), "city"),
+            ("city", b"\xaa\x10", "city"),
+            ("network", bytes(8), "network"),
+            ("station_coding", "CCL0000", "8 letters"),
+            ("place_coding", "LLSX", "4 letters"),
+            ("fare", dict(tariff, table="00"), "Grid"),
+            ("fare", dict(tariff, scheme="dear"), "tariff"),
+        ):
+            with self.subTest(name=name, value=value):
+                self.assertIn(word, refusal(device_map(**dict(good, **{name: value}))))
+        del good["city"]
+        self.assertIn("city", refusal(device_map(**good)))
+        self.assertIn("city", refusal(device_map(tariffs=True)))
+
     def test_each_bad_value_is_refused_under_its_name(self):
         for name, value in (
             ("device_id", 0),
@@ -39,6 +61,11 @@ class Files(unittest.TestCase):
             ("host", ""),
             ("line", 0x10000),
             ("industry", 15),
+            ("role", "gatekeeper"),
+            ("city", b"\x61"),
+            ("network", bytes(7)),
+            ("plate", bytes(9)),
+            ("kept_in", 3),
             ("issuers", [b"123"]),
             ("issuers", [b"1234"] * 600),
             ("overdraft", "perhaps"),

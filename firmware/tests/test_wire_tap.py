@@ -42,8 +42,8 @@ RIDE = {
     "stop_out": 0,
     "driver": 0,
     "vehicle": 0,
-    "reserved": bytes(12),
 }
+RIDE.update(tap.FLAT)
 DONE = {"code": tap.SETTLED, "mac2": tap.MAC2_OK, "sw": 0, "tac": bytes.fromhex("624A5580")}
 REFUSED = {
     "kind": tap.EVENT, "version": 1, "seq": 9, "at_s": AT_S, "clk_q": 0, "code": tap.REFUSED, "reason": 10,
@@ -160,9 +160,17 @@ class Refused(unittest.TestCase):
             self.refuse(entry, "version 1 and a sequence")
         for entry in (ride(clk_q=4), event(clk_q=255), amend(clk_q=4)):
             self.refuse(entry, "clk_q")
-        for entry in (ride(reserved=bytes(11) + b"\x01"), event(reserved=b"\x01" + bytes(68)),
-                      amend(reserved=bytes(72) + b"\x01")):
+        for entry in (event(reserved=b"\x01" + bytes(68)), amend(reserved=bytes(72) + b"\x01")):
             self.refuse(entry, "reserved")
+
+    def test_what_a_ride_owes_is_part_of_its_amount(self):
+        changes = {"type": 9, "event": tap.ALIGHT, "list_fen": 0, "discount_fen": 0, "owed_fen": 200}
+        body, _ = tap.from_wire(ride(**changes))
+        self.assertEqual((body.amount_fen, body.owed_fen), (200, 200))
+        for name, value, word in (
+            ("owed_fen", 199, "owed"), ("discount_fen", 1, "owed"), ("event", 5, "event"), ("riders", 21, "riders"),
+        ):
+            self.refuse(ride(**changed(changes, {name: value})), word)
 
     def test_an_open_claim_does_not_travel(self):
         self.refuse(ride(None), "outcome")

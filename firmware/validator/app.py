@@ -10,6 +10,7 @@ from tunion.wire import command
 from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
 from validator.commands import Commands
+from validator.duty import Duty
 from validator.journal import ALARM_PERMILLE, Journal
 from validator.log import Log
 from validator.ports import FlashFault, ReaderLost, SamLost
@@ -91,8 +92,9 @@ class Validator:
         self._rules = zero if self.params is None else self.params.rules
         self.lists = make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
+        self.duty = Duty(settings)
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings
+            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty
         )
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
@@ -297,7 +299,8 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
         return None
     from validator.params import Params
 
-    return Params(ports.params_flash, zero, settings.params.scope, settings.params.keys, journal, ports.clock)
+    area = settings.params
+    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, settings.tariffs)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

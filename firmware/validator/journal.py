@@ -33,7 +33,7 @@ _NO_CARD = bytes(10)
 class Journal:
     """All entries not yet erased. `epoch` names the journal, `seq` is the last one used, 0 none.
 
-    last_paid   as found when the flash was read: card, seconds, fare, balance before it; None
+    last_paid   as found when the flash was read: card, seconds, fare, balance before it, event; None
     filling     ALARM_PERMILLE was reached, and not CALM_PERMILLE since
 
     Raises ForeignFlash when made over a flash that holds something else, FlashFault from any method that writes:
@@ -91,14 +91,14 @@ class Journal:
     def claim(self, **fields: "Any") -> Claim:
         """Program a tap's body; the debit may be sent when this returns.
 
-        fields   of TAP_V1 but kind, version, seq and reserved
+        fields   of TAP_V1 but kind, version and seq
         raises   JournalFull, with nothing written; BadInput for a field out of range
         """
         self._require_room()
         if len(self._claims) >= INTENT_MAX:
             self._forget_one()
         seq = self.seq + 1
-        body = wire.TAP_V1.pack(kind=wire.TAP, version=wire.VERSION, seq=seq, reserved=bytes(12), **fields)
+        body = wire.TAP_V1.pack(kind=wire.TAP, version=wire.VERSION, seq=seq, **fields)
         claim = Claim(self, seq, self._append(body), fields["card"])
         self._terminal_seq = fields["terminal_seq"]
         self._claims.append(claim)

@@ -60,9 +60,17 @@ class Params:
     """
 
     def __init__(
-        self, flash: "Flash", zero: Rules, scope: str, keys: "Sequence[bytes]", journal: "Journal", clock: "Clock"
+        self,
+        flash: "Flash",
+        zero: Rules,
+        scope: str,
+        keys: "Sequence[bytes]",
+        journal: "Journal",
+        clock: "Clock",
+        tariffs: bool = False,
     ) -> None:
-        """keys: those of the office, 65 bytes each; two while one is replaced."""
+        """keys: those of the office, 65 bytes each; two while one is replaced. tariffs: takes more than flat fares."""
+        self._tariffs = tariffs
         self._zero = zero
         self._scope = scope
         self._keys = keys
@@ -293,7 +301,7 @@ class Params:
         size = bank.header.bytes
         try:
             _, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
-            found = wire.decode(bank.read(start, length))
+            found = wire.decode(bank.read(start, length), self._tariffs)
         except BadInput:
             raise Refused(BAD_CONTENT)
         if found.scope != self._scope:

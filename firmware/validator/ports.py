@@ -5,6 +5,8 @@ Drivers raise the exceptions below or those of tunion.card.refusals, never OSErr
 
 from collections import namedtuple
 
+from tunion.compat import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
@@ -37,6 +39,9 @@ Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 # The card as read: what pricing, SAM and journal need of it.
 Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
 
+# Which way a gate opens
+ENTRY, EXIT = const(1), const(2)
+
 if TYPE_CHECKING:
 
     class Reader(Protocol):
@@ -63,11 +68,17 @@ if TYPE_CHECKING:
         def open(self) -> None:
             """Reset it and read its number. Raises SamLost, naming what to do."""
 
-        def sign(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> "Any":
-            """INIT SAM FOR PURCHASE: (terminal_seq, mac1). Raises SamLost, CardRefused for a key it lacks."""
+        def prepare(self, card: Identity) -> None:
+            """This card is at hand: what can be derived before its random number is known. Raises nothing."""
+
+        def begin(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> None:
+            """INIT SAM FOR PURCHASE; the caller may talk to the card meanwhile. Raises SamLost, CardRefused."""
+
+        def signed(self) -> "Any":
+            """(terminal_seq, mac1) of what was begun. Raises SamLost, CardRefused for a key it lacks."""
 
         def check(self, mac2: bytes) -> None:
-            """CREDIT SAM FOR PURCHASE, for the last `sign` only. Raises Unproven where MAC2 is wrong."""
+            """CREDIT SAM FOR PURCHASE, for the last `signed` only. Raises Unproven where MAC2 is wrong."""
 
         def block_mac(self, card: Identity, challenge: bytes, command: bytes) -> "bytes | None":
             """The MAC of a secure command, or None where this SAM holds no maintenance key."""
@@ -142,8 +153,17 @@ if TYPE_CHECKING:
         def save(self, blob: bytes) -> None:
             """Durable on return. Raises FlashFault."""
 
+    class Gate(Protocol):
+        """Flaps or a turnstile, with sensors that count who passes."""
+
+        def open(self, way: int) -> None:
+            """Let one person through, ENTRY or EXIT. Never blocks."""
+
     class Panel(Protocol):
         """What the passenger and the driver see and hear."""
 
         def show(self, what: str, **details: "int | str") -> None:
-            """One message: "ready", "paid", "refused", "tap_again", "recovered", "fault", "back"."""
+            """One message: what a tap came to ("paid", "board", "alight", "enter", "exit", "passed", "ignored", "desk",
+
+            "recovered", "refused", "tap_again"), or how the terminal is ("ready", "fault", "back").
+            """

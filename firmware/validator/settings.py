@@ -6,10 +6,12 @@ A key that is missing, misspelt or out of range is named with what was expected;
 from collections import namedtuple
 
 from tunion import cbor
+from tunion.bcd import is_bcd
 from tunion.fare import flat
 from tunion.record import BadInput
 from tunion.wire import limits
 from validator import denylist
+from validator.rides.site import ROLES, Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,6 +108,15 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("vehicle", _U32, 0),
     ("driver", _U32, 0),
     ("industry", _number(1, 14), 2),  # card 7: 02 bus
+    ("role", _one_of(*ROLES), "bus"),  # what a tap means here
+    ("tariffs", _FLAG, False),  # takes sets with more than flat fares
+    ("city", _bytes(2, 2), bytes(2)),  # BCD; a tariff needs it, and the next
+    ("network", _bytes(8, 8), bytes(8)),  # acquirer institution, as it is written on cards
+    ("operator", _bytes(2, 2), bytes(2)),
+    ("plate", _bytes(0, 8), b""),  # of the vehicle
+    ("station_coding", _TEXT, "CCL0000S"),  # of a station in record 2701: tunion.card.trips
+    ("place_coding", _TEXT, "LLSS"),  # of line and place in the trip history
+    ("kept_in", _number(0, 2), 0),  # record of 1Ah with the card's counters for transfers and months, 0: none
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
     ("params", _MAP, {}),  # empty: no sets are taken, what this file says stays in force
@@ -205,6 +216,7 @@ class Settings:
         self.vehicle: int = found["vehicle"]
         self.driver: int = found["driver"]
         self.industry: int = found["industry"]
+        self.tariffs: bool = found["tariffs"]
         self.home_issuers: list[bytes] = found["home_issuers"]
         self.issuers: list[bytes] = found["issuers"]
         self.test_cards: bool = found["test_cards"]
@@ -224,10 +236,42 @@ class Settings:
             raise BadSettings("backoff_max_s takes at least backoff_first_s")
         deny = _checked("deny.", found["deny"], _DENY_ROWS)
         try:
-            self.fare = flat.from_map(found["fare"])
+            self.fare = _fare(found["fare"])
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
+            self.site = _site(found, hasattr(self.fare, "scheme") or self.tariffs)
         except BadInput as problem:
             raise BadSettings(str(problem))
+
+
+def _fare(values: "dict[str, Any]") -> "Any":
+    """A flat fare, or a tariff, which names its scheme. Raises BadInput."""
+    if "scheme" not in values:
+        return flat.from_map(values)
+    from tunion.fare import tariff  # for devices that charge more than flat fares
+
+    return tariff.from_map(values)
+
+
+def _site(found: "dict[str, Any]", tariffs: bool) -> Site:
+    """Raises BadInput."""
+    if tariffs:
+        from tunion.card import trips
+
+        trips.check_coding(found["station_coding"], 8)
+        trips.check_coding(found["place_coding"], 4)
+        if not is_bcd(found["city"]) or found["city"] == bytes(2) or found["network"] == bytes(8):
+            raise BadInput("a tariff takes the terminal's city, 2 bytes BCD, and network, 8 bytes")
+    plate = found["plate"]
+    return Site(
+        found["role"],
+        found["city"],
+        found["network"],
+        found["operator"],
+        plate + bytes(8 - len(plate)),
+        found["station_coding"],
+        found["place_coding"],
+        found["kept_in"],
+    )
 
 
 def _checked(where: str, values: "Any", rows: "Any") -> "dict[str, Any]":

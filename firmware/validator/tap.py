@@ -3,24 +3,28 @@
     card            SAM        flash
     SELECT                                 file 15h comes with the answer
     READ 17h                               kind, city, interoperability
-    INITIALIZE      8070       claim       from here on the debit may have happened
-    DEBIT           8072       outcome     the panel says "paid" when the outcome is durable
+    READ 1Ah                               the open ride, where the tariff has one
+    INITIALIZE      8070                   nothing has changed on the card yet
+    UPDATE 1Ah 1Eh             claim       buffered by the card; from the claim on the debit may have happened
+    DEBIT           8072       outcome     the panel tells, and a gate opens, when the outcome is durable
 
-A card that left between DEBIT and its answer is asked first thing when it returns (GET TRANSACTION PROVE), before any
-other check: that ride is paid, or was never debited. Rules and reasons: firmware/docs/tap.md.
+What a tap comes to say validator/rides; the debit itself is validator/purchase. A card that left between DEBIT and its
+answer is asked first thing when it returns (GET TRANSACTION PROVE), before any other check: that ride is paid, or was
+never debited. Rules and reasons: firmware/docs/tap.md.
 """
 
 from tunion import bcd
 from tunion.card import files, purse
-from tunion.card.apdu import WAIT_MS, Card
-from tunion.card.refusals import Blocked, CardRefused, LinkLost, NotEnoughMoney, NotOurCard, Unproven
+from tunion.card.apdu import Card
+from tunion.card.refusals import Blocked, CardRefused, LinkLost, NotOurCard
 from tunion.compat import const
-from tunion.crypto.keys import PURCHASE
 from tunion.record import BadInput
 from tunion.wire import reason
 from tunion.wire import tap as wire
-from validator import checks
-from validator.ports import Identity, SamLost
+from validator import checks, rides
+from validator.ports import ENTRY, EXIT, Identity
+from validator.purchase import Purchases, own_fen
+from validator.rides.charge import Refused, amount_fen
 from validator.ring import JournalFull
 
 TYPE_CHECKING = False
@@ -29,9 +33,10 @@ if TYPE_CHECKING:
 
     from validator.claim import Claim
     from validator.denylist import DenyList
+    from validator.duty import Duty
     from validator.journal import Journal
     from validator.list_views import DenyView
-    from validator.ports import Clock, Panel, Reader, Sam
+    from validator.ports import Clock, Gate, Panel, Reader, Sam
     from validator.rules import Rules
     from validator.settings import Settings
 
@@ -39,20 +44,12 @@ _BY_SFI = const(0x80)  # P1 of READ BINARY
 _LOG_P2 = const(0xC4)  # of READ RECORD: of file 18h, by number; 1 is the newest
 _NO_PROOF = const(0x9406)  # what a card says that proves nothing
 _COUNTER_MASK = const(0xFFFF)
-_BALANCE_MASK = const(0x7FFFFFFF)  # bit 31 of a balance is reserved
 _CLOCK_UNKNOWN = const(0)
 _NO_CARD = bytes(10)
+_RICH_FEN = const(0x3FFFFFFF)  # a ride is decided before the balance is known, and again with it
 _BLOCK_HEAD = b"\x84\x1e\x00\x00\x04"  # what the MAC of APPLICATION BLOCK covers
-_MORE_TO_COME = (0x61, 0x6C)  # of a status word: ask again. Never for DEBIT: it may have happened
-
-
-class Refused(Exception):
-    """This card does not ride now. `reason` of tunion.wire.reason; `sw` where a card or SAM gave one, else 0."""
-
-    def __init__(self, reason: int, sw: int = 0) -> None:
-        self.reason = reason
-        self.sw = sw
-        super().__init__("refused, reason %d, status word %04X" % (reason, sw))
+_DATE_FREE = const(8)  # of a station's modes: cards past their last day ride
+_SHOWN = {wire.BOARD: "board", wire.ALIGHT: "alight"}  # of a ride that is proved, where it is no plain "paid"
 
 
 class TapPath:
@@ -72,31 +69,38 @@ class TapPath:
         deny: "DenyList | DenyView",
         rules: "Rules",
         settings: "Settings",
+        duty: "Duty",
+        gate: "Gate | None" = None,
     ) -> None:
         self._reader = reader
-        self._sam = sam
         self._journal = journal
         self._clock = clock
         self._panel = panel
         self._deny = deny
-        self._rules = rules
         self._settings = settings
+        self._duty = duty
+        self._gate = gate
         self._card = Card(self)
+        self._purchases = Purchases(self, self._card, sam, journal, clock)
         self._serial = _NO_CARD  # of the card at hand, for the journal
-        self._signed_seq = 0  # the claim of the SAM's last `sign`, 0: none that the SAM still remembers
         self._unanswered: list[tuple[Claim, int]] = []  # claims this card did not prove, and what it said
-        self._sam_fault: SamLost | None = None
         self._served = _NO_CARD  # the last card that paid, when, and what it was shown
         self._served_ms = 0
         self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
-        self.sam_exchanges = 0
         self.paid = False
+        self.use(rules)
         self._resume()
+
+    @property
+    def sam_exchanges(self) -> int:
+        """As above."""
+        return self._purchases.sam_exchanges
 
     def use(self, rules: "Rules") -> None:
         """From the next card on. Between taps."""
         self._rules = rules
+        self._ride = rides.make(rules.fare, self._settings.site, self._duty)
 
     def serve(self) -> None:
         """The card that the reader has just reported, from SELECT to what the panel shows.
@@ -105,9 +109,8 @@ class TapPath:
         """
         self._serial = _NO_CARD
         self._unanswered = []
-        self._sam_fault = None
+        self._purchases.begin()
         self.card_exchanges = 0
-        self.sam_exchanges = 0
         self.paid = False
         try:
             self._serve()
@@ -117,8 +120,8 @@ class TapPath:
             self._refuse(refused)
         except JournalFull:
             self._refuse(Refused(reason.JOURNAL_FULL))
-        if self._sam_fault is not None:
-            raise self._sam_fault
+        if self._purchases.sam_fault is not None:
+            raise self._purchases.sam_fault
 
     def transceive(self, apdu: bytes, wait_ms: int) -> bytes:
         """The reader as a link, counted."""
@@ -133,11 +136,11 @@ class TapPath:
         last = self._journal.last_paid
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
-        card, at_s, fare_fen, balance_fen = last
+        card, at_s, fare_fen, balance_fen, event = last
         if 0 <= self._clock.now_s() - at_s < self._rules.same_card_s:
             self._served = card
             self._served_ms = self._clock.ticks_ms()
-            self._shown = ("paid", {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen})
+            self._shown = (self._name_of(event), {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen})
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
@@ -151,8 +154,7 @@ class TapPath:
         if self._recovered():
             return
         now_s = self._clock.now_s()
-        identity = self._judged(public, bcd.stamp(now_s)[:4])
-        self._purchase(identity, now_s)
+        self._carry(self._judged(public, bcd.stamp(now_s)[:4]), now_s)
 
     def _seen(self) -> "Any":
         """File 15h of the card. Raises Refused for what is no e-purse, or a blocked one."""
@@ -183,7 +185,7 @@ class TapPath:
         paid = False
         for claim in self._journal.claims_of(self._serial):
             tap = claim.tap()
-            this_ride = not claim.grey
+            this_ride = not claim.grey and not self._is_made_up(tap)
             try:
                 proof = self._card.send(
                     purse.GET_TRANSACTION_PROVE, p2=tap.type, counter=tap.counter + 1 & _COUNTER_MASK
@@ -194,14 +196,15 @@ class TapPath:
             if self._is_of_another(tap):
                 self._unanswered.append((claim, _NO_PROOF))
                 continue
-            mac2 = self._verdict(claim, proof.mac2)
+            mac2 = self._purchases.verdict(claim, proof.mac2)
             if mac2 == wire.MAC2_WRONG:
                 claim.dispute(proof.tac)
                 raise Refused(reason.NOT_GENUINE)
             claim.prove(proof.tac, mac2)
             if this_ride:
                 paid = True
-                self._show_paid("recovered", tap.amount_fen, tap.balance_fen - tap.amount_fen)
+                details = {"fare_fen": tap.amount_fen, "balance_fen": tap.balance_fen - tap.amount_fen}
+                self._say("recovered", details, self._name_of(tap.event))
         return paid
 
     def _is_of_another(self, tap: "Any") -> bool:
@@ -233,7 +236,7 @@ class TapPath:
         found = checks.refusal(
             public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards, rules.cities
         )
-        if found:
+        if found and not (found == reason.EXPIRED and self._duty.modes & _DATE_FREE):
             raise Refused(found)
         identity = Identity(public.serial, public.issuer, management.city, management.kind)
         if public.serial in self._deny:
@@ -242,34 +245,49 @@ class TapPath:
             raise Refused(reason.DENIED)
         return identity
 
-    def _purchase(self, card: Identity, now_s: int) -> None:
-        price = self._rules.fare.price(card.kind)
-        offer = self._offered(price.amount_fen)
-        self._close_unanswered(offer.counter)
-        balance_fen = (offer.balance_fen & _BALANCE_MASK) - offer.limit_fen
-        self._check_balance(balance_fen, offer.limit_fen, price.amount_fen)
-        at = bcd.stamp(now_s)
-        self._signed_seq = 0
-        self.sam_exchanges += 1
-        try:
-            signed = self._sam.sign(offer, card, price.amount_fen, PURCHASE, at)
-        except CardRefused as refusal:
-            raise Refused(reason.SAM_SAYS_NO, refusal.sw)
-        try:
-            with self._claim(card, price, offer, balance_fen, signed.terminal_seq, now_s) as claim:
-                self._signed_seq = claim.seq
-                reply = self._debited(terminal_seq=signed.terminal_seq, at=at, mac1=signed.mac1)
-                claim.debited(reply.tac)
-                mac2 = self._verdict(claim, reply.mac2)
-                if mac2 == wire.MAC2_WRONG:
-                    raise Unproven("MAC2 is wrong")
-                claim.settle(reply.tac, mac2)
-        except CardRefused as refusal:
-            raise Refused(reason.CARD_SAYS_NO, refusal.sw)
-        except Unproven:
-            raise Refused(reason.NOT_GENUINE)
+    # -- the ride -----------------------------------------------------------------------------------------------
+
+    def _carry(self, card: Identity, now_s: int) -> None:
+        """What this tap comes to: a debit, two where an earlier ride is owed, or none. Raises Refused."""
+        ride = self._ride
+        records = ride.read(self._card, card)
+        while True:
+            overdraft = self._rules.overdraft
+            charge = ride.decide(card, records, now_s, _RICH_FEN, overdraft)
+            if not charge.type:
+                self._panel.show(charge.shown)
+                self._let_through(charge.shown)
+                return
+            debit_fen = amount_fen(charge)
+            offer = self._purchases.offered(charge.type, debit_fen)
+            self._close_unanswered(offer.counter)
+            balance_fen = own_fen(offer)
+            self._check_balance(balance_fen, offer.limit_fen, debit_fen)
+            if ride.judges_balance:
+                charge = ride.decide(card, records, now_s, balance_fen, overdraft)
+                assert amount_fen(charge) == debit_fen, "a balance may refuse a ride, not change its price"
+            images = self._purchases.debit(card, charge, offer, ride, records, self._fixed(ride), now_s)
+            if not charge.more:
+                break
+            records = (images[0][2], records[1])
         self.paid = True
-        self._show_paid("paid", price.amount_fen, balance_fen - price.amount_fen)
+        details = {"fare_fen": debit_fen, "balance_fen": balance_fen - debit_fen}
+        if charge.event == wire.BOARD:
+            details["marked_fen"] = charge.marked_fen
+        self._say(charge.shown, details)
+
+    def _fixed(self, ride: "Any") -> "dict[str, Any]":
+        """What a claim says of terminal and tariff."""
+        duty = self._duty
+        fare = self._rules.fare
+        return {
+            "industry": ride.mode or self._settings.industry,
+            "fare_id": fare.fare_id,
+            "fare_version": fare.version,
+            "line": duty.line,
+            "driver": duty.driver,
+            "vehicle": duty.vehicle,
+        }
 
     # -- parts of the steps -------------------------------------------------------------------------------------
 
@@ -277,21 +295,9 @@ class TapPath:
         raw: bytes = self._card.send(files.READ_BINARY, p1=_BY_SFI | sfi, le=size)
         return raw
 
-    def _offered(self, amount_fen: int) -> "Any":
-        """INITIALIZE FOR PURCHASE. Raises Refused."""
-        try:
-            return self._card.send(
-                purse.INITIALIZE_FOR_PURCHASE,
-                key_index=self._sam.key_index,
-                amount_fen=amount_fen,
-                terminal=self._sam.terminal,
-            )
-        except NotEnoughMoney as refusal:
-            raise Refused(reason.NOT_ENOUGH_MONEY, refusal.sw)
-        except Blocked as refusal:
-            raise Refused(reason.BLOCKED, refusal.sw)
-        except CardRefused as refusal:
-            raise Refused(reason.CARD_SAYS_NO, refusal.sw)
+    def _is_made_up(self, tap: "Any") -> bool:
+        """A debit for an earlier ride: this card's own ride is not decided by it."""
+        return bool(tap.event & 15 == wire.MAKE_UP and self._settings.site.role != "desk")
 
     def _close_unanswered(self, counter: int) -> None:
         """Claims the card did not prove: where its counter stands as it did, no debit happened.
@@ -315,71 +321,11 @@ class TapPath:
         if balance_fen < amount_fen and not self._rules.overdraft:
             raise Refused(reason.NOT_ENOUGH_MONEY)
 
-    def _claim(
-        self, card: Identity, price: "Any", offer: "Any", balance_fen: int, terminal_seq: int, now_s: int
-    ) -> "Claim":
-        """Everything settlement needs but the TAC, in flash. Raises JournalFull."""
-        return self._journal.claim(
-            at_s=now_s,
-            clk_q=self._clock.quality(),
-            type=PURCHASE,
-            industry=self._settings.industry,
-            card=card.serial,
-            issuer=card.issuer,
-            city=card.city,
-            card_kind=card.kind,
-            counter=offer.counter,
-            balance_fen=balance_fen,
-            limit_fen=offer.limit_fen,
-            amount_fen=price.amount_fen,
-            list_fen=price.list_fen,
-            discount_fen=price.discount_fen,
-            terminal=self._sam.terminal,
-            terminal_seq=terminal_seq,
-            key_index=self._sam.key_index,
-            key_version=offer.key_version,
-            algorithm=offer.algorithm,
-            fare_id=self._rules.fare.fare_id,
-            fare_version=self._rules.fare.version,
-            line=self._settings.line,
-            stop_in=0,
-            stop_out=0,
-            driver=self._settings.driver,
-            vehicle=self._settings.vehicle,
-        )
-
-    def _debited(self, **values: "Any") -> "Any":
-        """DEBIT FOR PURCHASE, sent once: unlike Card.send this never repeats a command."""
-        response = self.transceive(purse.DEBIT_FOR_PURCHASE.encode(**values), WAIT_MS)
-        if len(response) == 2 and response[0] in _MORE_TO_COME:
-            raise LinkLost("DEBIT: the answer stayed in the card")
-        return purse.DEBIT_FOR_PURCHASE.decode(response)
-
-    def _verdict(self, claim: "Claim", mac2: bytes) -> int:
-        """MAC2_OK, MAC2_WRONG, or MAC2_UNCHECKED where the SAM has signed something else since, or is gone.
-
-        A SAM that is gone is reported after the outcome is durable: the card has paid.
-        """
-        if self._signed_seq != claim.seq:
-            return wire.MAC2_UNCHECKED
-        self._signed_seq = 0
-        self.sam_exchanges += 1
-        try:
-            self._sam.check(mac2)
-        except Unproven:
-            return wire.MAC2_WRONG
-        except SamLost as fault:
-            self._sam_fault = fault
-            return wire.MAC2_UNCHECKED
-        return wire.MAC2_OK
-
     def _block(self, card: Identity) -> None:
         """Block a denied card through the SAM. A card that does not let itself be blocked is refused all the same."""
-        self._signed_seq = 0
         try:
             challenge = self._card.send(purse.GET_CHALLENGE).random
-            self.sam_exchanges += 1
-            mac = self._sam.block_mac(card, challenge, _BLOCK_HEAD)
+            mac = self._purchases.block_mac(card, challenge, _BLOCK_HEAD)
             if mac is None:
                 return
             self._card.send(purse.APPLICATION_BLOCK, mac=mac)
@@ -389,11 +335,28 @@ class TapPath:
         except LinkLost:
             raise Refused(reason.DENIED)
 
-    def _show_paid(self, what: str, fare_fen: int, balance_fen: int) -> None:
+    def _say(self, what: str, details: "dict[str, Any]", ride: str = "") -> None:
+        """The outcome is durable: tell, and open a gate. The same card is told again for a while.
+
+        ride  what it came to, where the panel says something else
+        """
         self._served = self._serial
         self._served_ms = self._clock.ticks_ms()
-        self._shown = (what, {"fare_fen": fare_fen, "balance_fen": balance_fen})
-        self._panel.show(what, fare_fen=fare_fen, balance_fen=balance_fen)
+        self._shown = (what, details)
+        self._panel.show(what, **details)
+        self._let_through(ride or what)
+
+    def _name_of(self, event: int) -> str:
+        """What the panel said of a tap with this event."""
+        gates = self._settings.site.role in ("entry", "exit", "both") and self._ride.record == 1
+        names = {wire.BOARD: "enter", wire.ALIGHT: "exit"} if gates else _SHOWN
+        return names.get(event & 15, "paid")
+
+    def _let_through(self, shown: str) -> None:
+        """Open the gate after a ride that begins or ends, or where a mode says so."""
+        if self._gate is not None and shown in ("enter", "exit", "passed"):
+            out = shown == "exit" or (shown == "passed" and self._settings.site.role == "exit")
+            self._gate.open(EXIT if out else ENTRY)
 
     def _refuse(self, refused: Refused) -> None:
         try:

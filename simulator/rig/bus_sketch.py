@@ -258,7 +258,7 @@ def _fields(card: bytes, at_s: int, clk_q: int, number: int) -> dict[str, Any]:
         "card_kind": 1, "counter": 18, "balance_fen": 5000, "limit_fen": 0, "amount_fen": 200, "list_fen": 200,
         "discount_fen": 0, "terminal": TERMINAL, "terminal_seq": number, "key_index": 1, "key_version": 1,
         "algorithm": 0, "fare_id": 1, "fare_version": 1, "line": 11, "stop_in": 0, "stop_out": 0, "driver": 7,
-        "vehicle": 9,
+        "vehicle": 9, **tap.FLAT,
     }  # fmt: skip
 
 

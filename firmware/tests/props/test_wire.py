@@ -33,15 +33,18 @@ def outcomes(draw):
 def taps(draw):
     amount_fen = draw(st.integers(1, 0xFFFF))
     discount_fen = draw(st.integers(0, 0xFFFF))
+    owed_fen = draw(st.integers(0, amount_fen))
     return tap.TAP_V1.pack(
         kind=tap.TAP, version=1, seq=draw(seqs), at_s=draw(u32), clk_q=draw(st.integers(0, 3)),
         type=draw(st.sampled_from((6, 9))), industry=draw(u8), card=draw(digits(10)),
         issuer=draw(digits(4)) + draw(st.binary(min_size=4, max_size=4)), city=draw(digits(2)), card_kind=draw(u8),
         counter=draw(u16), balance_fen=draw(st.integers(amount_fen, 0x7FFFFFFF)), limit_fen=draw(u24),
-        amount_fen=amount_fen, list_fen=amount_fen + discount_fen, discount_fen=discount_fen, terminal=draw(digits(6)),
-        terminal_seq=draw(u32), key_index=draw(u8), key_version=draw(u8), algorithm=draw(u8), fare_id=draw(u16),
-        fare_version=draw(u16), line=draw(u16), stop_in=draw(u16), stop_out=draw(u16), driver=draw(u32),
-        vehicle=draw(u32), reserved=bytes(12),
+        amount_fen=amount_fen, list_fen=amount_fen + discount_fen - owed_fen, discount_fen=discount_fen,
+        terminal=draw(digits(6)), terminal_seq=draw(u32), key_index=draw(u8), key_version=draw(u8),
+        algorithm=draw(u8), fare_id=draw(u16), fare_version=draw(u16),
+        line=draw(u16), stop_in=draw(u16), stop_out=draw(u16), driver=draw(u32),
+        vehicle=draw(u32), event=draw(st.sampled_from((0, 3, 4, 6, 8))), fare_case=draw(u8), layer=draw(u8),
+        riders=draw(st.integers(0, 20)), modes=draw(u8), granted=draw(u8), owed_fen=owed_fen, ride_s=draw(u24),
     ), draw(outcomes())
 
 

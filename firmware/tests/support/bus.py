@@ -10,6 +10,7 @@ from tunion.crypto import keys
 from tunion.crypto.mac import maintenance_mac
 from tunion.wire.soft_sam import make_blob
 from validator.drivers.soft_sam import SoftSam
+from validator.duty import Duty
 from validator.journal import Journal
 from validator.rules import provisioned
 from validator.settings import Settings
@@ -101,6 +102,7 @@ class Bus:
         self.reader = FieldReader()
         self.panel = PanelNotes()
         self.sam_kind = sam_kind
+        self.duty = Duty(self.settings)
         self.flash = flash or NorFlash(sectors=8, sector_bytes=4096)
         self._wire_up()
 
@@ -109,7 +111,10 @@ class Bus:
         while self.journal.idle():
             pass
         self.sam = soft_sam(self.clock, self.journal.last_terminal_seq() + 1, self.sam_kind)
-        self.tap = TapPath(
+        self.tap = self.tap_path()
+
+    def tap_path(self):
+        return TapPath(
             self.reader,
             self.sam,
             self.journal,
@@ -118,6 +123,7 @@ class Bus:
             self.settings.deny,
             provisioned(self.settings),
             self.settings,
+            self.duty,
         )
 
     def reboot(self):

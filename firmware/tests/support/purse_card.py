@@ -45,6 +45,8 @@ class PurseCard:
             files.PUBLIC_SFI: files.PUBLIC.pack(**public),
             files.MANAGEMENT_SFI: files.MANAGEMENT.pack(**management) + bytes(49),
         }
+        self.records = [b"", b""]  # of file 1Ah
+        self.history = []  # of file 1Eh, newest first
         self.fci_has_public = True
         self.balance_fen = balance_fen
         self.limit_fen = limit_fen
@@ -89,6 +91,10 @@ class PurseCard:
                 return b"\x69\x88"
             self.blocked = True
             return b"\x90\x00"
+        if head == b"\x00\xb2":
+            return self._read_record(apdu)
+        if head == b"\x80\xdc":
+            return self._update(apdu)
         if head == b"\x80\x50":
             return self._initialize(apdu)
         if head == b"\x80\x54":
@@ -116,13 +122,40 @@ class PurseCard:
         fci = b"\x84\x08" + files.EPURSE_AID + b"\xa5" + bytes((len(inner),)) + inner
         return b"\x6f" + bytes((len(fci),)) + fci + b"\x90\x00"
 
+    def _read_record(self, apdu):
+        sfi, number = apdu[3] >> 3, apdu[2]
+        found = self.records if sfi == 0x1A else self.history if sfi == 0x1E else []
+        if not 1 <= number <= len(found) or not found[number - 1]:
+            return b"\x6a\x83"
+        return found[number - 1] + b"\x90\x00"
+
+    def _update(self, apdu):
+        if self._offer is None or self._offer[3] != keys.COMPOUND:
+            return b"\x69\x01"
+        place = (apdu[2], apdu[3])
+        size = {(1, 0xD0): 128, (2, 0xD0): 128, (0, 0xF0): 48}.get(place)
+        if size is None:
+            return b"\x6a\x83"
+        if len(apdu) != 5 + size or apdu[4] != size or len(self._updates) == 3:
+            return b"\x67\x00"
+        if place[0] and apdu[5:7] != bytes((0x27, place[0])):
+            return b"\x6a\x80"
+        self._updates.append((place, apdu[5:]))
+        return b"\x90\x00"
+
     def _initialize(self, apdu):
+        type = {1: keys.PURCHASE, 3: keys.COMPOUND}.get(apdu[2])
+        if type is None:
+            return b"\x6a\x86"
         data = purse.INITIALIZE_FOR_PURCHASE.data.unpack(apdu, 5)
+        if type == keys.PURCHASE and not data.amount_fen:
+            return b"\x6a\x80"
         if data.key_index != 1:
             return b"\x94\x03"
         if data.amount_fen > self.balance_fen + self.limit_fen:
             return b"\x94\x01"
-        self._offer = (data.amount_fen, data.terminal, self._random())
+        self._offer = (data.amount_fen, data.terminal, self._random(), type)
+        self._updates = []
         return (
             purse.INITIALIZE_FOR_PURCHASE.reply.pack(
                 balance_fen=self.balance_fen + self.limit_fen,
@@ -138,19 +171,19 @@ class PurseCard:
     def _debit(self, apdu):
         if self._offer is None:
             return b"\x69\x01"
-        amount_fen, terminal, random = self._offer
+        amount_fen, terminal, random, type = self._offer
         self._offer = None
         data = purse.DEBIT_FOR_PURCHASE.data.unpack(apdu, 5)
         suite = self._suite
         session = keys.purchase_session(suite, self._dpk, random, self.counter, data.terminal_seq)
-        signed = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=keys.PURCHASE, terminal=terminal, at=data.at)
+        signed = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=type, terminal=terminal, at=data.at)
         if suite.mac(session, signed) != data.mac1:
             return b"\x93\x02"
         tac = suite.mac(
             self._tac_key,
             keys.PURCHASE_TAC.pack(
                 amount_fen=amount_fen,
-                type=keys.PURCHASE,
+                type=type,
                 terminal=terminal,
                 terminal_seq=data.terminal_seq,
                 at=data.at,
@@ -162,7 +195,12 @@ class PurseCard:
         self.log.append((self.counter, amount_fen, tac))
         self.balance_fen -= amount_fen
         self.counter += 1
-        self._proof = ((keys.PURCHASE, self.counter), mac2 + tac)
+        self._proof = ((type, self.counter), mac2 + tac)
+        for (number, _), data in self._updates:
+            if number:
+                self.records[number - 1] = data
+            else:
+                self.history.insert(0, data)
         return tac + mac2 + b"\x90\x00"
 
 

@@ -1,6 +1,7 @@
 """Taps as the tap path claims them, for tests that are not about cards. The card numbers are invented."""
 
 from tunion.bcd import from_digits
+from tunion.wire.tap import FLAT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,4 +39,5 @@ def fields(
         stop_out=0,
         driver=7,
         vehicle=9,
+        **FLAT,
     )

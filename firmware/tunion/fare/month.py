@@ -6,7 +6,7 @@ from tunion.compat import const
 from tunion.record import BadInput, is_int
 
 RIDES, SPENT = const(0), const(1)  # what is counted
-TIERS_MAX = const(8)
+TIERS_MAX = const(7)  # a tap names the one that held in three bits: tunion.fare.granted
 
 Month = namedtuple("Month", ("month", "rides", "spent_fen"))  # YYYYMM; spent after all discounts
 
@@ -37,14 +37,20 @@ def of_month(kept: "Month | None", month: int) -> Month:
     return kept
 
 
-def permille(counts: int, tiers: "list[list[int]]", so_far: Month) -> int:
-    """The discount of the next ride, by what stands before it: the ride that crosses a line pays the old price."""
+def tier(counts: int, tiers: "list[list[int]]", so_far: Month) -> int:
+    """The tier of the next ride, from 1; 0: none. A ride that crosses a line pays the old price."""
     count = so_far.rides if counts == RIDES else so_far.spent_fen
     found = 0
-    for start, off in tiers:
-        if count >= start:
-            found = off
+    while found < len(tiers) and count >= tiers[found][0]:
+        found += 1
     return found
+
+
+def permille(counts: int, tiers: "list[list[int]]", so_far: Month) -> int:
+    """The discount of the next ride, by what stands before it."""
+    row = tier(counts, tiers, so_far)
+    off: int = tiers[row - 1][1] if row else 0
+    return off
 
 
 def after(so_far: Month, amount_fen: int) -> Month:

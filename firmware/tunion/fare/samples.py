@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tunion.fare.tariff import Tariff
     from tunion.fare.transfer import Given
 
-SAMPLES_MAX = const(112)  # 32 kinds and one more, 16 hours, 8 tiers, 16 pairs, 2 for each of 16 layers, 2
+SAMPLES_MAX = const(112)  # 32 kinds and one more, 16 hours, 7 tiers, 16 pairs, 2 for each of 16 layers, 2
 _KEY = const(10)  # numbers before the prices
 _SEARCH_DAYS = const(400)
 
@@ -122,8 +122,7 @@ def _marks_of(tariff: "Tariff", sample: "list[int]") -> "list[tuple[str, int]]":
         marks.append(("hours", row + 1))
     if tariff.rules["month"] and rides >= 0:
         counts, tiers = tariff.rules["month"]
-        count = rides if counts == month.RIDES else spent_fen
-        marks.append(("month's tier", len([tier for tier in tiers if tier[0] <= count])))
+        marks.append(("month's tier", month.tier(counts, tiers, month.Month(0, rides, spent_fen))))
     marks.append(("transfer pair", pair + 1))
     return marks
 

@@ -20,6 +20,7 @@ from tunion.fare.flat import Price
 from tunion.fare.grid import FARE_FEN_MAX, ONWARD, Grid
 from tunion.fare.transfer import Transfers
 from tunion.record import BadInput, is_int
+from tunion.wire.limits import RIDERS_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ METRO, BUS, TAXI, COACH, FERRY, INTERCITY, TOLL = 0x01, 0x02, 0x04, 0x08, 0x09, 
 OF_KIND, OF_HOURS, OF_MONTH, OF_TRANSFER = const(1), const(2), const(4), const(8)
 
 HOURS_MAX = const(16)
-RIDERS_MAX = const(20)
 RULES = ("cut_fen", "hours", "month", "ride", "riders_max", "transfer", "visitors")
 
 

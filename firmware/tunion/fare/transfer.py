@@ -3,6 +3,7 @@
 from collections import namedtuple
 
 from tunion.compat import const
+from tunion.fare.granted import FROM_MAX
 from tunion.record import BadInput, is_int
 
 TYPE_CHECKING = False
@@ -36,8 +37,8 @@ class Transfers:
             raise BadInput("transfers name 1 to %d pairs of modes" % PAIRS_MAX)
         offers = {}
         for pair in pairs:
-            if not isinstance(pair, list) or len(pair) != 4 or not _within(pair[0], 1, 255):
-                raise BadInput("a transfer is [from mode, to mode, permille, off_fen]")
+            if not isinstance(pair, list) or len(pair) != 4 or not _within(pair[0], 1, FROM_MAX):
+                raise BadInput("a transfer is [from mode 1 to %d, to mode, permille, off_fen]" % FROM_MAX)
             if not _within(pair[1], 1, 255) or not _within(pair[2], 0, 1000) or not _within(pair[3], 0, 0xFFFFFF):
                 raise BadInput("a transfer's permille is 0 to 1000, its amount 0 to 16777215 fen")
             if (pair[0], pair[1]) in offers:

@@ -4,6 +4,7 @@ from tunion.compat import const
 
 NAME_MAX = const(32)  # characters of a set's name, and of a scope
 ISSUERS_MAX = const(512)  # accepted issuers: the joined cities are some 340
+RIDERS_MAX = const(20)  # on one card
 
 # Tunables of the tap path: name -> lowest and highest value. Also the ranges of a provisioning file.
 DEV = {

@@ -18,6 +18,11 @@ NOT_GENUINE = const(13)
 SAM_SAYS_NO = const(14)
 JOURNAL_FULL = const(15)
 NO_CLOCK = const(16)
+NO_FARE = const(17)
+RIDE_LOCKED = const(18)
+METER_NOT_READY = const(22)
+NO_REPAIR = const(23)
+_CASES = const(32)  # and above: the cases of tunion.fare.decision
 
 # number -> (name for programs, 中文, English)
 WORDS = {
@@ -37,9 +42,31 @@ WORDS = {
     SAM_SAYS_NO: ("sam_says_no", "PSAM拒绝交易", "the SAM refused"),
     JOURNAL_FULL: ("journal_full", "存储已满", "the journal is full: sync before more rides"),
     NO_CLOCK: ("no_clock", "时钟未校准", "the clock was never set"),
+    NO_FARE: ("no_fare", "无此票价", "the table has no fare for this ride"),
+    RIDE_LOCKED: ("ride_locked", "行程记录已锁定", "an operator has locked the card's open ride"),
+    METER_NOT_READY: ("meter_not_ready", "计价器未结束", "the meter shows no fare to be paid"),
+    NO_REPAIR: ("no_repair", "未选择更新项目", "the service counter was not told what to mend"),
 }
 
 
+def of_case(case: int) -> int:
+    """The reason of a ride that its tariff refuses; case of tunion.fare.decision."""
+    return _CASES + case
+
+
+def words(reason: int) -> "tuple[str, str, str]":
+    """(name for programs, 中文, English); for a number that this version does not know, the number."""
+    if reason in WORDS:
+        return WORDS[reason]
+    if reason > _CASES:
+        from tunion.fare.decision import CASES  # for devices that have open rides
+
+        if reason - _CASES in CASES:
+            code, zh, en = CASES[reason - _CASES]
+            return code.lower().replace("-", "_"), zh, en
+    return "reason_%d" % reason, "原因%d" % reason, "reason %d" % reason
+
+
 def name(reason: int) -> str:
-    """The name for programs; a number that this version does not know stays a number."""
-    return WORDS[reason][0] if reason in WORDS else "reason_%d" % reason
+    """The name for programs."""
+    return words(reason)[0]

@@ -10,6 +10,7 @@ On the wire an entry is its body, a tap's body and outcome, without trailing zer
 from tunion.bcd import is_bcd
 from tunion.compat import const
 from tunion.record import BadInput, Record
+from tunion.wire.limits import RIDERS_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ TAP_V1 = Record(
         ("balance_fen", "i"),  # true balance before the debit, the overdraft limit taken off
         ("limit_fen", "T"),
         ("amount_fen", "I"),  # debited
-        ("list_fen", "T"),  # amount = list - discount
+        ("list_fen", "T"),  # amount = list - discount + owed
         ("discount_fen", "T"),
         ("terminal", "6s"),  # the SAM's number
         ("terminal_seq", "I"),  # the SAM's counter; may repeat after a torn card
@@ -58,9 +59,25 @@ TAP_V1 = Record(
         ("stop_out", "H"),
         ("driver", "I"),
         ("vehicle", "I"),
-        ("reserved", "12s"),  # zero
+        ("event", "B"),  # low four bits: of the card's trip history; high four: the application, 0 JT/T 978
+        ("fare_case", "B"),  # 0: a plain ride; else tunion.fare.decision
+        ("layer", "B"),  # of the fare grid: direction, train or vehicle class
+        ("riders", "B"),  # on one card; 0: one
+        ("modes", "B"),  # degraded modes of the station: tunion.fare.trip
+        ("granted", "B"),  # discounts that only the card knew: tunion.fare.granted
+        ("owed_fen", "T"),  # charged beside the fare: an earlier ride left open, overtime
+        ("ride_s", "T"),  # alighting, exit: since boarding or entry
     ),
 )
+
+# A tap of a flat fare, of which nothing else is to be told.
+FLAT = {"event": 0, "fare_case": 0, "layer": 0, "riders": 0, "modes": 0, "granted": 0, "owed_fen": 0, "ride_s": 0}
+
+# Events of the card's trip history, file 1Eh
+BOARD = const(3)  # entry, boarding
+ALIGHT = const(4)  # exit, alighting
+SINGLE = const(6)  # one tap, one fare
+MAKE_UP = const(8)  # 补票: an earlier ride, or the service counter
 
 OUTCOME_V1 = Record(
     "Outcome",
@@ -141,6 +158,7 @@ AMEND_V1 = Record(
 
 _BODIES = {TAP: TAP_V1, EVENT: EVENT_V1, AMEND: AMEND_V1}
 _TYPES = (0x06, 0x09)  # purchase, compound
+_EVENTS = (0, BOARD, ALIGHT, SINGLE, MAKE_UP)
 _OUTCOME_CODES = (SETTLED, PROVED, VOID, DISPUTED, GREY)
 
 
@@ -166,7 +184,7 @@ def from_wire(entry: "Bytes") -> "tuple[Any, Any]":
     body = _BODIES[kind].unpack(whole)
     if body.version != VERSION or body.seq == 0:
         raise BadInput("version 1 and a sequence from 1 were expected")
-    if body.reserved != bytes(len(body.reserved)):
+    if kind != TAP and body.reserved != bytes(len(body.reserved)):
         raise BadInput("reserved bytes are not zero")
     if body.clk_q > 3:
         raise BadInput("clk_q is 0 to 3")
@@ -194,7 +212,9 @@ def _check_tap(tap: "Any") -> None:
             raise BadInput("card, terminal, city and issuer are BCD")
     if tap.type not in _TYPES or (tap.type == _TYPES[0] and tap.amount_fen == 0):
         raise BadInput("a tap is a purchase of at least 1 fen or a compound purchase")
-    if tap.amount_fen != tap.list_fen - tap.discount_fen:
-        raise BadInput("amount is not list fare less discount")
+    if tap.amount_fen != tap.list_fen - tap.discount_fen + tap.owed_fen or tap.discount_fen > tap.list_fen:
+        raise BadInput("amount is not list fare less discount, and what was owed")
+    if tap.event & 15 not in _EVENTS or tap.riders > RIDERS_MAX:
+        raise BadInput("no such event, or more riders than a card takes")
     if tap.amount_fen > tap.balance_fen + tap.limit_fen:
         raise BadInput("amount exceeds what the card could pay")

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 _SENTENCES = {
     "ready": ("请刷卡", "Please tap your card", ()),
     "paid": ("扣款%s元，余额%s元", "Paid %s yuan, %s yuan left", ("fare_fen", "balance_fen")),
+    "board": (
+        "上车成功，最多扣款%s元，余额%s元，下车请再刷卡",
+        "Boarded, at most %s yuan, %s yuan left: tap again when you get off",
+        ("marked_fen", "balance_fen"),
+    ),
+    "alight": ("下车成功，扣款%s元，余额%s元", "Got off, paid %s yuan, %s yuan left", ("fare_fen", "balance_fen")),
+    "enter": ("请进站，余额%s元", "Please enter, %s yuan left", ("balance_fen",)),
+    "exit": ("请出站，扣款%s元，余额%s元", "Please leave, paid %s yuan, %s yuan left", ("fare_fen", "balance_fen")),
+    "passed": ("请通行", "Please pass", ()),
+    "ignored": ("已刷卡，请勿重复刷卡", "Tapped already, no need to tap again", ()),
+    "desk": ("更新完成，扣款%s元，余额%s元", "Mended, paid %s yuan, %s yuan left", ("fare_fen", "balance_fen")),
     "refused": ("不能乘车：%s", "Not accepted: %s", ("reason",)),
     "tap_again": ("请再刷一次卡", "Please tap the same card again", ()),
     "recovered": (
@@ -74,6 +85,5 @@ def _words(name: str, value: "int | str") -> "tuple[str, str]":
         return _PARTS[str(value)]
     number = int(value)
     if name == "reason":
-        known = reason.WORDS.get(number)
-        return (known[1], known[2]) if known else (reason.name(number), reason.name(number))
+        return reason.words(number)[1:]
     return yuan(number), yuan(number)
