@@ -1,7 +1,8 @@
 """firmware/budget.toml: what the firmware may take of the emulated ARM board, measured and held against it.
 
-Instructions are those of one tap, exact and the same in every run: card, flash and SAM are in the same process, and
-what they do is counted apart. `ykt firmware sizes --budget` writes the file anew; `make test` refuses what exceeds it.
+Instructions and heap of a tap are those of `ykt bench tap.rides`, exact and the same in every run; heap after boot and at its
+peak are those of a short shift with uploads over TLS. `ykt firmware sizes --budget` writes the file anew; `make test`
+refuses what exceeds it.
 """
 
 import tempfile
@@ -13,54 +14,17 @@ from simulator.rig.centre import Centre
 from simulator.rig.provision import buses
 from simulator.rig.riders import riders
 from tools import board
-from tools.paths import BOARD, FIRMWARE, FIRMWARE_TESTS, require
+from tools.benches import rides
+from tools.paths import BOARD, FIRMWARE, require
 
 BUDGET = FIRMWARE / "budget.toml"
 HEADROOM_PERCENT = 3        # a limit stands so far above what was measured: other compilers, a log line more
-ROUND_TO = {"bytes": 1 << 10, "instructions": 1000}
+ROUND_TO = {"bytes": 256, "instructions": 1000}
 SEED = 6
 NOBODY = -1
 TAPS = 6
 
-# name -> statements that set `bus` and `card`, and, after a first tap, what happens between it and the one measured
-TAPS_MEASURED = {
-    "tap.flat": "bus, card = Bus(), PurseCard()",
-}
-PROGRAM = """
-import gc
-from support.bus import Bus
-from support.nor import NorFlash
-from support.purse_card import PurseCard
-
-apart = {{"card": 0, "flash": 0, "sam": 0}}
-
-def outside(name, function):
-    def counted(*arguments):
-        since = instructions()
-        try:
-            return function(*arguments)
-        finally:
-            apart[name] += spent(since)
-    return counted
-
-for method in ("program", "erase", "read_into"):
-    setattr(NorFlash, method, outside("flash", getattr(NorFlash, method)))
-{setting}
-bus.reader.transceive = outside("card", bus.reader.transceive)
-bus.sam.sign = outside("sam", bus.sam.sign)
-bus.sam.check = outside("sam", bus.sam.check)
-assert bus.serve(card) == "paid"
-for part in apart:
-    apart[part] = 0
-bus.clock.advance_ms(60000)
-bus.reader.present(card)
-gc.collect()
-since = instructions()
-bus.tap.serve()
-whole = spent(since)
-assert bus.panel.last == "paid"
-print(whole - apart["card"] - apart["flash"] - apart["sam"], apart["sam"])
-"""
+SAMS = ("psam", "soft")
 
 
 def measure() -> dict[str, dict[str, int]]:
@@ -68,14 +32,16 @@ def measure() -> dict[str, dict[str, int]]:
     elf = board.frozen()
     code = board.code_bytes(elf)
     boot, peak = _heap(elf)
+    taps = rides.measured()
     return {
         "bytes": {
             "frozen": code,
             "frozen_of_ours": code - board.code_bytes(require(BOARD / "firmware.elf", "make test")),
             "heap_after_boot": boot,
             "heap_at_peak": peak,
+            **{f"heap_a_tap.{kind}": max(row[f"{sam}_taken"] for sam in SAMS) for kind, row in taps.items()},
         },
-        "instructions": _instructions(),
+        "instructions": {f"tap.{kind}.{sam}": row[sam] for kind, row in taps.items() for sam in SAMS},
     }
 
 
@@ -108,18 +74,8 @@ def write(measured: dict[str, dict[str, int]], path: Path = BUDGET) -> None:
         for name, value in figures.items():
             step = ROUND_TO[section]
             limit = -(-value * (100 + HEADROOM_PERCENT) // 100 // step) * step
-            lines.append(f'{f"{chr(34)}{name}{chr(34)}":<20} = {limit:<8} # {value}')
+            lines.append(f'{f"{chr(34)}{name}{chr(34)}":<22} = {limit:<8} # {value}')
     path.write_text("\n".join(lines) + "\n")
-
-
-def _instructions() -> dict[str, int]:
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        rom = board.image(Path(folder), sorted((FIRMWARE_TESTS / "support").glob("*.py")))
-        for name, setting in TAPS_MEASURED.items():
-            said = board.run(PROGRAM.format(setting=setting), rom, board.HEAP_BYTES_MAX).split()
-            found[name], found[name + ".soft_sam"] = int(said[0]), int(said[1])
-    return found
 
 
 def _heap(elf: Path) -> tuple[int, int]:
