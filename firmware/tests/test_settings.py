@@ -34,9 +34,9 @@ class Files(unittest.TestCase):
 
     def test_a_tariff_in_place_of_a_flat_fare(self):
         tariff = rides.metro().to_map()
-        good = {"fare": tariff, "city": b"\x61\x10", "network": b"\x14\x02\x61\x10\xff\xff\xff\xff", "plate": b"A1"}
+        good = {"fare": tariff, "city": rides.CITY, "network": rides.NETWORK, "plate": b"A1", "role": "exit"}
         found = Settings(cbor.encode(device_map(**good)))
-        self.assertEqual((found.fare.grid.fen(0, 211, 322), found.site.role), (300, "bus"))
+        self.assertEqual((found.fare.grid.fen(0, 211, 322), found.site.role), (300, "exit"))
         self.assertEqual(found.site.plate, b"A1" + bytes(6))
         for name, value, word in (
             ("city", bytes(2), "city"),
@@ -44,6 +44,9 @@ class Files(unittest.TestCase):
             ("network", bytes(8), "network"),
             ("station_coding", "CCL0000", "8 letters"),
             ("place_coding", "LLSX", "4 letters"),
+            ("station_coding", "CC00000S", "station 323"),
+            ("role", "bus", "role bus"),
+            ("fare", rides.line().to_map(), "role exit"),
             ("fare", dict(tariff, table="00"), "Grid"),
             ("fare", dict(tariff, scheme="dear"), "tariff"),
         ):

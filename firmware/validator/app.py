@@ -300,7 +300,8 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     from validator.params import Params
 
     area = settings.params
-    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, settings.tariffs)
+    site = settings.site if settings.tariffs else None
+    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

@@ -10,7 +10,7 @@ from tunion.bcd import is_bcd
 from tunion.fare import flat
 from tunion.record import BadInput
 from tunion.wire import limits
-from validator import denylist
+from validator import denylist, rides
 from validator.rides.site import ROLES, Site
 
 TYPE_CHECKING = False
@@ -239,6 +239,7 @@ class Settings:
             self.fare = _fare(found["fare"])
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
             self.site = _site(found, hasattr(self.fare, "scheme") or self.tariffs)
+            rides.make(self.fare, self.site, None)
         except BadInput as problem:
             raise BadSettings(str(problem))
 
