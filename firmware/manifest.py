@@ -1,6 +1,6 @@
 """What a board's firmware is built with: everything of ours, compiled, in its program memory and not in its heap.
 
-`ykt firmware freeze` does it for the emulated board; for others: make ... FROZEN_MANIFEST=.../firmware/manifest.py
+`ykt firmware freeze` does it for the emulated board; how for others: firmware/docs/boards.md
 """
 
 # ruff: noqa: F821 - the build brings these names

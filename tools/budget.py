@@ -1,8 +1,8 @@
 """firmware/budget.toml: what the firmware may take of the emulated ARM board, measured and held against it.
 
-Instructions and heap of a tap are those of `ykt bench tap.rides`, exact and the same in every run; heap after boot and at its
-peak are those of a short shift with uploads over TLS. `ykt firmware sizes --budget` writes the file anew; `make test`
-refuses what exceeds it.
+Instructions and heap of a tap are those of `ykt bench tap.rides`, exact and the same in every run; heap after boot and
+at its peak are those of a short shift with uploads over TLS. `ykt firmware sizes --budget` writes the file anew;
+`make test` refuses what exceeds it.
 """
 
 import tempfile

@@ -22,8 +22,10 @@ ARCHES = {
 }
 PORTABLE = ("tunion", "validator")
 BOARDS = {      # board code beside the portable folders
-    "x64":    ("boards/common", "boards/pc", "boards/unix"),
+    "x64": ("boards/common", "boards/pc", "boards/unix"),
+    "armv6m": ("boards/common", "boards/rp2"),
     "armv7m": ("boards/common", "boards/qemu_mps2"),
+    "xtensawin": ("boards/common", "boards/esp32"),
 }
 
 

@@ -11,7 +11,12 @@ import time
 from tools.paths import BUILD, FIRMWARE, ROOT, TYPINGS, require
 
 MYPY_FIRMWARE = FIRMWARE / "stubs" / "mypy.ini"
-QEMU_MODULES = ("board", "flash", "main", "serial")     # not those of its port, which the interpreter's build reads
+# Modules of boards that no PC is, and where the stubs of their interpreter lie. Not those in `port`, for its build.
+BOARDS = {
+    "qemu_mps2": (("board", "flash", "main"), FIRMWARE / "stubs" / "qemu_mps2"),
+    "rp2": (("board", "flash", "main"), BUILD / "typings-rp2"),
+    "esp32": (("board", "flash", "main", "pins"), BUILD / "typings-esp32"),
+}
 
 
 def mypy_firmware(
@@ -28,6 +33,13 @@ def mypy_firmware(
     return command, {**os.environ, "MYPYPATH": ":".join(filter(None, search))}
 
 
+def mypy_board(board: str) -> tuple[list[str], dict[str, str]]:
+    """As mypy_firmware, for one of BOARDS."""
+    names, stubs = BOARDS[board]
+    targets = [word for name in names for word in ("-m", f"boards.{board}.{name}")]
+    return mypy_firmware(*targets, extra_path=str(require(stubs)), cache=board)
+
+
 def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
     """Name -> command and environment, quickest first."""
     here = dict(os.environ)
@@ -39,10 +51,7 @@ def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
         "mypy firmware": mypy_firmware(
             "-p", "tunion", "-p", "validator", "-p", "boards.common", "-p", "boards.pc", "-p", "boards.unix"
         ),
-        "mypy qemu_mps2": mypy_firmware(
-            *(word for name in QEMU_MODULES for word in ("-m", f"boards.qemu_mps2.{name}")),
-            extra_path=str(FIRMWARE / "stubs" / "qemu_mps2"), cache="qemu_mps2",
-        ),
+        **{f"mypy {board}": mypy_board(board) for board in BOARDS},
         "mypy": ([python, "-m", "mypy", f"--cache-dir={BUILD / 'mypy' / 'cpython'}"], here),
     }
 

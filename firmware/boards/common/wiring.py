@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from boards.common.clock import Time
     from validator.app import Validator
     from validator.drivers.pcsc import Pcsc
-    from validator.drivers.sam_uart import Line, SamUart
+    from validator.drivers.sam_uart import Line, Pins, SamUart
     from validator.drivers.tls_line import Dial
     from validator.ports import Clock, Reader, Sam
     from validator.settings import Settings
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
         def line(self, path: str, speed: int = 115200, form: str = "8N1") -> Line:
             """A serial line, named as the board names its lines; forms are 8N1, 8N2 and 8E2."""
+
+        def pins(self, path: str) -> Pins:
+            """VCC and RST of its SAM slots. Raises BadSettings where it has none of that name."""
 
         def dial(self, host: str, port: int) -> Dial:
             """Connections through a network of its own. Raises BadSettings where it has none."""
@@ -89,11 +92,10 @@ def make_sam(board: "Board", settings: "Settings", clock: "Clock", next_seq: int
 
 
 def make_uart_slot(board: "Board", part: "Any", clock: "Clock") -> "SamUart":
-    """A slot on a tty whose pins are a second one."""
-    from boards.common.pins import LinePins
+    """A slot on a serial line."""
     from validator.drivers.sam_uart import SamLine, SamUart
 
-    pins = LinePins(board.line(part.pins))
+    pins = board.pins(part.pins)
     wire = SamLine(board.line(part.path, 9600, "8E2"), pins, clock, speed_max=part.speed_max, echo=part.echo)
     return SamUart(wire, clock, part.slot)
 

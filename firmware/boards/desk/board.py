@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
+from boards.common.pins import LinePins
 from boards.desk import ticks
 from boards.desk.aes import cbc_decrypt
 from boards.desk.pcsc import Pyscard
@@ -28,6 +29,10 @@ class DeskBoard:
     line = SerialLine
     dial = TcpDial
     aes_cbc_decrypt = staticmethod(cbc_decrypt)
+
+    def pins(self, path: str) -> LinePins:
+        """By bytes on a second line."""
+        return LinePins(self.line(path))
 
     def switch(self, part: str) -> Callable[[bool], None] | None:
         """A PC switches nobody's supply."""

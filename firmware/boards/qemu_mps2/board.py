@@ -2,13 +2,18 @@
 
 import gc
 import json
+import sys
 import time
 
 import board
 import machine
 
+from boards.common import device_file
 from boards.common.clock import SystemClock
-from boards.qemu_mps2.serial import UartLine
+from boards.common.uart import UartLine
+from boards.common.watchdog import Watchdog
+from boards.qemu_mps2.flash import PARTS, NorFlash
+from tunion.compat import const
 from validator.settings import BadSettings
 
 TYPE_CHECKING = False
@@ -16,10 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from boards.common.pins import LinePins
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.tls_line import Dial
 
-_PINS = "uart:4"
+_LINES = ("uart:1", "uart:2", "uart:3", "uart:4")
+_PINS = _LINES[3]
+_SECTOR_BYTES = const(4096)
+_PAGE_BYTES = const(256)
 _NS_A_MS = 1000000
 
 
@@ -35,40 +44,41 @@ class Clock(SystemClock):
         return time.time_ns() // _NS_A_MS + self._offset_ms
 
 
-class Watchdog:
-    """Resets the board unless it is fed. It runs from `start` on and cannot be stopped."""
-
-    def __init__(self) -> None:
-        self._watchdog: Any = None
-
-    def start(self, timeout_ms: int) -> None:
-        """From 1 to 300000 ms."""
-        self._watchdog = machine.WDT(0, timeout_ms)
-
-    def feed(self) -> None:
-        """All is well. Before `start` nobody is hungry."""
-        if self._watchdog is not None:
-            self._watchdog.feed()
-
-
 class QemuBoard:
     """Lines are made once: pins and modem switch share one."""
 
     tls_takes_lines = True
     time = time
+    clock = Clock
+    flash = NorFlash
 
     def __init__(self) -> None:
         self._lines: dict[str, UartLine] = {}
+        self.watchdog = Watchdog(machine.WDT)
+        self.console: Any = sys.stdin.buffer
+
+    def device_file(self) -> bytearray:
+        """Raises BadSettings where the flash holds none."""
+        return device_file.load(NorFlash("device", _SECTOR_BYTES, _PAGE_BYTES, PARTS["device"][1] // _SECTOR_BYTES))
 
     def pcsc(self) -> "Pcsc":
         """Raises BadSettings."""
         raise BadSettings("this board has no PC/SC: name a driver for a serial line")
 
     def line(self, path: str, speed: int = 115200, form: str = "8N1") -> UartLine:
-        """Raises BadSettings for a line that it has not."""
+        """8N1 whatever the form: these UARTs have no parity. Raises BadSettings for a line that it has not."""
+        if path not in _LINES:
+            raise BadSettings("%s is no line of this board: %s" % (path, ", ".join(_LINES)))
         if path not in self._lines:
-            self._lines[path] = UartLine(path, speed)
+            uart = machine.UART(1 + _LINES.index(path), speed)
+            self._lines[path] = UartLine(path, uart, uart.init)
         return self._lines[path]
+
+    def pins(self, path: str) -> "LinePins":
+        """By bytes on a second line."""
+        from boards.common.pins import LinePins
+
+        return LinePins(self.line(path))
 
     def dial(self, host: str, port: int) -> "Dial":
         """Raises BadSettings."""
@@ -96,7 +106,6 @@ class QemuBoard:
         gc.collect()
         return gc.mem_alloc(), gc.mem_free()
 
-
-def below(limit: int) -> int:
-    """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""
-    return int.from_bytes(board.random(8), "big") % limit
+    def below(self, limit: int) -> int:
+        """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""
+        return int.from_bytes(board.random(8), "big") % limit

@@ -1,6 +1,6 @@
 """NOR flash over the board's memory that a reset leaves alone, and who has which part of it.
 
-    00000000   64 KiB  device    the device file: "YKTD", its length, its CRC-32, big-endian; then the CBOR map
+    00000000   64 KiB  device    boards/common/device_file
     00010000    8 KiB  keep      what the office ordered, drivers/keep_flash
     00020000  896 KiB  journal
     00100000    1 MiB  params
@@ -11,12 +11,9 @@ The emulator keeps the memory in a file, so that killing it is a power cut. A pr
 sector to FF; nothing else is possible here either.
 """
 
-import struct
-
 import uctypes
 
 from tunion.compat import const
-from tunion.crc import crc32
 from validator.ports import FlashFault
 from validator.settings import BadSettings
 
@@ -32,9 +29,6 @@ PARTS = {  # name: (offset, bytes)
     "params": (0x100000, 0x100000),
     "lists": (0x200000, 0x600000),
 }
-_MAGIC = b"YKTD"
-_HEAD = ">4sII"
-_HEAD_BYTES = const(12)
 
 
 class NorFlash:
@@ -80,16 +74,3 @@ class NorFlash:
         if address < 0 or address + count > len(self._cells):
             raise FlashFault("%d bytes at %d lie outside the flash of %d bytes" % (count, address, len(self._cells)))
         return self._cells[address : address + count]
-
-
-def device_file() -> memoryview:
-    """The device file. Raises BadSettings where the flash holds none, or not all of it."""
-    start, room = PARTS["device"]
-    part = memoryview(uctypes.bytearray_at(FLASH_AT + start, room))
-    magic, size, check = struct.unpack_from(_HEAD, part, 0)
-    blob = part[_HEAD_BYTES : _HEAD_BYTES + size]
-    if bytes(magic) != _MAGIC or size > room - _HEAD_BYTES:
-        raise BadSettings("the flash holds no device file: write one")
-    if crc32(blob) != check:
-        raise BadSettings("the device file in the flash is broken: write it again")
-    return blob

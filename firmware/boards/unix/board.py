@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from boards.common.pins import LinePins
     from boards.unix.pcsc import Pcsclite
     from boards.unix.serial import SerialLine
     from validator.drivers.tcp_dial import TcpDial
@@ -45,6 +46,12 @@ class UnixBoard:
     def switch(self, part: str) -> "Callable[[bool], None] | None":
         """A PC switches nobody's supply."""
         return None
+
+    def pins(self, path: str) -> "LinePins":
+        """By bytes on a second line."""
+        from boards.common.pins import LinePins
+
+        return LinePins(self.line(path))
 
     def dial(self, host: str, port: int) -> "TcpDial":
         """Through sockets."""

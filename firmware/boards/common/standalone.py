@@ -1,0 +1,128 @@
+"""A validator on a board that has nothing but itself: from power on to the office's order to start anew.
+
+Where it cannot start it says why and feeds the watchdog no more: each reset is another try.
+"""
+
+import gc
+import sys
+
+from boards.common.commands import Commands
+from boards.common.orders import Orders, say
+from boards.common.wiring import Microseconds, make_dial, make_reader, make_sam, statistics
+from tunion.compat import const
+from validator import app
+from validator.cells import ForeignFlash
+from validator.drivers.https import Https
+from validator.drivers.keep_flash import KeepFlash
+from validator.drivers.panel_text import PanelText
+from validator.drivers.tls_line import TlsLine
+from validator.ports import FlashFault
+from validator.settings import BadSettings, Settings
+from validator.statistics import Meter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from boards.common import wiring
+    from tunion.record import Bytes
+    from validator.ports import Clock, Flash
+    from validator.settings import FlashArea, ListsArea, ParamsArea
+
+    class Watchdog(Protocol):
+        def start(self, timeout_ms: int) -> None:
+            """It runs from now on and cannot be stopped."""
+
+        def feed(self) -> None:
+            """All is well."""
+
+    class Board(wiring.Board, Protocol):
+        """Beside what the wiring takes."""
+
+        @property
+        def watchdog(self) -> Watchdog:
+            """The chip's."""
+
+        @property
+        def console(self) -> Any:
+            """Bytes of whoever watches: not buffered, and a poll knows of them."""
+
+        def clock(self) -> Clock:
+            """Started by whatever keeps the time while the board is off."""
+
+        def device_file(self) -> Bytes:
+            """Raises BadSettings where there is none."""
+
+        def flash(self, name: str, sector_bytes: int, page_bytes: int, sectors: int) -> Flash:
+            """The part of the flash that is called so. Raises BadSettings."""
+
+        def below(self, limit: int) -> int:
+            """A random number from 0 to limit-1, limit at most 2^32."""
+
+
+_BOOT_GARBAGE_BYTES = const(4096)  # so much of it, and it is collected: what stays lies together, not all over the heap
+_NEVER = const(-1)
+_TURNS_A_COLLECTION = const(8)
+_KEEP_SECTORS = const(2)
+_SECTOR_BYTES = const(4096)
+_PAGE_BYTES = const(256)
+
+
+def run(board: "Board", watchdog_ms: int) -> None:
+    """Until the office asks for a reboot; the caller resets the board. Does not return where it cannot start."""
+    gc.threshold(_BOOT_GARBAGE_BYTES)
+    board.watchdog.start(watchdog_ms)
+    try:
+        settings = Settings(board.device_file())
+        ports = make_ports(board, settings)
+        validator = app.build(ports, settings)
+    except (BadSettings, ForeignFlash, FlashFault) as problem:
+        say("fault", part="start", detail=str(problem))
+        while True:
+            pass
+    peak = [0]  # of what was in use after a collection
+
+    def figures() -> "dict[str, Any]":
+        found = statistics(validator, ports.meter, board)
+        found["heap_peak"] = max(peak[0], found["heap_used"])
+        return found
+
+    orders = Orders(validator, figures)
+    commands = Commands(board.console)
+    gc.collect()
+    gc.threshold(_NEVER)
+    turns = taps = wait_ms = 0
+    while not orders.reboot:
+        board.watchdog.feed()
+        orders.obey(commands.next(wait_ms))
+        wait_ms = orders.turn()
+        turns += 1
+        if turns == _TURNS_A_COLLECTION or validator.taps != taps:  # after a tap, so that none is needed in the next
+            turns, taps = 0, validator.taps
+            gc.collect()
+            peak[0] = max(peak[0], gc.mem_alloc())
+
+
+def make_ports(board: "Board", settings: Settings) -> "Any":
+    """The parts that the settings name. Raises BadSettings."""
+    clock = board.clock()
+    server = settings.server
+    reader = make_reader(board, settings, clock)
+
+    def flash(area: "FlashArea | ListsArea | ParamsArea") -> "Flash":
+        return board.flash(area.path, area.sector_bytes, area.page_bytes, area.sectors)
+
+    return app.Ports(
+        reader=reader,
+        sam=lambda next_seq: make_sam(board, settings, clock, next_seq, reader),
+        flash=flash(settings.flash),
+        params_flash=flash(settings.params) if settings.params is not None else None,
+        lists_flash=flash(settings.lists) if settings.lists is not None else None,
+        clock=clock,
+        net=Https(TlsLine(server.address, make_dial(board, settings, clock), (server.pin,)), settings.host, clock),
+        panel=PanelText(sys.stdout.write, clock, board.dumps),
+        below=board.below,
+        heap_free=lambda: board.heap()[1],
+        meter=Meter(Microseconds(board.time)) if settings.statistics else None,
+        keep=KeepFlash(board.flash("keep", _SECTOR_BYTES, _PAGE_BYTES, _KEEP_SECTORS)),
+    )
