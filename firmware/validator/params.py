@@ -122,6 +122,13 @@ class Params:
         bank = self._banks[self._idle]
         return int(bank.header.version) if bank.proven and self._is_candidate(bank) else 0
 
+    def is_intact(self) -> bool:
+        """The set in force still reads as it was proven; True where it is the provisioned one. Reads the whole bank."""
+        entry = self._pointer.entry
+        if not self.version or entry is None:
+            return True
+        return bool(self._banks[entry.bank].is_intact())
+
     def card_came(self) -> None:
         """Before each tap."""
         if not self._pointer.served and self._pointer.trials < TRIALS_MAX:

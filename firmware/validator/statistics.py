@@ -68,6 +68,11 @@ class MeteredSam:
         self.terminal = self._sam.terminal
         self.key_index = self._sam.key_index
 
+    @property
+    def expiry(self) -> bytes:
+        """As the SAM's."""
+        return self._sam.expiry
+
     def prepare(self, card: "Identity") -> None:
         """As the SAM's."""
         started_us = self._meter.start()

@@ -1,6 +1,7 @@
 """A validator on a board that has nothing but itself: from power on to the office's order to start anew.
 
-Where it cannot start it says why and feeds the watchdog no more: each reset is another try.
+Where it cannot start, or crashes, it says why and feeds the watchdog no more: each reset is another try, and the
+supervisor counts them.
 """
 
 import gc
@@ -8,15 +9,18 @@ import sys
 
 from boards.common.commands import Commands
 from boards.common.orders import Orders, say
-from boards.common.wiring import Microseconds, make_dial, make_reader, make_sam, statistics
+from boards.common.wiring import Microseconds, make_dial, make_gps, make_meter, make_reader, make_sam, statistics
 from tunion.compat import const
 from validator import app
 from validator.cells import ForeignFlash
+from validator.crash import places_of
+from validator.drivers.driver_panels import DriverText
 from validator.drivers.https import Https
-from validator.drivers.keep_flash import KeepFlash
+from validator.drivers.keep_nor import KeepNor
 from validator.drivers.panel_text import PanelText
 from validator.drivers.tls_line import TlsLine
-from validator.ports import FlashFault
+from validator.duty import DutyParts
+from validator.ports import CarePorts, FlashFault
 from validator.settings import BadSettings, Settings
 from validator.statistics import Meter
 
@@ -26,15 +30,8 @@ if TYPE_CHECKING:
 
     from boards.common import wiring
     from tunion.record import Bytes
-    from validator.ports import Clock, Flash
+    from validator.ports import Clock, Flash, Watchdog
     from validator.settings import FlashArea, ListsArea, ParamsArea
-
-    class Watchdog(Protocol):
-        def start(self, timeout_ms: int) -> None:
-            """It runs from now on and cannot be stopped."""
-
-        def feed(self) -> None:
-            """All is well."""
 
     class Board(wiring.Board, Protocol):
         """Beside what the wiring takes."""
@@ -56,6 +53,9 @@ if TYPE_CHECKING:
         def flash(self, name: str, sector_bytes: int, page_bytes: int, sectors: int) -> Flash:
             """The part of the flash that is called so. Raises BadSettings."""
 
+        def reset_cause(self) -> int:
+            """Why it started, of tunion.wire.health."""
+
         def below(self, limit: int) -> int:
             """A random number from 0 to limit-1, limit at most 2^32."""
 
@@ -69,7 +69,10 @@ _PAGE_BYTES = const(256)
 
 
 def run(board: "Board", watchdog_ms: int) -> None:
-    """Until the office asks for a reboot; the caller resets the board. Does not return where it cannot start."""
+    """Until it is to start anew; the caller resets the board. Does not return where it cannot start, nor from a crash.
+
+    watchdog_ms  while it starts; then the settings say
+    """
     gc.threshold(_BOOT_GARBAGE_BYTES)
     board.watchdog.start(watchdog_ms)
     try:
@@ -78,8 +81,10 @@ def run(board: "Board", watchdog_ms: int) -> None:
         validator = app.build(ports, settings)
     except (BadSettings, ForeignFlash, FlashFault) as problem:
         say("fault", part="start", detail=str(problem))
-        while True:
-            pass
+        starve()
+    except Exception as error:
+        tell_crash(error)
+        starve()
     peak = [0]  # of what was in use after a collection
 
     def figures() -> "dict[str, Any]":
@@ -87,20 +92,36 @@ def run(board: "Board", watchdog_ms: int) -> None:
         found["heap_peak"] = max(peak[0], found["heap_used"])
         return found
 
-    orders = Orders(validator, figures)
+    orders = Orders(validator, figures, DriverText(sys.stdout.write, ports.clock, board.dumps))
     commands = Commands(board.console)
     gc.collect()
     gc.threshold(_NEVER)
-    turns = taps = wait_ms = 0
-    while not orders.reboot:
-        board.watchdog.feed()
-        orders.obey(commands.next(wait_ms))
-        wait_ms = orders.turn()
-        turns += 1
-        if turns == _TURNS_A_COLLECTION or validator.taps != taps:  # after a tap, so that none is needed in the next
-            turns, taps = 0, validator.taps
-            gc.collect()
-            peak[0] = max(peak[0], gc.mem_alloc())
+    turns = wait_ms = 0
+    try:
+        while not orders.reboot:
+            orders.obey(commands.next(wait_ms))
+            wait_ms = orders.turn()
+            turns += 1
+            if turns == _TURNS_A_COLLECTION:  # small, so that no large one is needed in a tap, or finds only pieces
+                turns = 0
+                gc.collect()
+                peak[0] = max(peak[0], gc.mem_alloc())
+    except Exception as error:
+        validator.crashed(error)
+        tell_crash(error)
+        starve()
+
+
+def tell_crash(error: Exception) -> None:
+    """Type and places, for who reads along. Not its text: it may hold a card's number or a key."""
+    places = ", ".join(["%s:%d" % place for place in places_of(error)])
+    say("fault", part="crash", detail="%s in %s" % (type(error).__name__, places or "?"))
+
+
+def starve() -> None:
+    """The watchdog ends this."""
+    while True:
+        pass
 
 
 def make_ports(board: "Board", settings: Settings) -> "Any":
@@ -111,6 +132,9 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
 
     def flash(area: "FlashArea | ListsArea | ParamsArea") -> "Flash":
         return board.flash(area.path, area.sector_bytes, area.page_bytes, area.sectors)
+
+    def keep(name: str) -> KeepNor:
+        return KeepNor(board.flash(name, _SECTOR_BYTES, _PAGE_BYTES, _KEEP_SECTORS))
 
     return app.Ports(
         reader=reader,
@@ -124,5 +148,13 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         below=board.below,
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
-        keep=KeepFlash(board.flash("keep", _SECTOR_BYTES, _PAGE_BYTES, _KEEP_SECTORS)),
+        keep=keep("keep"),
+        duty=DutyParts(keep("duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)),
+        care=CarePorts(
+            keep=keep("care"),
+            watchdog=board.watchdog,
+            reset_cause=board.reset_cause,
+            power_failing=None,
+            voltage_mv=None,
+        ),
     )

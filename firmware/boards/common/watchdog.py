@@ -7,15 +7,16 @@ if TYPE_CHECKING:
 
 
 class Watchdog:
-    """`make` is machine.WDT. It runs from `start` on and cannot be stopped."""
+    """`make` is machine.WDT, which counts to `most_ms`. It runs from `start` on and cannot be stopped."""
 
-    def __init__(self, make: "Callable[..., Any]") -> None:
+    def __init__(self, make: "Callable[..., Any]", most_ms: int) -> None:
         self._make = make
+        self._most_ms = most_ms
         self._watchdog: Any = None
 
     def start(self, timeout_ms: int) -> None:
-        """As long as the chip can wait at most."""
-        self._watchdog = self._make(timeout=timeout_ms)
+        """Also to change the time: what the chip cannot count is cut."""
+        self._watchdog = self._make(timeout=min(timeout_ms, self._most_ms))
 
     def feed(self) -> None:
         """All is well. Before `start` nobody is hungry."""

@@ -113,6 +113,25 @@ def make_dial(board: "Board", settings: "Settings", clock: "Clock") -> "Dial":
     return Modem(line, clock, settings.modem.profile, server.address, server.port, board.switch("modem"))
 
 
+def make_gps(board: "Board", settings: "Settings", clock: "Clock") -> "Any":
+    """The receiver that the settings name, or None."""
+    if not settings.duty.gps:
+        return None
+    from validator.drivers.nmea import Nmea
+
+    return Nmea(board.line(settings.duty.gps["path"], settings.duty.gps["speed"]), clock)
+
+
+def make_meter(board: "Board", settings: "Settings", clock: "Clock") -> "Any":
+    """The taxi meter that the settings name, or None."""
+    if not settings.duty.meter:
+        return None
+    from validator.drivers.taxi_meter import TaxiMeter
+
+    profile = settings.duty.profile
+    return TaxiMeter(board.line(settings.duty.meter["path"], profile.speed), clock, profile)
+
+
 class Microseconds:
     """The Stopwatch of validator.statistics."""
 
@@ -123,6 +142,12 @@ class Microseconds:
     def since_us(self, then_us: int) -> int:
         """Across its wrap."""
         return self._time.ticks_diff(self.ticks_us(), then_us)
+
+    def wait_us(self, wait_us: int) -> None:
+        """Busy."""
+        then_us = self.ticks_us()
+        while self.since_us(then_us) < wait_us:
+            pass
 
 
 def statistics(validator: "Validator", meter: "Meter | None", board: "Board") -> "dict[str, Any]":

@@ -12,6 +12,7 @@ from boards.desk.aes import cbc_decrypt
 from boards.desk.pcsc import Pyscard
 from boards.desk.serial import SerialLine
 from boards.desk.signals import TerminationSignals
+from boards.desk.watchdog import AlarmWatchdog
 from validator.drivers.tcp_dial import TcpDial
 
 _KIB = 1024
@@ -25,6 +26,7 @@ class DeskBoard:
     tls_takes_lines = False
     time = ticks
     signals = TerminationSignals
+    watchdog = AlarmWatchdog
     pcsc = Pyscard
     line = SerialLine
     dial = TcpDial

@@ -15,6 +15,7 @@ from boards.common.watchdog import Watchdog
 from boards.esp32.flash import PAGE_BYTES, PARTS, SECTOR_BYTES, NorFlash
 from boards.esp32.pins import SlotPins
 from tunion.compat import const
+from tunion.wire import health
 from validator.drivers.tcp_dial import TcpDial
 from validator.settings import BadSettings
 
@@ -29,6 +30,7 @@ _LINES = {"uart:0": (0, 43, 44), "uart:1": (1, 17, 18), "uart:2": (2, 15, 16)}  
 _SLOT = "slot:0"
 _SWITCHES = {"reader": 8, "modem": 9}  # pins that hold the supply on while they are high
 _FORMS = {"8N1": (None, 1), "8N2": (None, 2), "8E2": (0, 2)}  # parity, stop bits
+_WATCHDOG_MS_MAX = const(300000)
 _RECEIVE_BYTES = const(1024)  # what may come while TLS computes or a sector is erased, 45 ms at 115200 bit/s: 520
 
 
@@ -57,7 +59,7 @@ class Esp32Board:
 
     def __init__(self) -> None:
         self._lines: dict[str, UartLine] = {}
-        self.watchdog = Watchdog(machine.WDT)
+        self.watchdog = Watchdog(machine.WDT, _WATCHDOG_MS_MAX)
         self.console: Any = sys.stdin.buffer
 
     def device_file(self) -> bytearray:
@@ -118,6 +120,19 @@ class Esp32Board:
         """Bytes used and free, garbage collected."""
         gc.collect()
         return gc.mem_alloc(), gc.mem_free()
+
+    def reset_cause(self) -> int:
+        """As the chip says; a brown-out looks like power there."""
+        causes = {
+            machine.PWRON_RESET: health.POWER,
+            machine.WDT_RESET: health.WATCHDOG_BIT,
+            machine.HARD_RESET: health.SOFTWARE,
+        }
+        return causes.get(machine.reset_cause(), health.UNKNOWN)
+
+    def reset(self) -> None:
+        """By our own wish."""
+        machine.reset()
 
     def below(self, limit: int) -> int:
         """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SECTOR_BYTES = const(4096)
 PAGE_BYTES = const(256)
 PARTS = {"device": (0, 0x10000)}  # the size of the one that is read before any settings are known
-_NAMES = ("device", "keep", "journal", "params", "lists")
+_NAMES = ("device", "keep", "duty", "care", "journal", "params", "lists")
 _BYTES_AT = const(3)  # in Partition.info()
 _ERASE = const(6)
 

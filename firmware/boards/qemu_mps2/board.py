@@ -14,6 +14,7 @@ from boards.common.uart import UartLine
 from boards.common.watchdog import Watchdog
 from boards.qemu_mps2.flash import PARTS, NorFlash
 from tunion.compat import const
+from tunion.wire import health
 from validator.settings import BadSettings
 
 TYPE_CHECKING = False
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 _LINES = ("uart:1", "uart:2", "uart:3", "uart:4")
 _PINS = _LINES[3]
+_WATCHDOG_MS_MAX = const(300000)
+# A word of memory that nothing uses: a reset leaves it, switching on clears it.
+_MARK_AT = const(0x00300000)
+_RUNS, _RESETS = const(0x52554E53), const(0x52535453)
 _SECTOR_BYTES = const(4096)
 _PAGE_BYTES = const(256)
 _NS_A_MS = 1000000
@@ -54,7 +59,7 @@ class QemuBoard:
 
     def __init__(self) -> None:
         self._lines: dict[str, UartLine] = {}
-        self.watchdog = Watchdog(machine.WDT)
+        self.watchdog = Watchdog(machine.WDT, _WATCHDOG_MS_MAX)
         self.console: Any = sys.stdin.buffer
 
     def device_file(self) -> bytearray:
@@ -105,6 +110,16 @@ class QemuBoard:
         """Bytes used and free, garbage collected."""
         gc.collect()
         return gc.mem_alloc(), gc.mem_free()
+
+    def reset_cause(self) -> int:
+        """By a mark in memory; from now on a reset is the watchdog's."""
+        mark, machine.mem32[_MARK_AT] = machine.mem32[_MARK_AT], _RUNS
+        return {0: health.POWER, _RUNS: health.WATCHDOG_BIT, _RESETS: health.SOFTWARE}.get(mark, health.UNKNOWN)
+
+    def reset(self) -> None:
+        """By our own wish."""
+        machine.mem32[_MARK_AT] = _RESETS
+        board.reset()
 
     def below(self, limit: int) -> int:
         """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""

@@ -1,7 +1,9 @@
 """NOR flash over the board's memory that a reset leaves alone, and who has which part of it.
 
     00000000   64 KiB  device    boards/common/device_file
-    00010000    8 KiB  keep      what the office ordered, drivers/keep_flash
+    00010000    8 KiB  keep      what the office ordered, drivers/keep_nor
+    00012000    8 KiB  duty      who drives where, the same
+    00014000    8 KiB  care      the supervisor's, the same
     00020000  896 KiB  journal
     00100000    1 MiB  params
     00200000    6 MiB  lists
@@ -25,6 +27,8 @@ FLASH_AT = const(0x21000000)
 PARTS = {  # name: (offset, bytes)
     "device": (0x000000, 0x10000),
     "keep": (0x010000, 0x2000),
+    "duty": (0x012000, 0x2000),
+    "care": (0x014000, 0x2000),
     "journal": (0x020000, 0xE0000),
     "params": (0x100000, 0x100000),
     "lists": (0x200000, 0x600000),

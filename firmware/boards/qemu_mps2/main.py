@@ -7,9 +7,11 @@ from boards.common import standalone
 from boards.qemu_mps2.board import QemuBoard
 from tunion.compat import const
 
-WATCHDOG_MS = const(30000)  # a SAM in trouble is given 3 s an exchange, and its opening has five
+WATCHDOG_MS = const(30000)  # while it starts
 
 
 def run() -> None:
-    """As standalone.run."""
-    standalone.run(QemuBoard(), WATCHDOG_MS)
+    """As standalone.run, and then a reset."""
+    board = QemuBoard()
+    standalone.run(board, WATCHDOG_MS)
+    board.reset()

@@ -14,6 +14,7 @@ from boards.common.uart import UartLine
 from boards.common.watchdog import Watchdog
 from boards.rp2.flash import PAGE_BYTES, PARTS, SECTOR_BYTES, NorFlash
 from tunion.compat import const
+from tunion.wire import health
 from validator.settings import BadSettings
 
 TYPE_CHECKING = False
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _LINES = {"uart:0": (0, 0, 1), "uart:1": (1, 4, 5)}  # number, TX and RX pins
 _SWITCHES = {"reader": 6, "modem": 7}  # pins that hold the supply on while they are high
 _FORMS = {"8N1": (None, 1), "8N2": (None, 2), "8E2": (0, 2)}  # parity, stop bits
+_WATCHDOG_MS_MAX = const(8388)
+_SCRATCH_AT = const(0x4005800C)  # a register of the watchdog that only power clears
+_RESETS = const(0x52535453)
 _RECEIVE_BYTES = const(1024)  # what may come while TLS computes or a sector is erased, 45 ms at 115200 bit/s: 520
 
 
@@ -40,7 +44,7 @@ class PicoBoard:
 
     def __init__(self) -> None:
         self._lines: dict[str, UartLine] = {}
-        self.watchdog = Watchdog(machine.WDT)
+        self.watchdog = Watchdog(machine.WDT, _WATCHDOG_MS_MAX)
         self.console: Any = sys.stdin.buffer
 
     def clock(self) -> SystemClock:
@@ -107,6 +111,18 @@ class PicoBoard:
         """Bytes used and free, garbage collected."""
         gc.collect()
         return gc.mem_alloc(), gc.mem_free()
+
+    def reset_cause(self) -> int:
+        """A reset by our own wish is one by the watchdog, too: a mark tells them apart."""
+        mark, machine.mem32[_SCRATCH_AT] = machine.mem32[_SCRATCH_AT], 0
+        if machine.reset_cause() == machine.PWRON_RESET:
+            return health.POWER
+        return health.SOFTWARE if mark == _RESETS else health.WATCHDOG_BIT
+
+    def reset(self) -> None:
+        """By our own wish."""
+        machine.mem32[_SCRATCH_AT] = _RESETS
+        machine.reset()
 
     def below(self, limit: int) -> int:
         """A random number from 0 to limit-1, limit at most 2^32. The bias of the remainder is below 2^-32."""

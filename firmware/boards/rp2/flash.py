@@ -1,8 +1,10 @@
 """NOR flash of a Pico W: the 848 KiB that its build keeps for a file system, in parts. There is no file system then.
 
     00000   64 KiB  device    boards/common/device_file
-    10000    8 KiB  keep      drivers/keep_flash
-    12000  248 KiB  journal
+    10000    8 KiB  keep      drivers/keep_nor, as the next two
+    12000    8 KiB  duty
+    14000    8 KiB  care
+    16000  232 KiB  journal
     50000   64 KiB  params
     60000  464 KiB  lists
 
@@ -25,7 +27,9 @@ PAGE_BYTES = const(256)
 PARTS = {  # name: (offset, bytes)
     "device": (0x00000, 0x10000),
     "keep": (0x10000, 0x2000),
-    "journal": (0x12000, 0x3E000),
+    "duty": (0x12000, 0x2000),
+    "care": (0x14000, 0x2000),
+    "journal": (0x16000, 0x3A000),
     "params": (0x50000, 0x10000),
     "lists": (0x60000, 0x74000),
 }

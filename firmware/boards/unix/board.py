@@ -5,6 +5,7 @@ import json
 import time
 
 from boards.unix.signals import TerminationSignals
+from boards.unix.watchdog import AlarmWatchdog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class UnixBoard:
     tls_takes_lines = True
     time = time
     signals = TerminationSignals
+    watchdog = AlarmWatchdog
 
     def pcsc(self) -> "Pcsclite":
         """Raises OSError where libpcsclite1 is not installed."""

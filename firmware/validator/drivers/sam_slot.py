@@ -81,6 +81,11 @@ class SamSlot:
         if self._clock.quality() != _CLOCK_UNKNOWN:
             self._check_dates(bcd.stamp(self._clock.now_s()))
 
+    @property
+    def expiry(self) -> bytes:
+        """The last day it signs, 4 bytes BCD; b"" before `open`."""
+        return bytes(self._application.expiry) if self._application is not None else b""
+
     def prepare(self, card: "Identity") -> None:
         """A SAM derives when it is asked to sign."""
 

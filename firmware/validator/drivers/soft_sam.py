@@ -82,6 +82,11 @@ class SoftSam:
         if self._clock.quality() != _CLOCK_UNKNOWN:
             self._check_dates(bcd.stamp(self._clock.now_s()))
 
+    @property
+    def expiry(self) -> bytes:
+        """The last day it signs, 4 bytes BCD; b"" before `open`."""
+        return bytes(self._head.expiry) if self._head is not None else b""
+
     def prepare(self, card: "Identity") -> None:
         """Derive the card's key, while the card is busy. A card whose issuer has no key here is left alone."""
         if self._head is not None and card.issuer in self._keys:
