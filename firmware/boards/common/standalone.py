@@ -26,39 +26,11 @@ from validator.statistics import Meter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any
 
-    from boards.common import wiring
-    from tunion.record import Bytes
-    from validator.ports import Clock, Flash, Watchdog
+    from boards.common.protocols import LoneBoard
+    from validator.ports import Flash
     from validator.settings import FlashArea, ListsArea, ParamsArea
-
-    class Board(wiring.Board, Protocol):
-        """Beside what the wiring takes."""
-
-        @property
-        def watchdog(self) -> Watchdog:
-            """The chip's."""
-
-        @property
-        def console(self) -> Any:
-            """Bytes of whoever watches: not buffered, and a poll knows of them."""
-
-        def clock(self) -> Clock:
-            """Started by whatever keeps the time while the board is off."""
-
-        def device_file(self) -> Bytes:
-            """Raises BadSettings where there is none."""
-
-        def flash(self, name: str, sector_bytes: int, page_bytes: int, sectors: int) -> Flash:
-            """The part of the flash that is called so. Raises BadSettings."""
-
-        def reset_cause(self) -> int:
-            """Why it started, of tunion.wire.health."""
-
-        def below(self, limit: int) -> int:
-            """A random number from 0 to limit-1, limit at most 2^32."""
-
 
 _BOOT_GARBAGE_BYTES = const(4096)  # so much of it, and it is collected: what stays lies together, not all over the heap
 _NEVER = const(-1)
@@ -68,7 +40,7 @@ _SECTOR_BYTES = const(4096)
 _PAGE_BYTES = const(256)
 
 
-def run(board: "Board", watchdog_ms: int) -> None:
+def run(board: "LoneBoard", watchdog_ms: int) -> None:
     """Until it is to start anew; the caller resets the board. Does not return where it cannot start, nor from a crash.
 
     watchdog_ms  while it starts; then the settings say
@@ -124,7 +96,7 @@ def starve() -> None:
         pass
 
 
-def make_ports(board: "Board", settings: Settings) -> "Any":
+def make_ports(board: "LoneBoard", settings: Settings) -> "Any":
     """The parts that the settings name. Raises BadSettings."""
     clock = board.clock()
     server = settings.server

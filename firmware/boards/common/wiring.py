@@ -7,50 +7,16 @@ from validator.settings import BadSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, Protocol
+    from typing import Any
 
     from boards.common.clock import Time
+    from boards.common.protocols import Board
     from validator.app import Validator
-    from validator.drivers.pcsc import Pcsc
-    from validator.drivers.sam_uart import Line, Pins, SamUart
+    from validator.drivers.sam_uart import SamUart
     from validator.drivers.tls_line import Dial
     from validator.ports import Clock, Reader, Sam
     from validator.settings import Settings
     from validator.statistics import Meter
-
-    class Board(Protocol):
-        """What interpreter and libraries bring. Each is asked for only when it is needed: some load a driver."""
-
-        tls_takes_lines: bool  # its TLS works over any stream of bytes, not over sockets only
-
-        @property
-        def time(self) -> Time:
-            """MicroPython's module of that name, or what stands for it."""
-
-        def pcsc(self) -> Pcsc:
-            """The PC/SC library. Raises OSError where it is not installed, BadSettings where there is none."""
-
-        def line(self, path: str, speed: int = 115200, form: str = "8N1") -> Line:
-            """A serial line, named as the board names its lines; forms are 8N1, 8N2 and 8E2."""
-
-        def pins(self, path: str) -> Pins:
-            """VCC and RST of its SAM slots. Raises BadSettings where it has none of that name."""
-
-        def dial(self, host: str, port: int) -> Dial:
-            """Connections through a network of its own. Raises BadSettings where it has none."""
-
-        def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
-            """Whole blocks of 16 bytes to the same; for the soft SAM's blob."""
-
-        def switch(self, part: str) -> "Callable[[bool], None] | None":
-            """Turns the supply of "reader" or "modem" on and off; None: this board cannot."""
-
-        def dumps(self, value: Any) -> str:
-            """To JSON, Chinese as it is."""
-
-        def heap(self) -> "tuple[int, int]":
-            """Bytes used and free, garbage collected."""
 
 
 def make_reader(board: "Board", settings: "Settings", clock: "Clock") -> "Reader":

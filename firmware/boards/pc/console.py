@@ -56,25 +56,11 @@ STAND_STILL_WAIT_MS = const(500)  # between two looks for a signal, where nothin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any
 
-    from boards.common.wiring import Board
-    from validator.ports import Clock, DriverPanel, Panel, Screen, Watchdog
+    from boards.common.protocols import Board, PcBoard, Signals
+    from validator.ports import Clock, DriverPanel, Panel, Screen
     from validator.settings import FlashArea, ListsArea, ParamsArea
-
-    class Signals(Protocol):
-        def arrived(self) -> bool:
-            """SIGTERM or SIGINT has come."""
-
-    class PcBoard(Board, Protocol):
-        command: str  # that starts it, for the usage line
-
-        def signals(self) -> Signals:
-            """From now on SIGTERM and SIGINT wait until they are asked for."""
-
-        def watchdog(self) -> Watchdog:
-            """Ends this process when it is not fed."""
-
 
 REBOOT = 3  # exit codes
 CRASH = 4
