@@ -72,6 +72,7 @@ class AppCase(unittest.TestCase):
         self.params_flash = None
         self.lists_flash = None
         self.keep = None
+        self.gate = None
         self.boot()
 
     def boot(self):
@@ -92,6 +93,7 @@ class AppCase(unittest.TestCase):
             heap_free=lambda: 1,
             meter=self.meter,
             keep=self.keep,
+            gate=self.gate,
         )
         self.validator = app.build(ports, self.settings)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from validator.journal import Journal
     from validator.log import Log
+    from validator.modes import Modes
     from validator.ports import Clock, Keep, Panel
 
 _AT_ONCE_MAX = const(8)  # of one answer; the rest comes with the next
@@ -47,6 +48,7 @@ class Commands:
         log: "Log",
         keep: "Keep | None",
         self_test: "Callable[[], int]",
+        modes: "Modes | None" = None,
     ) -> None:
         """self_test() is 0, or bits of wire.READER and so on. keep None: nothing outlives a power cut."""
         self._device_id = device_id
@@ -56,6 +58,7 @@ class Commands:
         self._log = log
         self._keep = keep
         self._self_test = self_test
+        self._modes = modes
         self._waiting: list[tuple[int, str, int]] = []
         self._ended: list[int] = []  # the last ids that ended
         self._night_id = 0  # a log that waits for its slot of the night; 0: none
@@ -65,6 +68,8 @@ class Commands:
         self.reconnect = False
         self.re_enrol = False
         self._recall()
+        if modes is not None:
+            modes.save = self._save
 
     def take(self, commands: "list[Any]") -> None:
         """What the newest answer brought, in order of its ids. What is no command is left out."""
@@ -107,6 +112,9 @@ class Commands:
             self._done(number, wire.TEST_FAILED | found if found else wire.DONE)
         elif name in (wire.LOCK, wire.UNLOCK):
             self._lock(name == wire.LOCK)
+            self._done(number, self._save())
+        elif name == wire.SET_MODES and self._modes is not None:
+            self._modes.order(argument)
             self._done(number, self._save())
         elif name == wire.SET_INTERVAL:
             self.interval_s = argument
@@ -151,7 +159,10 @@ class Commands:
     def _save(self) -> int:
         if self._keep is None:
             return wire.NOT_KEPT
-        blob = cbor.encode({"interval_s": self.interval_s, "locked": self.locked})
+        kept: dict[str, Any] = {"interval_s": self.interval_s, "locked": self.locked}
+        if self._modes is not None:
+            kept.update(self._modes.kept())
+        blob = cbor.encode(kept)
         self._keep.save(blob + crc32(blob).to_bytes(_CRC_BYTES, "big"))
         return wire.DONE
 
@@ -167,3 +178,5 @@ class Commands:
         if isinstance(kept, dict) and is_int(kept.get("interval_s")) and isinstance(kept.get("locked"), bool):
             self.interval_s = kept["interval_s"]
             self._lock(kept["locked"])
+            if self._modes is not None:
+                self._modes.recall(kept)

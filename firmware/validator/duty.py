@@ -13,6 +13,7 @@ class Duty:
     layer             of the fare grid
     riders            on the next card
     modes             degraded modes of the station: bits of tunion.fare.trip
+    opened            (from_s, to_s) of the times that its exits stood open to all: validator.modes
     meter_fen         a taxi ride that waits to be paid, 0: none
     repair            what the service counter does to the next card: validator.rides.desk; (): nothing
     """
@@ -27,5 +28,6 @@ class Duty:
         self.layer = 0
         self.riders = 1
         self.modes = 0
+        self.opened: list[tuple[int, int]] = []
         self.meter_fen = 0
         self.repair: tuple[str, int] | tuple[()] = ()

@@ -87,9 +87,10 @@ def sam_part(open_again: "Callable[[], None]", journal: "Journal", clock: "Clock
     return Part("sam", open_again, wire.SAM_LOST, wire.SAM_BACK, journal, clock, panel)
 
 
-def note(journal: "Journal", code: int, value: int = 0) -> None:
+def note(journal: "Journal", code: int, value: int = 0, reason: int = 0, card: bytes = bytes(10)) -> bool:
     """An event, unless the journal is full: taps have the first call on the last slots, and the panel tells too."""
     try:
-        journal.event(code, value=value)
+        journal.event(code, reason, card, value)
     except JournalFull:
-        pass
+        return False
+    return True

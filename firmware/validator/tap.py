@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from validator.claim import Claim
     from validator.denylist import DenyList
     from validator.duty import Duty
+    from validator.gate import GateKeeper
     from validator.journal import Journal
     from validator.list_views import DenyView
-    from validator.ports import Clock, Gate, Panel, Reader, Sam
+    from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules
     from validator.settings import Settings
 
@@ -70,7 +71,7 @@ class TapPath:
         rules: "Rules",
         settings: "Settings",
         duty: "Duty",
-        gate: "Gate | None" = None,
+        gate: "GateKeeper | None" = None,
     ) -> None:
         self._reader = reader
         self._journal = journal
@@ -148,8 +149,11 @@ class TapPath:
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             raise Refused(reason.NO_CLOCK)
         public = self._seen()
+        if self._gate is not None and self._gate.again(public.serial):
+            self._show_again(public.serial == self._served, "passed")
+            return
         if self._was_just_served(public.serial):
-            self._panel.show(self._shown[0], **self._shown[1])
+            self._show_again(self._gate is None, "ignored")
             return
         if self._recovered():
             return
@@ -254,9 +258,10 @@ class TapPath:
         while True:
             overdraft = self._rules.overdraft
             charge = ride.decide(card, records, now_s, _RICH_FEN, overdraft)
+            if self._gate is not None:
+                self._gate.judge(card.serial, charge)
             if not charge.type:
-                self._panel.show(charge.shown)
-                self._let_through(charge.shown)
+                self._without_debit(card, charge.shown)
                 return
             debit_fen = amount_fen(charge)
             offer = self._purchases.offered(charge.type, debit_fen)
@@ -356,7 +361,23 @@ class TapPath:
         """Open the gate after a ride that begins or ends, or where a mode says so."""
         if self._gate is not None and shown in ("enter", "exit", "passed"):
             out = shown == "exit" or (shown == "passed" and self._settings.site.role == "exit")
-            self._gate.open(EXIT if out else ENTRY)
+            self._gate.permit(EXIT if out else ENTRY, self._serial)
+
+    def _without_debit(self, card: Identity, shown: str) -> None:
+        """Let through by a mode; or the same tap again, and then a gate that has just started cannot know more."""
+        if shown == "ignored" and self._gate is not None:
+            if self._gate.ignored(EXIT if self._settings.site.role == "exit" else ENTRY, card.serial):
+                shown = "passed"
+        elif shown == "passed":
+            self._let_through(shown)
+        self._panel.show(shown)
+
+    def _show_again(self, is_open: bool, otherwise: str) -> None:
+        """What the last card was shown. A gate that stays shut, or opens for an earlier card, says otherwise."""
+        if is_open:
+            self._panel.show(self._shown[0], **self._shown[1])
+        else:
+            self._panel.show(otherwise)
 
     def _refuse(self, refused: Refused) -> None:
         try:

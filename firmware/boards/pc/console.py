@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from boards.pc.clock import Time
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.sam_uart import Line, SamUart
-    from validator.ports import Clock, Reader, Sam
+    from validator.ports import Clock, Gate, Reader, Sam
     from validator.settings import FlashArea, ListsArea, ParamsArea
 
     class Signals(Protocol):
@@ -161,6 +161,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
         keep=KeepFile(area.path + ".keep"),
+        gate=make_gate(board, settings, clock),
     )
 
 
@@ -187,6 +188,16 @@ def make_reader(board: "Board", settings: Settings, clock: "Clock") -> "Reader":
     from validator.drivers.pn532 import Pn532
 
     return Pn532(board.line(part.path), clock)
+
+
+def make_gate(board: "Board", settings: Settings, clock: "Clock") -> "Gate | None":
+    """Flaps on a tty, or none."""
+    part = settings.gate
+    if part.driver == "none":
+        return None
+    from validator.drivers.gate_serial import SerialGate
+
+    return SerialGate(board.line(part.path), clock, part.open_s)
 
 
 def make_sam(board: "Board", settings: Settings, clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":

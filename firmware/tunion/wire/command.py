@@ -16,6 +16,8 @@ LOCK = "lock"  # cards are not taken, until `unlock`
 UNLOCK = "unlock"
 SELF_TEST = "self_test"
 RE_ENROL = "re_enrol"  # prove the journal afresh
+SET_MODES = "set_modes"  # argument: degraded modes of the station, the five lowest bits of tunion.fare.trip; 0: none
+MODES_MAX = const(31)
 INTERVAL_S_MAX = const(86400)
 
 # name -> lowest and highest argument
@@ -28,6 +30,7 @@ ARGUMENTS = {
     UNLOCK: (0, 0),
     SELF_TEST: (0, 0),
     RE_ENROL: (0, 0),
+    SET_MODES: (0, MODES_MAX),
 }
 
 DONE = const(0)

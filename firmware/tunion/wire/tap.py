@@ -134,6 +134,11 @@ LIST_OLD = const(20)  # value: version in force, older than the settings allow; 
 FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hold what is programmed
 FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
 COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
+GATE_TIMED_OUT = const(56)  # a permit that nobody used; card: whose; value: the way, 1 in, 2 out
+INTRUSION = const(57)  # value: how many persons; reason: INTRUDED, TAILGATED or WRONG_WAY of validator.ports
+GATE_FAULT = const(58)  # value: 1 flaps jammed, 2 without power, 3 the gate does not answer; 0: it works again
+EMERGENCY = const(59)  # the fire contact; value 1: the flaps have dropped, 0: it is over
+MODE_CHANGED = const(60)  # value: degraded modes in force, bits of tunion.fare.trip; reason: those of the switch
 
 
 def as_value(version: int) -> int:

@@ -40,6 +40,8 @@ _SENTENCES = {
         ("fare_fen", "balance_fen"),
     ),
     "fault": ("设备故障：%s，请通知司机", "Out of order (%s): please tell the driver", ("part",)),
+    "two_cards": ("检测到多张卡，请只刷一张", "More than one card: hold only one", ()),
+    "closed": ("暂停使用", "Closed: please use another gate", ()),
     "back": ("设备已恢复：%s", "Working again: %s", ("part",)),
 }
 _PARTS = {
@@ -49,6 +51,7 @@ _PARTS = {
     "journal": ("存储将满，请连接网络", "memory nearly full, connect the network"),
     "clock": ("时钟", "clock"),
     "net": ("网络", "network"),
+    "gate": ("闸门", "gate"),
     "lock": ("后台停用", "locked by the office"),
 }
 
