@@ -126,10 +126,7 @@ class GateKeeper:
         """A durable outcome: one person may pass, this way. Never blocks."""
         self._permits = [each for each in self._permits if each.card != card or each.state == _SENT]
         self._health.count("gate_permits")
-        permit = Permit(way, card, self._clock.ticks_ms())
-        self._permits.append(permit)
-        if self.closed:  # it failed while the card paid
-            self._let_lapse(permit)
+        self._permits.append(Permit(way, card, self._clock.ticks_ms()))
         self._forget()
         self._try_feed()
 
@@ -253,8 +250,8 @@ class GateKeeper:
         self.emergency = begins
         note(self._journal, wire.EMERGENCY, int(begins))
         self._modes.emergency(begins)
+        self._let_all_lapse()
         if begins:
-            self._let_all_lapse()
             self._panel.show("passed")
 
     # -- the gate -----------------------------------------------------------------------------------------------
