@@ -93,6 +93,11 @@ _EVENTS = {
     wire.PARAMS_REFUSED: ("参数拒绝", "parameters refused"),
     wire.FLASH_WORN: ("闪存磨损", "flash worn"),
     wire.FILLING: ("存储将满", "flash is filling"),
+    wire.GATE_TIMED_OUT: ("超时未通过", "nobody went through"),
+    wire.INTRUSION: ("闯闸", "intrusion"),
+    wire.GATE_FAULT: ("闸门故障", "gate fault"),
+    wire.EMERGENCY: ("紧急放行", "emergency"),
+    wire.MODE_CHANGED: ("降级模式变更", "degraded modes changed"),
 }
 
 

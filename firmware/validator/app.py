@@ -240,7 +240,7 @@ class Validator:
             if self._card_present:
                 self._card_present = not self._reader.removed(wait_ms)
             elif self.gate is not None and not self.gate.ready:
-                self._reader.removed(wait_ms)  # as many as may pass have paid
+                return  # as many as may pass have paid
             elif self._reader.poll(wait_ms) is not None:
                 self._card_present = True
                 self._ready = False
