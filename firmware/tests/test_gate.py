@@ -186,7 +186,8 @@ class Permits(unittest.TestCase):
     def test_a_gate_that_does_not_tell_of_the_end_is_not_waited_for(self):
         class Mute(Flaps):
             def step(self):
-                return None
+                seen = Flaps.step(self)
+                return None if seen and seen.what == ports.TIMED_OUT else seen
 
         post, card = Station(), inside()
         post.flaps = Mute(post.bus.clock)
@@ -194,6 +195,17 @@ class Permits(unittest.TestCase):
         post.tap(card)
         post.turn(5000 + gate.GRACE_MS)
         self.assertEqual(len(events(post.bus, wire.GATE_TIMED_OUT)), 1)
+
+    def test_who_taps_again_while_the_flaps_close_finds_them_open(self):
+        post, card = Station(), inside()
+        post.tap(card)
+        post.turn(4900)
+        self.assertEqual(post.tap(card), "exit")
+        post.turn(300)
+        self.assertTrue(post.walk(EXIT))
+        self.assertEqual(card.spent_fen, 300)
+        post.turn(20000)
+        self.assertFalse(post.flaps.is_open)
 
     def test_who_is_seen_just_after_the_end_had_the_permit(self):
         post, card = Station(), inside()
@@ -326,6 +338,18 @@ class Faults(unittest.TestCase):
         del post.flaps.open
         post.turn(8000)
         self.assertEqual((post.tap(card), post.walk(EXIT), card.spent_fen), ("exit", True, 300))
+
+    def test_a_gate_that_opens_its_line_and_tells_nothing_takes_no_card(self):
+        class Dumb(Flaps):
+            def step(self):
+                return None
+
+        post = Station()
+        post.flaps = Dumb(post.bus.clock)
+        post.wire_up()
+        post.turn(10000)
+        self.assertTrue(post.keeper.closed)
+        self.assertEqual(post.bus.panel.shown, [])
 
     def test_without_power_the_flaps_do_what_is_set(self):
         for setting, passes in ((POWER_OPEN, True), (POWER_HOLD, False)):

@@ -38,13 +38,14 @@ _GIVEN, _SENT, _LAPSED, _USED = range(4)
 
 
 class Permit:
-    """One person may pass, or might have. `since_ms`: when it came into this state."""
+    """One person may pass, or might have. `since_ms`: when it came into this state; `asked_ms`: tapped again since."""
 
     def __init__(self, way: int, card: bytes, since_ms: int) -> None:
         self.way = way
         self.card = card
         self.state = _GIVEN
         self.since_ms = since_ms
+        self.asked_ms: int | None = None
 
 
 class GateKeeper:
@@ -68,6 +69,7 @@ class GateKeeper:
         self._booted_ms = clock.ticks_ms()
         self._faults: list[int] = []  # values of GATE_FAULT that are not over
         self._connected = False
+        self._known = False  # connected, and it has told how it is
         self._tried_ms: int | None = None
         self._wait_ms = OPEN_WAIT_FIRST_MS
         self.emergency = False  # the flaps have dropped: everybody may leave
@@ -83,12 +85,12 @@ class GateKeeper:
     def ready(self) -> bool:
         """Cards may be taken: the gate moves, and there is room for a permit."""
         waiting = [permit for permit in self._permits if permit.state in (_GIVEN, _SENT)]
-        return self._connected and not self._faults and not self.emergency and len(waiting) < WAITING_MAX
+        return not self.closed and len(waiting) < WAITING_MAX
 
     @property
     def closed(self) -> bool:
         """It takes no cards, and not only for as long as people in it need."""
-        return not self._connected or bool(self._faults) or self.emergency
+        return not self._known or bool(self._faults) or self.emergency
 
     def step(self) -> None:
         """One turn: what was seen, permits that lapsed, permits that wait."""
@@ -102,8 +104,9 @@ class GateKeeper:
                 self._saw(seen.what, seen.value)
             self._lapse()
             self._modes.step()
-            self._stand_open()
-            self._feed()
+            if self._known:
+                self._stand_open()
+                self._feed()
         except GateLost:
             self._lost()
         self._tell_intruders()
@@ -136,12 +139,10 @@ class GateKeeper:
         if permit is None or permit.state == _USED or not self.ready:
             return False
         if permit.state == _LAPSED:
-            permit.state = _GIVEN
-            permit.since_ms = self._clock.ticks_ms()
-            self._permits.remove(permit)
-            self._permits.append(permit)  # behind those who wait
-            self._health.count("gate_reopened")
+            self._give_again(permit)
             self._try_feed()
+        elif permit.state == _SENT:
+            permit.asked_ms = self._clock.ticks_ms()
         return True
 
     def ignored(self, way: int, card: bytes) -> bool:
@@ -170,6 +171,10 @@ class GateKeeper:
             self._burns(value != 0)
         elif what == ports.SWITCHED:
             self._modes.switch(value)
+            if not self._known:
+                self._known = True
+                self._wait_ms = OPEN_WAIT_FIRST_MS
+                self._fault(_LINE, False)
 
     def _passed(self, way: int) -> None:
         """One person. Without a permit, at a gate that was not open to all, it is an intrusion whatever the gate says."""
@@ -198,7 +203,18 @@ class GateKeeper:
                 self._let_lapse(permit)
                 note(self._journal, wire.GATE_TIMED_OUT, way, card=permit.card)
                 self._restart(way)
+                if permit.asked_ms is not None and self._clock.since_ms(permit.asked_ms) < LATE_MS:
+                    self._give_again(permit)  # tapped again while the flaps were closing
                 return
+
+    def _give_again(self, permit: Permit) -> None:
+        """Behind those who wait."""
+        permit.state = _GIVEN
+        permit.since_ms = self._clock.ticks_ms()
+        permit.asked_ms = None
+        self._permits.remove(permit)
+        self._permits.append(permit)
+        self._health.count("gate_reopened")
 
     def _let_lapse(self, permit: Permit) -> None:
         permit.state = _LAPSED
@@ -262,15 +278,13 @@ class GateKeeper:
         self._tried_ms = self._clock.ticks_ms()
         self._gate.connect()
         self._connected = True
-        self._wait_ms = OPEN_WAIT_FIRST_MS
         self._free = 0
-        self._fault(_LINE, False)
         return True
 
     def _lost(self) -> None:
-        if not self._connected:
+        if not self._known:
             self._wait_ms = min(OPEN_WAIT_MAX_MS, 2 * self._wait_ms)
-        self._connected = False
+        self._connected = self._known = False
         self._tried_ms = self._clock.ticks_ms()
         self._free_by_power = False
         self._fault(_LINE, True)

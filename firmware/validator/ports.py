@@ -179,7 +179,10 @@ if TYPE_CHECKING:
         open_s: int
 
         def connect(self) -> None:
-            """Begin again, also after GateLost: flaps shut, no permits. State and switch are told anew by `step`."""
+            """Begin again, also after GateLost: flaps shut, no permits. Raises GateLost.
+
+            Then `step` tells EMERGENCY, JAMMED, POWER_LOST and, last, SWITCHED as they are: before that nothing is known.
+            """
 
         def open(self, way: int) -> None:
             """One permit more: let one person through, ENTRY or EXIT. Not both ways at once. Raises GateLost."""

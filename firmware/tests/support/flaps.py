@@ -73,6 +73,11 @@ class Flaps:
             return 0
         return self._stand | (self._way if self._permits else 0)
 
+    @property
+    def waiting(self):
+        """Events that nobody has taken yet."""
+        return len(self._seen)
+
     def walk(self, way, over=False):
         """over: he jumps over flaps that are shut, or comes close behind another."""
         if self.is_open & way:
