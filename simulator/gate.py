@@ -54,7 +54,8 @@ class VirtualGate(PtyDevice):
         without_power: int = POWER_OPEN,
         spoil: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        self.flaps: Any = Flaps(RealTime(), without_power=without_power)
+        flaps: Any = Flaps
+        self.flaps = flaps(RealTime(), without_power=without_power)
         self.spoil = spoil
         self.commands: list[tuple[str, int]] = []
         self._buffer = b""

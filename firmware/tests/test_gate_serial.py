@@ -56,7 +56,8 @@ class Frames(unittest.TestCase):
 
     def test_a_frame_in_garbage_is_found_wherever_it_is_cut(self):
         good = framed(PASSED, 7, 1)
-        for garbage in (b"", b"\x00\xff", b":", b"::::", b":P0701", b":O010213\n", b":o010212\n", b"\n\n", good[:8] + b"x"):
+        stumps = (b":P0701", b":O010213\n", b":o010212\n", good[:8] + b"x")
+        for garbage in (b"", b"\x00\xff", b":", b"::::", b"\n\n") + stumps:
             for cut in range(len(garbage) + 10):
                 buffer, raw = bytearray(), garbage + good
                 found = []

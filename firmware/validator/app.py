@@ -46,8 +46,8 @@ _CLOCK_UNKNOWN = const(0)
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps, None
-# on a bus.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps,
+# None on a bus.
 Ports = namedtuple(
     "Ports",
     (

@@ -177,7 +177,7 @@ class GateKeeper:
                 self._fault(_LINE, False)
 
     def _passed(self, way: int) -> None:
-        """One person. Without a permit, at a gate that was not open to all, it is an intrusion whatever the gate says."""
+        """One person. Without a permit, at a gate that was not open to all, an intrusion, whatever the gate says."""
         self._count_person(way)
         for state in (_SENT, _LAPSED):
             for permit in self._permits:

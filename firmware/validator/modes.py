@@ -26,7 +26,7 @@ FOREVER_S = const(0x7FFFFFFF)  # the end of a time that is not over
 
 
 class Modes:
-    """`duty.modes` and `duty.opened` follow it. `office`: what the office ordered. `save` keeps it through a restart."""
+    """`duty.modes` and `duty.opened` follow it. `office`: what the office ordered. `save` keeps both."""
 
     def __init__(self, duty: "Duty", journal: "Journal", clock: "Clock") -> None:
         self._duty = duty

@@ -181,7 +181,7 @@ if TYPE_CHECKING:
         def connect(self) -> None:
             """Begin again, also after GateLost: flaps shut, no permits. Raises GateLost.
 
-            Then `step` tells EMERGENCY, JAMMED, POWER_LOST and, last, SWITCHED as they are: before that nothing is known.
+            Then `step` tells EMERGENCY, JAMMED, POWER_LOST and, last, SWITCHED as they are.
             """
 
         def open(self, way: int) -> None:
@@ -199,5 +199,6 @@ if TYPE_CHECKING:
         def show(self, what: str, **details: "int | str") -> None:
             """One message: what a tap came to ("paid", "board", "alight", "enter", "exit", "passed", "ignored", "desk",
 
-            "recovered", "refused", "two_cards", "tap_again"), or how the terminal is ("ready", "closed", "fault", "back").
+            "recovered", "refused", "two_cards", "tap_again"), or how the terminal is ("ready", "closed", "fault",
+            "back").
             """

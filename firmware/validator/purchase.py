@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from validator.rides.charge import Charge
 
 _BALANCE_MASK = const(0x7FFFFFFF)  # bit 31 of a balance is reserved
-_NOT_DEBITED = (b"\x93\x02", b"\x94\x01")  # all that a card says to DEBIT when nothing has happened: wrong MAC1, too poor
+_NOT_DEBITED = (b"\x93\x02", b"\x94\x01")  # what DEBIT answers when nothing has happened: wrong MAC1, too poor
 _DONE = b"\x90\x00"
 _REPLY_BYTES = const(10)  # of DEBIT: TAC, MAC2, status word
 

@@ -26,7 +26,7 @@ class GatePost(Post):
         self.flaps = VirtualGate(self.link)
         self.values.update(
             role="entry", fare=rides.metro().to_map(), city=rides.CITY, network=rides.NETWORK, place_coding="L0S0",
-            gate={"driver": "serial", "path": str(self.link), "open_s": OPEN_S}, same_card_s=0,
+            gate={"driver": "serial", "path": str(self.link), "open_s": OPEN_S}, same_card_s=0, line=0,
         )  # fmt: skip
         self.write()
 
@@ -38,8 +38,10 @@ class GatePost(Post):
         self.flaps.close()
 
 
-# Compiled on the spot, a tariff and a gate need more than the 512 kB that a bus has.
-@pytest.fixture(params=[(UNIX[0], "-X", "heapsize=1m", "-m", "boards.unix.main"), (*DESK, "-m", "boards.desk.main")], ids=["unix", "desk"])
+LARGE = (UNIX[0], "-X", "heapsize=1m")  # compiled on the spot, a tariff and a gate are more than a bus
+
+
+@pytest.fixture(params=[(*LARGE, "-m", "boards.unix.main"), (*DESK, "-m", "boards.desk.main")], ids=["unix", "desk"])
 def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GatePost]:
     made = GatePost(tmp_path, list(request.param))
     yield made

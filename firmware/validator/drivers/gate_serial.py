@@ -51,7 +51,7 @@ def framed(kind: int, number: int, value: int) -> bytes:
 
 def frames_in(buffer: bytearray) -> "list[tuple[int, int, int]]":
     """(kind, number, value) of each whole frame in `buffer`, which keeps what may yet become one."""
-    found = []
+    found: list[tuple[int, int, int]] = []
     while True:
         start = buffer.find(b":")
         if start < 0:
