@@ -7,7 +7,7 @@ from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.office import LOST, Office
 from support.purse_card import AFTER, FieldReader, PurseCard
-from tunion.wire import command
+from tunion.wire import command, reason
 from tunion.wire import tap as wire
 from validator import app
 from validator.drivers.soft_sam import SoftSam
@@ -32,6 +32,13 @@ class FlakySam(SoftSam):
         if FlakySam.out:
             raise SamLost("no SAM in its slot: insert it")
         return super().sign(offer, card, amount_fen, type, at)
+
+    check_dies = False
+
+    def check(self, mac2):
+        if FlakySam.check_dies:
+            raise SamLost("no SAM in its slot: insert it")
+        super().check(mac2)
 
 
 class FailingFlash(NorFlash):
@@ -73,7 +80,14 @@ class AppCase(unittest.TestCase):
         self.lists_flash = None
         self.keep = None
         self.gate = None
+        self.collected = 0
+        self.duty = None
+        self.care = None
         self.boot()
+
+    def collect(self):
+        self.collected += 1
+        return 1 << 20
 
     def boot(self):
         self.reader = FieldReader()
@@ -90,10 +104,12 @@ class AppCase(unittest.TestCase):
             net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
-            heap_free=lambda: 1,
+            heap_free=self.collect,
             meter=self.meter,
             keep=self.keep,
             gate=self.gate,
+            duty=self.duty,
+            care=self.care,
         )
         self.validator = app.build(ports, self.settings)
 
@@ -119,6 +135,43 @@ class AppCase(unittest.TestCase):
     def codes(self):
         entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
         return [body.code for body in entries if body.kind == wire.EVENT]
+
+
+class OnDuty(AppCase):
+    def test_without_a_driver_no_card_is_charged_and_with_one_the_shift_counts(self):
+        self.start(duty={"login": True, "lines": [12]}, line=11, driver=0)
+        self.turns(1)
+        self.assertEqual(self.shown(), ["closed"])
+        card = PurseCard(balance_fen=1000)
+        self.tap(card)
+        self.assertEqual((self.panel.shown[1][1]["reason"], card.spent_fen), (reason.NOT_ON_DUTY, 0))
+        self.validator.duty.login(1234)
+        self.validator.duty.to_line(12)
+        self.turns(1)
+        self.assertEqual(self.shown()[-1], "ready")
+        self.tap(card)
+        self.tap(card)  # within same_card_s: shown again
+        self.clock.advance_ms(10000)
+        self.tap(card)
+        self.assertEqual((card.spent_fen, self.shown().count("paid")), (400, 3))
+        totals = self.validator.duty.logout()
+        self.assertEqual((totals.served, totals.amount_fen), (2, 400))
+        self.turns(1)
+        self.assertEqual(self.shown()[-1], "closed")
+        entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
+        taps = [body for body in entries if body.kind == wire.TAP]
+        self.assertEqual([(tap.line, tap.driver, tap.vehicle) for tap in taps], [(12, 1234, 9)] * 2)
+
+    def test_a_tap_is_counted_although_the_sam_dies_behind_it(self):
+        self.validator.duty.login(1234)
+        self.turns(1)
+        card = PurseCard(balance_fen=1000)
+        FlakySam.check_dies = True
+        try:
+            self.tap(card)
+        finally:
+            FlakySam.check_dies = False
+        self.assertEqual((card.spent_fen, self.validator.duty.totals.amount_fen), (200, 200))
 
 
 class Ordered(AppCase):
@@ -217,6 +270,19 @@ class Turns(AppCase):
         self.assertEqual(self.flash.erases, erases + 1)
 
 
+class Littered(AppCase):
+    def test_garbage_is_collected_when_the_card_has_gone_and_not_while_it_pays(self):
+        self.start()
+        self.turns(3)
+        before = self.collected
+        self.reader.present(PurseCard())
+        self.turns(3)
+        self.assertEqual(("paid" in self.shown(), self.collected), (True, before))
+        self.reader.card = None
+        self.turns(2)
+        self.assertEqual(self.collected, before + 1)
+
+
 class Faults(AppCase):
     def test_a_filling_flash_is_said_once_and_cards_are_still_taken(self):
         self.office.faults = [LOST] * 1000
@@ -297,7 +363,7 @@ class Faults(AppCase):
     def test_a_device_for_production_refuses_a_soft_sam_with_test_keys(self):
         self.start(production=True)
         self.turns()
-        self.assertEqual(self.shown(), ["fault"])
+        self.assertEqual(self.shown(), ["fault", "self_test"])
         self.assertEqual(self.panel.shown[0][1]["part"], "sam")
 
 
@@ -306,7 +372,7 @@ class Statistics(AppCase):
         self.start(statistics=True)
         self.tap(PurseCard())
         times = {name: times for name, (times, _) in self.meter.figures.items()}
-        self.assertEqual(times, {"tap": 1, "reader": 4, "sam": 2, "flash": 2})
+        self.assertEqual(times, {"tap": 1, "reader": 4, "sam": 3, "flash": 2})
 
 
 class TheBusOfTheseTests(unittest.TestCase):

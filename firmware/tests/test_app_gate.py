@@ -63,7 +63,7 @@ class Gates(GateCase):
         self.assertTrue(self.gate.walk(ENTRY))
         self.turns()
         self.tap(card)
-        self.assertEqual((self.shown()[-2:], self.gate.is_open), (["ignored", "ready"], 0))
+        self.assertEqual((self.shown()[-2:], self.gate.is_open), (["refused", "ready"], 0))
 
     def test_a_card_that_stays_while_its_permit_lapses_is_not_read_again_and_opens_when_it_comes_back(self):
         self.gate_of()

@@ -18,9 +18,12 @@ _DAY_S = const(86400)
 def from_digits(digits: str) -> bytes:
     """"1234" is 12 34. An odd count or a stranger raises BadInput."""
     # Not isdigit: CPython's knows the digits of every script, MicroPython's only these ten.
-    if len(digits) % 2 or not all("0" <= digit <= "9" for digit in digits):
+    for digit in digits:
+        if not "0" <= digit <= "9":
+            raise BadInput("BCD takes digits")
+    if len(digits) % 2:
         raise BadInput("BCD takes an even number of digits")
-    return bytes(16 * (ord(digits[i]) - 48) + ord(digits[i + 1]) - 48 for i in range(0, len(digits), 2))
+    return bytes.fromhex(digits)
 
 
 def is_bcd(raw: "Bytes") -> bool:
@@ -35,42 +38,79 @@ def to_digits(raw: "Bytes") -> str:
     """12 34 is "1234"; raises BadInput where a half byte is no digit."""
     if not is_bcd(raw):
         raise BadInput("not BCD")
-    return "".join("%02x" % byte for byte in raw)
+    return bytes(raw).hex() if raw else ""  # MicroPython has b"" for nothing
+
+
+def pair(number: int) -> int:
+    """0 to 99 as two digits in a byte."""
+    return number + 6 * (number // 10)
+
+
+def number(byte: int) -> int:
+    """Two digits of a byte, 0 to 99; raises BadInput where a half byte is no digit."""
+    if byte > 0x99 or byte & 15 > 9:
+        raise BadInput("not BCD")
+    return byte - 6 * (byte >> 4)
 
 
 def to_int(raw: "Bytes") -> int:
     """12 34 is 1234, no bytes are 0; raises BadInput where a half byte is no digit."""
-    return int("0" + to_digits(raw))
+    found = 0
+    for byte in raw:
+        found = 100 * found + number(byte)
+    return found
+
+
+def from_int(number: int, size: int) -> bytes:
+    """1234 in 3 bytes is 00 12 34. Digits that do not fit are left off at the front."""
+    out = bytearray(size)
+    for at in range(size - 1, -1, -1):
+        out[at] = pair(number % 100)
+        number //= 100
+    return bytes(out)
 
 
 def stamp(at_s: int) -> bytes:
-    """7 bytes BCD YYYYMMDDhhmmss, China Standard Time, of `at_s` seconds since 1970-01-01 UTC."""
+    """7 bytes BCD YYYYMMDDhhmmss, China Standard Time, of `at_s` seconds since 1970-01-01 UTC.
+
+    From 1970 to 9999; another year has no such form.
+    """
     local_s = at_s + _CST_OFFSET_S
     year, month, day = _civil(local_s // _DAY_S)
     rest = local_s % _DAY_S
-    return from_digits("%04d%02d%02d%02d%02d%02d" % (year, month, day, rest // 3600, rest // 60 % 60, rest % 60))
+    hour, minute = rest // 3600, rest // 60 % 60
+    return bytes(
+        (pair(year // 100), pair(year % 100), pair(month), pair(day), pair(hour), pair(minute), pair(rest % 60))
+    )
 
 
 def at_s(stamp7: "Bytes") -> int:
     """Seconds since 1970-01-01 UTC of a 7-byte BCD stamp; raises BadInput for an impossible one."""
-    digits = to_digits(stamp7)
-    if len(digits) != 14:
+    if len(stamp7) != 7:
         raise BadInput("a stamp is 7 bytes BCD")
-    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
-    hour, minute, second = int(digits[8:10]), int(digits[10:12]), int(digits[12:14])
-    days = _days(year, month, day)
-    if not 1 <= month <= 12 or _civil(days) != (year, month, day) or hour > 23 or minute > 59 or second > 59:
+    year = 100 * number(stamp7[0]) + number(stamp7[1])
+    month, day = number(stamp7[2]), number(stamp7[3])
+    hour, minute, second = number(stamp7[4]), number(stamp7[5]), number(stamp7[6])
+    if not _is_day(year, month, day) or hour > 23 or minute > 59 or second > 59:
         raise BadInput("no such date or time")
-    return days * _DAY_S + hour * 3600 + minute * 60 + second - _CST_OFFSET_S
+    return _days(year, month, day) * _DAY_S + hour * 3600 + minute * 60 + second - _CST_OFFSET_S
 
 
 def is_date(date4: "Bytes") -> bool:
     """4 bytes BCD YYYYMMDD that name a day of the calendar. All 00 and all FF do not."""
-    try:
-        at_s(bytes(date4) + b"\x00\x00\x00")
-    except BadInput:
+    if len(date4) != 4 or not is_bcd(date4):
         return False
-    return True
+    return _is_day(100 * number(date4[0]) + number(date4[1]), number(date4[2]), number(date4[3]))
+
+
+def _is_day(year: int, month: int, day: int) -> bool:
+    """Of the proleptic Gregorian calendar."""
+    if not 1 <= month <= 12 or day < 1:
+        return False
+    if month == 2:
+        leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+        return day <= (29 if leap else 28)
+    return day <= (30 if month in (4, 6, 9, 11) else 31)
 
 
 def _days(year: int, month: int, day: int) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Bytes = bytes | bytearray | memoryview
 
+_StructError = getattr(struct, "error", ValueError)  # MicroPython's has none
 _WIDTHS = {"B": 1, "H": 2, "T": 3, "I": 4, "Q": 8, "i": 4}
 
 
@@ -62,14 +63,33 @@ class Record:
         self.name = name
         self.size = size
         self.fields = tuple(fields)
+        self._names = tuple([field[0] for field in fields])
+        self._types = tuple([bytes if field[1] == "s" else int for field in fields])
         self._checks = tuple(checks)
         self._triples = tuple(triples)
         self._layout = layout
         make_row: Any = namedtuple  # the checker wants literal names
-        self._row = make_row(name, [field[0] for field in fields])
+        self._row = make_row(name, self._names)
 
     def pack(self, **values: "Any") -> bytes:
         """The layout's bytes. Every field must be given, no other may be; raises BadInput naming the field."""
+        row: list[Any] = [values.get(name) for name in self._names]
+        # What struct truncated does not come back as it was: one comparison instead of a check for each field.
+        if len(values) == len(row) and tuple(map(type, row)) == self._types:
+            for at in self._triples:
+                if not 0 <= row[at] <= 0xFFFFFF:
+                    return self._slowly(values)
+                row[at] = row[at].to_bytes(3, "big")
+            try:
+                raw = struct.pack(self._layout, *row)
+            except (_StructError, OverflowError):  # CPython's does not truncate
+                return self._slowly(values)
+            if struct.unpack(self._layout, raw) == tuple(row):
+                return raw
+        return self._slowly(values)
+
+    def _slowly(self, values: "dict[str, Any]") -> bytes:
+        """With a check for each field, for what is wrong or no plain bytes."""
         row: list[Any] = []
         for field, width, least, most in self._checks:
             if field not in values:

@@ -6,19 +6,21 @@ One turn: parts that were lost, a card if there is one, claims that grew old, a 
 from collections import namedtuple
 
 from tunion.compat import const
-from tunion.wire import command, reason
+from tunion.wire import health, reason
 from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
 from validator.commands import Commands
 from validator.duty import Duty
-from validator.journal import ALARM_PERMILLE, Journal
+from validator.journal import Journal
 from validator.log import Log
 from validator.modes import Modes
 from validator.ports import FlashFault, ReaderLost, SamLost, TwoCards
 from validator.ring import JournalFull
 from validator.rules import provisioned
+from validator.self_test import SelfTest
+from validator.settings import BadSettings
 from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
-from validator.supervisor import note, reader_part, sam_part
+from validator.supervisor import Supervisor, note, reader_part, sam_part
 from validator.sync import Sync
 from validator.tap import TapPath
 from validator.telemetry import CountingPanel, Health
@@ -46,8 +48,9 @@ _CLOCK_UNKNOWN = const(0)
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps,
-# None on a bus.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps, None
+# on a bus; `duty` is a validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is what
+# the supervisor takes, CarePorts or None.
 Ports = namedtuple(
     "Ports",
     (
@@ -64,28 +67,41 @@ Ports = namedtuple(
         "meter",
         "keep",
         "gate",
+        "duty",
+        "care",
     ),
 )
 
 
 def build(ports: "Any", settings: "Settings") -> "Validator":
-    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault."""
-    return Validator(ports, settings)
+    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault, BadSettings; OSError from
+    a driver whose library is missing. Anything else is noted as a crash.
+    """
+    supervisor = Supervisor(ports.care, settings.care, ports.clock, ports.panel, VERSION)
+    try:
+        return Validator(ports, settings, supervisor)
+    except (KeyboardInterrupt, SystemExit, ForeignFlash, FlashFault, BadSettings, OSError):
+        raise  # named, and no crash
+    except BaseException as error:
+        supervisor.crashed(error)
+        raise
 
 
 class Validator:
     """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot.
 
-    Where `commands.reboot` is set the board starts it anew; nothing is under way then that flash does not hold.
+    Where `reboot` is set the board starts it anew; nothing is under way then that flash does not hold.
     """
 
-    def __init__(self, ports: "Any", settings: "Settings") -> None:
+    def __init__(self, ports: "Any", settings: "Settings", supervisor: Supervisor) -> None:
         meter = ports.meter
         flash = MeteredFlash(ports.flash, meter) if meter else ports.flash
         self._clock = ports.clock
         log = Log(ports.clock)
-        health = Health(ports.clock)
-        self._panel = CountingPanel(ports.panel, health, log)
+        counters = Health(ports.clock)
+        counters.also = supervisor.figures
+        self._panel = CountingPanel(ports.panel, counters, log)
+        self._supervisor = supervisor
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
@@ -93,20 +109,29 @@ class Validator:
         self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
         zero = provisioned(settings)
-        self.params = make_params(ports, settings, zero, self.journal)
+        optional = supervisor.stage  # of safe mode: what may be what breaks is left off
+        self.params = None if optional >= health.NO_PARAMS else make_params(ports, settings, zero, self.journal)
         self._rules = zero if self.params is None else self.params.rules
-        self.lists = make_lists(ports, settings, self.journal)
+        self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
-        self.duty = Duty(settings)
+        self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
         self.modes = Modes(self.duty, self.journal, ports.clock)
-        self.gate = make_gate(ports, settings, self.journal, self._panel, health, self.modes)
+        self.gate = make_gate(ports, settings, self.journal, self._panel, counters, self.modes)
         self.tap = TapPath(
             self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
             self.gate,
         )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
-            settings.device_id, self.journal, ports.clock, self._panel, log, ports.keep, self._self_test, self.modes
+            settings.device_id,
+            self.journal,
+            ports.clock,
+            self._panel,
+            log,
+            ports.keep,
+            self._self_test,
+            supervisor.leave_safe_mode,
+            self.modes,
         )
         self.sync = Sync(
             ports.net,
@@ -118,26 +143,65 @@ class Validator:
             ports.below,
             ports.heap_free,
             self.commands,
-            health,
+            counters,
             log,
         )
         self.downlink = make_downlink(ports, settings, self.params, self.lists)
         self._use_rules()
+        cycle_after = settings.care.power_cycle_after
         self._parts = (
-            reader_part(self._reader.open, self.journal, ports.clock, self._panel),
-            sam_part(self._open_sam, self.journal, ports.clock, self._panel),
+            reader_part(ports.reader, self._reader.open, self.journal, ports.clock, self._panel, cycle_after),
+            sam_part(self._bare_sam, self._open_sam, self.journal, ports.clock, self._panel, cycle_after),
+        )
+        self.self_test = SelfTest(
+            supervisor,
+            self.journal,
+            self._bare_sam,
+            self.params,
+            self.lists,
+            ports.clock,
+            self._panel,
+            ports.heap_free,
+            settings,
         )
         self._card_present = False
         self._ready = False
         self._closed = False  # a gate: said so
+        self._ready_for = True  # the duty's `ready` when it was said
         self._filling = False
+        self._collect = ports.heap_free
+        self._littered = False  # a tap or a request has left garbage
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
         self.taps = 0
-        note(self.journal, wire.BOOT, len(self.journal.open_claims()))
+        supervisor.begin(self.journal, self._parts)
+
+    @property
+    def reboot(self) -> bool:
+        """The office orders it, or safe mode ends."""
+        return self.commands.reboot or self._supervisor.restart
 
     def step(self) -> int:
-        """One turn. Returns milliseconds that the caller may wait for something else: no card is polled for."""
+        """One turn. Returns milliseconds that the caller may wait for something else: no card is polled for.
+
+        What it raises is noted in the black box: the board starts again.
+        """
+        try:
+            self._supervisor.turn_begins()
+            wait_ms = self._step()
+            self._supervisor.turn_ends()
+            return wait_ms
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self.crashed(error)
+            raise
+
+    def crashed(self, error: BaseException) -> None:
+        """Nobody caught this: where it was goes into the black box, once in a boot. Start again."""
+        self._supervisor.crashed(error)
+
+    def _step(self) -> int:
         if self._flash_failed_ms is not None and not self._flash_is_back(self._flash_failed_ms):
             return POLL_WAIT_MS
         try:
@@ -157,9 +221,13 @@ class Validator:
 
     def _turn(self) -> int:
         wait_ms = 0
+        if self._supervisor.failing:
+            self._ready = False
+            return POLL_WAIT_MS  # nothing is begun that the power may not last for
         reader, sam = self._parts
-        reader.revive()
-        sam.revive()
+        if self._supervisor.stage == health.NORMAL:
+            reader.revive()
+            sam.revive()
         if self.gate is not None:
             self.gate.step()
         if reader.up and sam.up and not self.commands.locked and not self._is_shut():
@@ -171,9 +239,10 @@ class Validator:
             self._card_present = False
             self._say_closed()
             wait_ms = POLL_WAIT_MS
-        self._age_claims()
-        self._talk()
-        if not self._card_present:
+        if not self._supervisor.is_failing():
+            self._age_claims()
+            self._talk()
+        if not self._card_present and not self._supervisor.is_failing():
             self._between_taps()
         return BUSY_WAIT_MS if wait_ms and self._talking else wait_ms
 
@@ -184,14 +253,22 @@ class Validator:
 
     def _talk(self) -> None:
         """One connection, one request at a time: what is under way goes on, then uploads, then downloads."""
+        self._littered = self._littered or self._talking
         if self.downlink is None or not self.downlink.busy:
             self.sync.step(self._card_present)
         if self.downlink is not None and not self.sync.busy:
             self.downlink.step(self._card_present)
 
     def _between_taps(self) -> None:
-        """What takes the flash longer than a tap may."""
+        """What takes flash or memory longer than a tap may."""
+        self._supervisor.idle()
+        if self._littered and not self._talking:
+            self._littered = False
+            self._collect()  # so that a tap finds room, and no collection falls into it
+        if self.self_test.is_due():
+            self.self_test.run()
         self.journal.idle()
+        self.duty.step()
         if self.journal.filling != self._filling:
             self._filling = self.journal.filling
             self._ready = False  # cards are taken as before
@@ -225,12 +302,15 @@ class Validator:
 
     def _announce(self) -> None:
         """Say once that cards are taken."""
+        if self._ready and self._ready_for != self.duty.ready:
+            self._ready = False
         if self._ready or self._card_present:
             return
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             return
         self._ready = True
-        self._panel.show("ready")
+        self._ready_for = self.duty.ready
+        self._panel.show("ready" if self.duty.ready else "closed")
 
     def _attend(self) -> None:
         """Serve the card that came, once, and wait until it has gone."""
@@ -244,7 +324,10 @@ class Validator:
             elif self._reader.poll(wait_ms) is not None:
                 self._card_present = True
                 self._ready = False
-                self._serve()
+                if self._supervisor.is_failing():
+                    self._panel.show("refused", reason=reason.OUT_OF_SERVICE)
+                else:
+                    self._serve()
         except TwoCards:
             self._card_present = True
             self._ready = False
@@ -257,9 +340,14 @@ class Validator:
 
     def _serve(self) -> None:
         self.taps += 1
+        self._littered = True
         if self.params is not None:
             self.params.card_came()
-        self._serve_measured()
+        self._panel.last = None
+        try:
+            self._serve_measured()
+        finally:
+            self.duty.served(self._panel.last, self.tap.again)
         if self.params is not None and self.tap.paid:
             self.params.card_paid()
 
@@ -282,12 +370,7 @@ class Validator:
 
     def _self_test(self) -> int:
         """What is not in order, as bits of tunion.wire.command."""
-        reader, sam = self._parts
-        found = 0 if reader.up else command.READER
-        found |= 0 if sam.up else command.SAM
-        found |= command.CLOCK if self._clock.quality() == _CLOCK_UNKNOWN else 0
-        found |= command.MEMORY if self.journal.fill_permille() >= ALARM_PERMILLE else 0
-        return found
+        return health.folded(self.self_test.run())
 
     def _age_claims(self) -> None:
         """Claims whose card stays away too long go to clearing as grey. Counted from boot: the clock may step."""
@@ -340,7 +423,8 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     from validator.params import Params
 
     area = settings.params
-    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, settings.tariffs)
+    site = settings.site if settings.tariffs else None
+    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

@@ -123,7 +123,7 @@ class GateKeeper:
         if charge.shown == "enter" and charge.case == decision.NO_EXIT and not charge.owed_fen:
             permit = self._of(card)
             if permit is not None and permit.way == ENTRY and permit.state == _USED:
-                raise Refused(reason.of_case(decision.TWICE))
+                self.stay_shut()
 
     def permit(self, way: int, card: bytes) -> None:
         """A durable outcome: one person may pass, this way. Never blocks."""
@@ -145,12 +145,15 @@ class GateKeeper:
             permit.asked_ms = self._clock.ticks_ms()
         return True
 
-    def ignored(self, way: int, card: bytes) -> bool:
-        """The card's record says that it was here just now. True where it may pass: nobody knows, after a restart."""
-        if self._of(card) is not None or self._clock.since_ms(self._booted_ms) >= BOOT_MS or not self.ready:
-            return False
+    def ignored(self, way: int, card: bytes) -> None:
+        """The card's record says that it was here just now. It may pass only after a restart, when nobody knows more."""
+        if self._of(card) is not None or self._clock.since_ms(self._booted_ms) >= BOOT_MS:
+            self.stay_shut()
         self.permit(way, card)
-        return True
+
+    def stay_shut(self) -> None:
+        """For a card whose permit was used. Raises Refused."""
+        raise Refused(reason.of_case(decision.TWICE))
 
     # -- what was seen ------------------------------------------------------------------------------------------
 

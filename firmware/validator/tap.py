@@ -58,6 +58,7 @@ class TapPath:
 
     card_exchanges, sam_exchanges   of the last card
     paid                            it paid, now
+    again                           the panel showed the same card its last answer again
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class TapPath:
         self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
         self.paid = False
+        self.again = False
         self.use(rules)
         self._resume()
 
@@ -113,6 +115,7 @@ class TapPath:
         self._purchases.begin()
         self.card_exchanges = 0
         self.paid = False
+        self.again = False
         try:
             self._serve()
         except LinkLost:
@@ -148,12 +151,16 @@ class TapPath:
     def _serve(self) -> None:
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             raise Refused(reason.NO_CLOCK)
+        if not self._duty.ready:
+            raise Refused(reason.NOT_ON_DUTY)
         public = self._seen()
         if self._gate is not None and self._gate.again(public.serial):
-            self._show_again(public.serial == self._served, "passed")
+            self._show_again(public.serial)
             return
         if self._was_just_served(public.serial):
-            self._show_again(self._gate is None, "ignored")
+            if self._gate is not None:
+                self._gate.stay_shut()
+            self._show_again(public.serial)
             return
         if self._recovered():
             return
@@ -364,20 +371,21 @@ class TapPath:
             self._gate.permit(EXIT if out else ENTRY, self._serial)
 
     def _without_debit(self, card: Identity, shown: str) -> None:
-        """Let through by a mode; or the same tap again, and then a gate that has just started cannot know more."""
+        """Let through by a mode; or the same tap again, which opens a gate that has just started. Raises Refused."""
         if shown == "ignored" and self._gate is not None:
-            if self._gate.ignored(EXIT if self._settings.site.role == "exit" else ENTRY, card.serial):
-                shown = "passed"
+            self._gate.ignored(EXIT if self._settings.site.role == "exit" else ENTRY, card.serial)
+            shown = "passed"
         elif shown == "passed":
             self._let_through(shown)
         self._panel.show(shown)
 
-    def _show_again(self, is_open: bool, otherwise: str) -> None:
-        """What the last card was shown. A gate that stays shut, or opens for an earlier card, says otherwise."""
-        if is_open:
+    def _show_again(self, serial: bytes) -> None:
+        """What the last card was shown; an earlier one, for which a gate opens again, that it may pass."""
+        self.again = True
+        if serial == self._served:
             self._panel.show(self._shown[0], **self._shown[1])
         else:
-            self._panel.show(otherwise)
+            self._panel.show("passed")
 
     def _refuse(self, refused: Refused) -> None:
         try:

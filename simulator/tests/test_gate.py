@@ -26,7 +26,8 @@ class GatePost(Post):
         self.flaps = VirtualGate(self.link)
         self.values.update(
             role="entry", fare=rides.metro().to_map(), city=rides.CITY, network=rides.NETWORK, place_coding="L0S0",
-            gate={"driver": "serial", "path": str(self.link), "open_s": OPEN_S}, same_card_s=0, line=0,
+            gate={"driver": "serial", "path": str(self.link), "open_s": OPEN_S}, same_card_s=0,
+            duty={"stop": 211},
         )  # fmt: skip
         self.write()
 
@@ -63,7 +64,7 @@ def test_one_tap_one_person_and_a_permit_that_lapsed_is_the_cards_again(post: Ga
     assert not post.flaps.walk(ENTRY), "one permit, one person"
     assert card_of(post).offline_counter == before + 1, "one entry on the card"
     wait_until(lambda: post.flaps.told, "the validator's answer to all that was seen")
-    post.tap(program, "ignored")
+    post.tap(program, "refused")
     assert not post.flaps.walk(ENTRY)
     program.stop()
 

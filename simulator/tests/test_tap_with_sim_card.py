@@ -20,6 +20,7 @@ from tunion.card.refusals import LinkLost
 from tunion.crypto import keys
 from tunion.wire import tap as wire
 from validator.drivers.sam_slot import SamSlot
+from validator.duty import Duty
 from validator.journal import Journal
 from validator.ports import SamLost, Target
 from validator.rules import provisioned
@@ -90,8 +91,9 @@ class Bus:
         self.journal = Journal(NorFlash(sectors=8, sector_bytes=4096), self.clock, lambda: 1)
         options = settings()
         self.path = TapPath(
-            self.field, self.sam, self.journal, self.clock, self.panel, options.deny, provisioned(options), options
-        )
+            self.field, self.sam, self.journal, self.clock, self.panel, options.deny, provisioned(options), options,
+            Duty(options, self.journal, self.clock),
+        )  # fmt: skip
 
     def serve(self, tear: tuple[int, str] | None = None) -> str:
         self.clock.advance_ms(60000)

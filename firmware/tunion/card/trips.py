@@ -108,7 +108,6 @@ HISTORY = Record(
 
 _LAYOUTS = (None, RAIL_TRIP, BUS_RIDE)
 _LENGTH = const(125)
-_NUMBERS = 10**16  # of the running number
 
 
 def is_written(raw: "Bytes", number: int) -> bool:
@@ -133,7 +132,7 @@ def changed(raw: "Bytes", number: int, **fields: "int | bytes") -> bytes:
     except BadInput:
         count = 0
     values.update(id=bytes((0x27, number)), length=_LENGTH, valid=1, flag=1)
-    values["number"] = bcd.from_digits("%016d" % ((count + 1) % _NUMBERS))
+    values["number"] = bcd.from_int(count + 1, 8)
     values.update(fields)
     return layout.pack(**values)
 
@@ -143,17 +142,20 @@ def place(coding: str, city: bytes, line: int, station: int) -> bytes:
 
     A coding whose station is a number of its own on each line takes the station's higher digits as the line.
     """
-    digits = {"C": bcd.to_digits(city), "L": _right("%d" % line, coding.count("L")),
-              "S": _right("%d" % station, coding.count("S"))}  # fmt: skip
-    taken = {"C": 0, "L": 0, "S": 0}
-    out = ""
-    for letter in coding:
-        if letter == "0":
-            out += "00"
-        else:
-            out += digits[letter][taken[letter] : taken[letter] + 2]
-            taken[letter] += 2
-    return bcd.from_digits(out)
+    out = bytearray(len(coding))
+    city_at = len(city)
+    for at in range(len(coding) - 1, -1, -1):
+        letter = coding[at]
+        if letter == "S":
+            out[at] = bcd.pair(station % 100)
+            station //= 100
+        elif letter == "L":
+            out[at] = bcd.pair(line % 100)
+            line //= 100
+        elif letter == "C":
+            city_at -= 1
+            out[at] = city[city_at]
+    return bytes(out)
 
 
 def check_coding(coding: str, size: int) -> str:
@@ -165,12 +167,10 @@ def check_coding(coding: str, size: int) -> str:
 
 def read_place(coding: str, raw: "Bytes") -> "tuple[int, int]":
     """(line, station); 0 for what is not coded. Raises BadInput where a half byte is no digit."""
-    found = {"C": b"", "L": b"", "S": b"", "0": b""}
+    line = station = 0
     for at in range(len(coding)):
-        found[coding[at]] += bytes(raw[at : at + 1])
-    return bcd.to_int(found["L"]), bcd.to_int(found["S"])
-
-
-def _right(digits: str, width: int) -> str:
-    """The last 2 * `width` digits, with zeros before them."""
-    return ("0" * (2 * width) + digits)[-2 * width :] if width else ""
+        if coding[at] == "S":
+            station = 100 * station + bcd.number(raw[at])
+        elif coding[at] == "L":
+            line = 100 * line + bcd.number(raw[at])
+    return line, station

@@ -18,6 +18,7 @@ SELF_TEST = "self_test"
 RE_ENROL = "re_enrol"  # prove the journal afresh
 SET_MODES = "set_modes"  # argument: degraded modes of the station, the five lowest bits of tunion.fare.trip; 0: none
 MODES_MAX = const(31)
+LEAVE_SAFE_MODE = "leave_safe_mode"  # start again, normally
 INTERVAL_S_MAX = const(86400)
 
 # name -> lowest and highest argument
@@ -31,6 +32,7 @@ ARGUMENTS = {
     SELF_TEST: (0, 0),
     RE_ENROL: (0, 0),
     SET_MODES: (0, MODES_MAX),
+    LEAVE_SAFE_MODE: (0, 0),
 }
 
 DONE = const(0)
@@ -42,3 +44,6 @@ READER = const(1)
 SAM = const(2)
 CLOCK = const(4)
 MEMORY = const(8)
+FLASH = const(32)
+LISTS = const(64)  # and parameters
+HEAP = const(128)
