@@ -489,6 +489,24 @@ class Forgeries(HostileCase):
             codes = [code for _, code, _ in scene.records()]
             self.assertEqual((shown, codes), ("refused", [wire.SETTLED, wire.DISPUTED]))
 
+    def test_an_answer_that_was_held_back_is_worth_the_one_ride_that_it_paid(self):
+        """The SAM's counter stands still after a torn card, so the old MAC2 fits once more: for the same money."""
+        for kind in ("plain", "entry", "exit"):
+            scene = Scene(kind)
+            forger = Replayer(scene.card)
+            held = []
+            transceive = scene.card.transceive
+            scene.card.transceive = lambda apdu: held.append(transceive(apdu)) or held[-1]
+            scene.tap(tear=(scene.exchanges, AFTER))
+            del scene.card.transceive
+            forger.said = ([each for each in held if len(each) == 17][0], held[-1])
+            self.assertIn(scene.tap(forger), LET_IN)
+            scene.check()
+            self.assertEqual(scene.spent_fen(), scene.fare_fen)
+            self.assertEqual(scene.tap(forger, seconds=60), "refused")
+            codes = [code for _, code, _ in scene.records()]
+            self.assertEqual((codes[:2], set(codes[2:]) - {wire.DISPUTED}), ([wire.VOID, wire.SETTLED], set()))
+
     def test_a_forged_proof_is_found_out_by_mac2_while_the_sam_remembers(self):
         for kind in ("plain", "exit"):
             scene = Scene(kind)

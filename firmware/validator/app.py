@@ -48,9 +48,9 @@ _CLOCK_UNKNOWN = const(0)
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps, None
-# on a bus; `duty` is a validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is what
-# the supervisor takes, CarePorts or None.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps,
+# None on a bus; `duty` is a validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is
+# what the supervisor takes, CarePorts or None.
 Ports = namedtuple(
     "Ports",
     (

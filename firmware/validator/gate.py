@@ -146,7 +146,7 @@ class GateKeeper:
         return True
 
     def ignored(self, way: int, card: bytes) -> None:
-        """The card's record says that it was here just now. It may pass only after a restart, when nobody knows more."""
+        """The card's record says that it was here just now. It may pass after a restart, when nobody knows more."""
         if self._of(card) is not None or self._clock.since_ms(self._booted_ms) >= BOOT_MS:
             self.stay_shut()
         self.permit(way, card)
