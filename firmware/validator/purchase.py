@@ -54,6 +54,10 @@ class Purchases:
         self.sam_exchanges = 0
         self.sam_fault = None
 
+    def prepare(self, card: "Identity") -> None:
+        """This card may ride: what the SAM can derive before the card has begun a purchase."""
+        self._sam.prepare(card)
+
     def offered(self, type: int, debit_fen: int) -> "Any":
         """INITIALIZE FOR (CAPP) PURCHASE; nothing has changed on the card. Raises Refused."""
         command = purse.INITIALIZE_FOR_PURCHASE if type == PURCHASE else purse.INITIALIZE_FOR_COMPOUND
