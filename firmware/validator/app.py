@@ -24,6 +24,7 @@ from validator.telemetry import CountingPanel, Health
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from validator.downlink import Downlink
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from validator.params import Params
     from validator.ports import Sam
     from validator.rules import Rules
+    from validator.sams import Sams
     from validator.settings import Settings
 
 VERSION = "0.1.0"
@@ -40,7 +42,8 @@ FLASH_WAIT_MS = const(2000)  # between two tries to read a flash that failed
 
 _CLOCK_UNKNOWN = const(0)
 
-# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
+# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with, and
+# `sam(next_seq, part)` that of an application with one of its own; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
 # None: the settings name none; `keep` holds what the office ordered, None: until the next power cut.
@@ -84,8 +87,7 @@ class Validator:
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
-        self._bare_sam: Sam = ports.sam(self.journal.last_terminal_seq() + 1)
-        self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
+        sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
         zero = provisioned(settings)
         self.params = make_params(ports, settings, zero, self.journal)
@@ -93,9 +95,11 @@ class Validator:
         self.lists = make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
         self.duty = Duty(settings)
+        self._sams = make_sams(ports, settings, self.journal, self._panel, (sam, open_sam), self._made)
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty
-        )
+            self._reader, sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
+            sams=self._sams,
+        )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
             settings.device_id, self.journal, ports.clock, self._panel, log, ports.keep, self._self_test
@@ -117,7 +121,7 @@ class Validator:
         self._use_rules()
         self._parts = (
             reader_part(self._reader.open, self.journal, ports.clock, self._panel),
-            sam_part(self._open_sam, self.journal, ports.clock, self._panel),
+            self._sams or sam_part(open_sam, self.journal, ports.clock, self._panel),
         )
         self._card_present = False
         self._ready = False
@@ -246,16 +250,22 @@ class Validator:
             self._meter.stop("tap", started_us)
             self._meter.in_tap = False
 
-    def _open_sam(self) -> None:
-        self._sam.open()
-        if self._settings.production and getattr(self._bare_sam, "test", False):
-            raise SamLost("the soft SAM holds test keys: provision this device for production")
+    def _made(self, bare: "Sam") -> "tuple[Sam, Callable[[], None]]":
+        """A SAM as the tap path has it, and what opens it."""
+        sam = MeteredSam(bare, self._meter) if self._meter else bare
+
+        def opens() -> None:
+            sam.open()
+            if self._settings.production and getattr(bare, "test", False):
+                raise SamLost("the soft SAM holds test keys: provision this device for production")
+
+        return sam, opens
 
     def _self_test(self) -> int:
         """What is not in order, as bits of tunion.wire.command."""
         reader, sam = self._parts
         found = 0 if reader.up else command.READER
-        found |= 0 if sam.up else command.SAM
+        found |= 0 if (sam.up if self._sams is None else self._sams.whole) else command.SAM
         found |= command.CLOCK if self._clock.quality() == _CLOCK_UNKNOWN else 0
         found |= command.MEMORY if self.journal.fill_permille() >= ALARM_PERMILLE else 0
         return found
@@ -301,6 +311,24 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
 
     area = settings.params
     return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, settings.tariffs)
+
+
+def make_sams(
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", common: "Any", made: "Callable[[Sam], Any]"
+) -> "Sams | None":
+    """Where an application has a SAM of its own."""
+    parts = [taken.sam for taken in settings.applications]
+    if parts == [None] * len(parts):
+        return None
+    from validator.sams import Sams
+
+    sams = [common]
+    serving = []
+    for part in parts:
+        if part is not None:
+            sams.append(made(ports.sam(journal.last_terminal_seq() + 1, part)))
+        serving.append(0 if part is None else len(sams) - 1)
+    return Sams(sams, serving, journal, ports.clock, panel)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

@@ -7,6 +7,8 @@ from collections import namedtuple
 
 from tunion import cbor
 from tunion.bcd import is_bcd
+from tunion.card.product import NATIONAL
+from tunion.crypto.keys import COMPOUND
 from tunion.fare import flat
 from tunion.record import BadInput
 from tunion.wire import limits
@@ -38,6 +40,9 @@ ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "se
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
+# An application that is taken. `issuers`: whose cards, 4 bytes each, None: those of the rules. `fare`, `sam`: its own,
+# None: the common one.
+Application = namedtuple("Application", ("product", "issuers", "fare", "sam"))
 # What the driver does not take is None.
 Part = namedtuple(
     "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
@@ -117,6 +122,8 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("kept_in", _number(0, 2), 0),  # record of 1Ah with the card's counters for transfers and months, 0: none
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
+    ("applications", ("a list", lambda value: isinstance(value, list)), []),  # in order; empty: the national one
+    ("application_choice", _one_of("answers", "may_ride"), "may_ride"),  # of a card with several: the first that ...
     ("params", _MAP, {}),  # empty: no sets are taken, what this file says stays in force
     ("lists", _MAP, {}),  # empty: the deny list below stays, whatever the office publishes
     ("deny", _MAP, {"version": 0, "serials": b""}),
@@ -158,6 +165,12 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("delta_max", _number(1, denylist.SERIALS_MAX), 6000),  # one day's changes; more come as a full list
     ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
 )
+_APPLICATION_ROWS = (
+    ("product", ("0 or a map", lambda value: isinstance(value, (int, dict))), _KEPT),  # validator.applications
+    ("issuers", _ISSUERS, []),  # of a product other than 0
+    ("sam", _MAP, {}),  # empty: the common one
+    ("fare", _MAP, {}),  # empty: that of the device or of the parameter set
+)
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
 _DRIVERS: "dict[str, dict[str, Any]]" = {
     "reader": {
@@ -197,8 +210,7 @@ class Settings:
         self.server = Server(**_checked("server.", found["server"], _SERVER_ROWS))
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
-        if self.sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
-            raise BadSettings("sam.driver takes reader only beside a stx_etx or ccid reader")
+        self._check_sam("sam", self.sam)
         self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
         self.params: ParamsArea | None = None
         if found["params"]:
@@ -234,9 +246,52 @@ class Settings:
         try:
             self.fare = _fare(found["fare"])
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
-            self.site = _site(found, hasattr(self.fare, "scheme") or self.tariffs)
+            self.applications: tuple[Application, ...] = (Application(NATIONAL, None, None, None),)
+            if found["applications"]:
+                self.applications = self._applications(found["applications"])
+            tariffs = any([hasattr(taken.fare or self.fare, "scheme") for taken in self.applications])
+            self.site = _site(found, tariffs or self.tariffs)
         except BadInput as problem:
             raise BadSettings(str(problem))
+        self.application_choice: str = found["application_choice"]
+
+    def _applications(self, values: "list[Any]") -> "tuple[Application, ...]":
+        """Raises BadSettings, BadInput."""
+        from validator import applications  # for devices that take other applications
+
+        if len(values) > applications.APPLICATIONS_MAX:
+            raise BadSettings("applications takes at most %d" % applications.APPLICATIONS_MAX)
+        taken = []
+        slots = [_slot_of(self.sam)]
+        for index in range(len(values)):
+            where = "applications[%d]." % index
+            found = _checked(where, values[index], _APPLICATION_ROWS)
+            try:
+                product = applications.product_of(found["product"])
+            except BadInput as problem:
+                raise BadSettings("%sproduct%s%s" % (where, "" if str(problem)[:1] == "." else " ", problem))
+            if found["issuers"] and not product.number:
+                raise BadSettings("%sissuers: those of the national application stand in home_issuers and issuers" % where)
+            if product.number and not found["issuers"]:
+                raise BadSettings("%sissuers takes those whose cards are accepted: the rules name national ones" % where)
+            fare = _fare(found["fare"]) if found["fare"] else None
+            simple = not hasattr(fare or self.fare, "scheme") and (fare is not None or not self.tariffs)
+            if COMPOUND not in product.types and not simple:
+                raise BadSettings("%sfare takes a flat fare of its own: this product can do nothing else" % where)
+            sam = None
+            if found["sam"]:
+                sam = _part("sam", found["sam"], where + "sam")
+                self._check_sam(where + "sam", sam)
+                if _slot_of(sam) in slots:
+                    raise BadSettings("%ssam is the same as another: leave it out to share it" % where)
+                slots.append(_slot_of(sam))
+            taken.append(Application(product, found["issuers"] or None, fare, sam))
+        applications.check_together(taken)
+        return tuple(taken)
+
+    def _check_sam(self, where: str, sam: Part) -> None:
+        if sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
+            raise BadSettings("%s.driver takes reader only beside a stx_etx or ccid reader" % where)
 
 
 def _fare(values: "dict[str, Any]") -> "Any":
@@ -312,12 +367,17 @@ def _lists(values: "dict[str, Any]") -> ListsArea:
     return ListsArea(**found)
 
 
-def _part(which: str, values: "dict[str, Any]") -> Part:
+def _slot_of(sam: Part) -> "tuple[Any, ...]":
+    return sam.driver, sam.name, sam.path, sam.slot, sam.blob
+
+
+def _part(which: str, values: "dict[str, Any]", where: str = "") -> Part:
+    """where: what it is called in the file, which: of the drivers."""
     drivers = _DRIVERS[which]
     driver = values.get("driver")
     if driver not in drivers:
-        raise BadSettings("%s.driver takes one of %s" % (which, ", ".join(sorted(drivers))))
-    found = _checked(which + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
+        raise BadSettings("%s.driver takes one of %s" % (where or which, ", ".join(sorted(drivers))))
+    found = _checked((where or which) + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
     if driver == "stx_etx":
         from validator.drivers.stx_etx_profile import Profile  # for devices that have such a reader
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.sam_uart import Line, SamUart
     from validator.ports import Clock, Reader, Sam
-    from validator.settings import FlashArea, ListsArea, ParamsArea
+    from validator.settings import FlashArea, ListsArea, ParamsArea, Part
 
     class Signals(Protocol):
         def arrived(self) -> bool:
@@ -150,7 +150,7 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
     reader = make_reader(board, settings, clock)
     return app.Ports(
         reader=reader,
-        sam=lambda next_seq: make_sam(board, settings, clock, next_seq, reader),
+        sam=lambda next_seq, part=None: make_sam(board, part or settings.sam, clock, next_seq, reader),
         flash=make_flash(area),
         params_flash=make_flash(settings.params) if settings.params is not None else None,
         lists_flash=make_flash(settings.lists) if settings.lists is not None else None,
@@ -189,22 +189,22 @@ def make_reader(board: "Board", settings: Settings, clock: "Clock") -> "Reader":
     return Pn532(board.line(part.path), clock)
 
 
-def make_sam(board: "Board", settings: Settings, clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
+def make_sam(board: "Board", part: "Part", clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
     """In a slot behind pcscd, of the serial reader or of a UART, or in software."""
-    if settings.sam.driver in ("reader", "uart"):
+    if part.driver in ("reader", "uart"):
         from validator.drivers.sam_slot import SamSlot
 
-        if settings.sam.driver == "reader":
-            return SamSlot(reader.slot(settings.sam.slot), clock)
-        return SamSlot(make_uart_slot(board, settings.sam, clock), clock)
-    if settings.sam.driver == "psam":
+        if part.driver == "reader":
+            return SamSlot(reader.slot(part.slot), clock)
+        return SamSlot(make_uart_slot(board, part, clock), clock)
+    if part.driver == "psam":
         from validator.drivers.pcsc import PcscSlot
         from validator.drivers.sam_slot import SamSlot
 
-        return SamSlot(PcscSlot(board.pcsc(), settings.sam.name), clock)
+        return SamSlot(PcscSlot(board.pcsc(), part.name), clock)
     from validator.drivers.soft_sam import SoftSam
 
-    return SoftSam(settings.sam.blob, settings.sam.storage_key, board.aes_cbc_decrypt, clock, next_seq)
+    return SoftSam(part.blob, part.storage_key, board.aes_cbc_decrypt, clock, next_seq)
 
 
 def make_uart_slot(board: "Board", part: "Any", clock: "Clock") -> "SamUart":

@@ -22,6 +22,7 @@ NO_FARE = const(17)
 RIDE_LOCKED = const(18)
 METER_NOT_READY = const(22)
 NO_REPAIR = const(23)
+NO_SAM = const(24)
 _CASES = const(32)  # and above: the cases of tunion.fare.decision
 
 # number -> (name for programs, 中文, English)
@@ -45,6 +46,7 @@ WORDS = {
     NO_FARE: ("no_fare", "无此票价", "the table has no fare for this ride"),
     RIDE_LOCKED: ("ride_locked", "行程记录已锁定", "an operator has locked the card's open ride"),
     METER_NOT_READY: ("meter_not_ready", "计价器未结束", "the meter shows no fare to be paid"),
+    NO_SAM: ("no_sam", "该卡PSAM未就绪", "the SAM for this kind of card does not answer"),
     NO_REPAIR: ("no_repair", "未选择更新项目", "the service counter was not told what to mend"),
 }
 

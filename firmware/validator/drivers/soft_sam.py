@@ -55,7 +55,7 @@ class SoftSam:
         self._generation_min = generation_min
         self._head: Any = None
         self._keys: dict[bytes, bytes] = {}
-        self._card_of_key = bytes(10)  # whose card key is at hand: a torn card comes back at once
+        self._card_of_key = b""  # whose card key is at hand: a torn card comes back at once
         self._card_key = b""
         self._purchase: tuple[Any, bytes, int] | None = None
         self.terminal = bytes(6)
@@ -96,9 +96,9 @@ class SoftSam:
         if card.issuer not in self._keys or (offer.key_version, offer.algorithm) != (head.key_version, head.algorithm):
             raise NoKey(_NO_KEY, "the soft SAM")
         suite = keys.suite(head.algorithm)
-        if self._card_of_key != card.serial or not self._card_key:
+        if self._card_of_key != card.issuer + card.serial or not self._card_key:
             self._card_key = suite.diversify(self._keys[card.issuer], keys.card_factor(card.serial))
-            self._card_of_key = card.serial
+            self._card_of_key = card.issuer + card.serial
         session = keys.purchase_session(suite, self._card_key, offer.random, offer.counter, self._seq)
         message = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=type, terminal=self.terminal, at=at)
         self._purchase = (suite, session, amount_fen)

@@ -1,0 +1,165 @@
+"""An application on a card as data: where it is found, where its facts stand, what keys prove it, what it can do.
+
+A card may hold several: the national e-purse (JT/T 978) and the one its region had before it. Every row of the national
+product is the standard's; those of others come from the device file. Bytes and reasons: firmware/docs/products.md.
+"""
+
+from collections import namedtuple
+
+from tunion.card import files
+from tunion.compat import const
+from tunion.crypto.keys import COMPOUND, PURCHASE, card_factor
+from tunion.record import BadInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tunion.card.apdu import Card
+
+# What a terminal reads of an application, as `facts` gives it. bytes but for `kind`; None: the product has no such fact.
+FACTS = ("issuer", "serial", "application", "enabled", "start", "expiry", "city", "kind", "interoperable")
+Facts = namedtuple("Facts", FACTS)
+
+# number      0 the national product, 1 to 15 others: high four bits of a tap's `event`
+# name        for logs and the back office's books
+# aid         5 to 16 bytes
+# files       ((SFI, bytes to ask for), ...) in the order they are read; the serial number stands in the first
+# fci_tag     of the answer to SELECT, with a copy of the first file; 0: there is none
+# places      fact -> (SFI, offset, bytes); the serial is filled with 00 on the left to 10 bytes, the issuer with FF on
+#             the right to 8: as a tap has them
+# wanted      fact -> the bytes that a card in order has there
+# city, kind  where no file has them
+# test_kind   cards of this kind ride in test mode only; -1: no such kind
+# factors     of the card's key, as the SAM is handed them: from the card upwards. CARD, ISSUER, or 8 bytes
+# key_index   of the card's purchase key; 0: the SAM says
+# types       purchases that it can do: 06 plain, 09 compound with the records of file 1Ah
+# log_sfi     of the purse's own log; 0: it has none that could be read
+Product = namedtuple(
+    "Product",
+    (
+        "number",
+        "name",
+        "aid",
+        "files",
+        "fci_tag",
+        "places",
+        "wanted",
+        "city",
+        "kind",
+        "test_kind",
+        "factors",
+        "key_index",
+        "types",
+        "log_sfi",
+    ),
+)
+
+CARD, ISSUER = "card", "issuer"
+NUMBER_MAX = const(15)
+LEVELS_MAX = const(3)
+FACTOR_BYTES = const(8)
+_SERIAL_BYTES = const(10)
+_ISSUER_BYTES = const(8)
+_NUMBER_SHIFT = const(4)
+_BY_SFI = const(0x80)  # P1 of READ BINARY
+
+NATIONAL = Product(
+    0,
+    "JT/T 978",
+    files.EPURSE_AID,
+    ((files.PUBLIC_SFI, files.PUBLIC.size), (files.MANAGEMENT_SFI, files.MANAGEMENT_BYTES)),
+    0x9F0C,
+    {
+        "issuer": (files.PUBLIC_SFI, 0, 8),
+        "application": (files.PUBLIC_SFI, 8, 1),
+        "enabled": (files.PUBLIC_SFI, 9, 1),
+        "serial": (files.PUBLIC_SFI, 10, 10),
+        "start": (files.PUBLIC_SFI, 20, 4),
+        "expiry": (files.PUBLIC_SFI, 24, 4),
+        "city": (files.MANAGEMENT_SFI, 6, 2),
+        "interoperable": (files.MANAGEMENT_SFI, 8, 2),
+        "kind": (files.MANAGEMENT_SFI, 10, 1),
+    },
+    {"application": b"\x02", "enabled": b"\x01", "interoperable": b"\x00\x01"},
+    bytes(2),
+    0,
+    files.TEST,
+    (CARD, ISSUER),
+    0,
+    (PURCHASE, COMPOUND),
+    files.LOG_SFI,
+)
+
+
+def opened(product: "Product", card: "Card") -> "dict[int, bytes]":
+    """SELECT, and the first file: SFI -> content. Raises CardRefused, LinkLost, BadInput for an answer that is no TLV."""
+    fci = card.send(files.SELECT, raw=product.aid)
+    sfi, size = product.files[0]
+    if product.fci_tag:
+        found = files.tlv_find(fci, (0x6F, 0xA5, product.fci_tag))
+        if found is not None and len(found) >= size:
+            return {sfi: found[:size]}
+    return {sfi: _read(card, sfi, size)}
+
+
+def read_on(product: "Product", card: "Card", found: "dict[int, bytes]") -> None:
+    """The files after the first, into `found`. Raises CardRefused, LinkLost."""
+    for sfi, size in product.files[1:]:
+        found[sfi] = _read(card, sfi, size)
+
+
+def serial_of(product: "Product", found: "dict[int, bytes]") -> bytes:
+    """10 bytes. Raises BadInput for a file that is too short."""
+    serial = _at(product, found, "serial")
+    assert serial is not None
+    return bytes(_SERIAL_BYTES - len(serial)) + serial
+
+
+def facts(product: "Product", found: "dict[int, bytes]") -> "Facts":
+    """What the files say. Raises BadInput for one that is too short."""
+    values: list[Any] = [_at(product, found, name) for name in FACTS]
+    made = Facts(*values)
+    return Facts(
+        made.issuer + b"\xff" * (_ISSUER_BYTES - len(made.issuer)),
+        serial_of(product, found),
+        made.application,
+        made.enabled,
+        made.start,
+        made.expiry,
+        product.city if made.city is None else made.city,
+        product.kind if made.kind is None else made.kind[0],
+        made.interoperable,
+    )
+
+
+def factors(product: "Product", serial: bytes, issuer: bytes) -> bytes:
+    """What a SAM derives the card's key with, 8 bytes a level, from the card upwards."""
+    found = b""
+    for factor in product.factors:
+        found += card_factor(serial) if factor == CARD else issuer if factor == ISSUER else factor
+    return found
+
+
+def of_product(number: int, event: int) -> int:
+    """A tap's `event` with the application that paid in its high four bits."""
+    return number << _NUMBER_SHIFT | event
+
+
+def number_in(event: int) -> int:
+    """Of a tap's `event`."""
+    return event >> _NUMBER_SHIFT
+
+
+def _at(product: "Product", found: "dict[int, bytes]", fact: str) -> "bytes | None":
+    if fact not in product.places:
+        return None
+    sfi, offset, size = product.places[fact]
+    if len(found[sfi]) < offset + size:
+        raise BadInput("file %02X ends before its %s" % (sfi, fact))
+    return bytes(found[sfi][offset : offset + size])
+
+
+def _read(card: "Card", sfi: int, size: int) -> bytes:
+    raw: bytes = card.send(files.READ_BINARY, p1=_BY_SFI | sfi, le=size)
+    return raw
