@@ -144,7 +144,8 @@ def _factors(value: "dict[str, Any]") -> "tuple[Any, ...]":
     if not isinstance(found, list) or not 1 <= len(found) <= products.LEVELS_MAX or found[0] != products.CARD:
         raise BadInput(".factors takes 1 to %d levels, the card first" % products.LEVELS_MAX)
     for factor in found[1:]:
-        if factor != products.ISSUER and not (isinstance(factor, bytes) and len(factor) == products.FACTOR_BYTES):
+        fits = len(factor) == products.FACTOR_BYTES if isinstance(factor, bytes) else factor == products.ISSUER
+        if not fits:
             raise BadInput(".factors takes 'card', 'issuer', or %d bytes" % products.FACTOR_BYTES)
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""Which cards may ride: the checks of a terminal on what a card says of itself, in their usual order. Pure. JT/T 978.2."""
+"""Which cards may ride: a terminal's checks of what a card says of itself, in their usual order. Pure. JT/T 978.2."""
 
 from tunion import bcd
 from tunion.card import files

@@ -179,7 +179,7 @@ class Journal:
         return wire.TAP_V1.unpack(self._slot.bytes)
 
     def last_terminal_seq(self) -> int:
-        """The highest counter of a SAM in any tap, 0 for none: where a soft SAM goes on. One for all SAMs of a device."""
+        """The highest counter of any SAM here in a tap, 0 for none: where a soft SAM goes on."""
         return self._terminal_seq
 
     # -- the back office's side ---------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("delta_max", _number(1, denylist.SERIALS_MAX), 6000),  # one day's changes; more come as a full list
     ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
 )
-_APPLICATION_ROWS = (
+_APPLICATION_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("product", ("0 or a map", lambda value: isinstance(value, (int, dict))), _KEPT),  # validator.applications
     ("issuers", _ISSUERS, []),  # of a product other than 0
     ("sam", _MAP, {}),  # empty: the common one
@@ -271,9 +271,9 @@ class Settings:
             except BadInput as problem:
                 raise BadSettings("%sproduct%s%s" % (where, "" if str(problem)[:1] == "." else " ", problem))
             if found["issuers"] and not product.number:
-                raise BadSettings("%sissuers: those of the national application stand in home_issuers and issuers" % where)
+                raise BadSettings("%sissuers: national ones stand in home_issuers and issuers" % where)
             if product.number and not found["issuers"]:
-                raise BadSettings("%sissuers takes those whose cards are accepted: the rules name national ones" % where)
+                raise BadSettings("%sissuers takes those whose cards are accepted" % where)
             fare = _fare(found["fare"]) if found["fare"] else None
             simple = not hasattr(fare or self.fare, "scheme") and (fare is not None or not self.tariffs)
             if COMPOUND not in product.types and not simple:

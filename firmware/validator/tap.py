@@ -193,7 +193,7 @@ class TapPath:
             self._purchases.use(self._sams.take(index))
 
     def _seen(self) -> "dict[int, bytes]":
-        """The files of the application that came with its selection. Raises Refused for what is no e-purse, or blocked."""
+        """The first file of the application. Raises Refused for a card that has it not, or blocked."""
         self._serial = _NO_CARD
         try:
             found = product.opened(self._product, self._card)
@@ -233,7 +233,7 @@ class TapPath:
         return [product.number_in(claim.tap().event) for claim in self._journal.open_claims()]
 
     def _recovered_elsewhere(self, index: int) -> bool:
-        """As _recovered, of the card's other applications: before one is charged, no claim of another is left unasked."""
+        """As _recovered, of the card's other applications: none is charged while a claim of another was not asked."""
         claimed = self._claimed()
         own = self._unanswered
         asked = False

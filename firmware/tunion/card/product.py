@@ -13,13 +13,13 @@ from tunion.record import BadInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from tunion.card.apdu import Card
 
-# What a terminal reads of an application, as `facts` gives it. bytes but for `kind`; None: the product has no such fact.
-FACTS = ("issuer", "serial", "application", "enabled", "start", "expiry", "city", "kind", "interoperable")
-Facts = namedtuple("Facts", FACTS)
+# What a terminal reads of an application. Bytes but for `kind`; None: the product has no such fact.
+Facts = namedtuple(
+    "Facts", ("issuer", "serial", "application", "enabled", "start", "expiry", "city", "kind", "interoperable")
+)
 
 # number      0 the national product, 1 to 15 others: high four bits of a tap's `event`
 # name        for logs and the back office's books
@@ -93,7 +93,7 @@ NATIONAL = Product(
 
 
 def opened(product: "Product", card: "Card") -> "dict[int, bytes]":
-    """SELECT, and the first file: SFI -> content. Raises CardRefused, LinkLost, BadInput for an answer that is no TLV."""
+    """SELECT, and the first file: SFI -> content. Raises CardRefused, LinkLost; BadInput for what is no TLV."""
     fci = card.send(files.SELECT, raw=product.aid)
     sfi, size = product.files[0]
     if product.fci_tag:
@@ -118,18 +118,19 @@ def serial_of(product: "Product", found: "dict[int, bytes]") -> bytes:
 
 def facts(product: "Product", found: "dict[int, bytes]") -> "Facts":
     """What the files say. Raises BadInput for one that is too short."""
-    values: list[Any] = [_at(product, found, name) for name in FACTS]
-    made = Facts(*values)
+    issuer = _at(product, found, "issuer") or b""
+    city = _at(product, found, "city")
+    kind = _at(product, found, "kind")
     return Facts(
-        made.issuer + b"\xff" * (_ISSUER_BYTES - len(made.issuer)),
+        issuer + b"\xff" * (_ISSUER_BYTES - len(issuer)),
         serial_of(product, found),
-        made.application,
-        made.enabled,
-        made.start,
-        made.expiry,
-        product.city if made.city is None else made.city,
-        product.kind if made.kind is None else made.kind[0],
-        made.interoperable,
+        _at(product, found, "application"),
+        _at(product, found, "enabled"),
+        _at(product, found, "start"),
+        _at(product, found, "expiry"),
+        product.city if city is None else city,
+        product.kind if kind is None else kind[0],
+        _at(product, found, "interoperable"),
     )
 
 
@@ -137,7 +138,10 @@ def factors(product: "Product", serial: bytes, issuer: bytes) -> bytes:
     """What a SAM derives the card's key with, 8 bytes a level, from the card upwards."""
     found = b""
     for factor in product.factors:
-        found += card_factor(serial) if factor == CARD else issuer if factor == ISSUER else factor
+        if isinstance(factor, bytes):
+            found += factor
+        else:
+            found += card_factor(serial) if factor == CARD else issuer
     return found
 
 
