@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from simulator.card import SimCard
 from simulator.ccid_reader import CcidReader
+from simulator.dual_card import card_of
 from simulator.field import Card, Faults, parse_tear
 from simulator.image import CardImage, ImageError, PsamImage
 from simulator.personalise import TEST_MASTERS, card_image
@@ -107,10 +107,10 @@ def _serve(args: argparse.Namespace) -> int:
     if args.psam and args.reader == "pn532":
         raise ValueError("a PN532 has no slot for a PSAM: leave --psam out, or use --reader vpcd")
     image = CardImage.load(args.image)
-    card: Card = SimCard(image, args.random, _saver(args, args.image))
+    card: Card = card_of(image, args.random, _saver(args, args.image))
     psam: Card | None = SimPsam(PsamImage.load(args.psam), _saver(args, args.psam)) if args.psam else None
     if args.trace:
-        card = Traced(card, "card", _say, image.serial)
+        card = Traced(card, "card", _say, image.serial, *([image.second.serial] if image.second else []))
         psam = psam and Traced(psam, "psam", _say)
     bell, ended = threading.Event(), threading.Event()
     with _ended_by_signals(bell, ended):

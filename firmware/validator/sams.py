@@ -28,7 +28,9 @@ class Sams:
         panel: "Panel",
     ) -> None:
         self._sams = [sam for sam, _ in sams]
-        self._parts: list[Part] = [sam_part(opens, journal, clock, panel) for _, opens in sams]
+        self._parts: list[Part] = []
+        for _, opens in sams:
+            self._parts.append(sam_part(opens, journal, clock, panel, len(self._parts)))
         self._serving = serving
         self._at_hand = 0
 

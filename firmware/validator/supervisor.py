@@ -25,6 +25,7 @@ class Part:
     name           as the panel knows it
     open_again     raises ReaderLost or SamLost while there is nothing to open
     lost, back     event codes, journaled on the way down and up
+    number         the events' value, where there are several of a kind
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Part:
         journal: "Journal",
         clock: "Clock",
         panel: "Panel",
+        number: int = 0,
     ) -> None:
+        self._number = number
         self._name = name
         self._open = open_again
         self._lost = lost
@@ -56,7 +59,7 @@ class Part:
         self._wait_ms = min(OPEN_WAIT_MAX_MS, max(OPEN_WAIT_FIRST_MS, 2 * self._wait_ms))
         if not self._reported:
             self._reported = True
-            note(self._journal, self._lost)
+            note(self._journal, self._lost, self._number)
             self._panel.show("fault", part=self._name, detail=str(fault))
 
     def revive(self) -> bool:
@@ -72,7 +75,7 @@ class Part:
         self._wait_ms = 0
         if self._reported:
             self._reported = False
-            note(self._journal, self._back)
+            note(self._journal, self._back, self._number)
             self._panel.show("back", part=self._name)
         return True
 
@@ -82,9 +85,11 @@ def reader_part(open_again: "Callable[[], None]", journal: "Journal", clock: "Cl
     return Part("reader", open_again, wire.READER_LOST, wire.READER_BACK, journal, clock, panel)
 
 
-def sam_part(open_again: "Callable[[], None]", journal: "Journal", clock: "Clock", panel: "Panel") -> Part:
-    """The SAM, not opened yet."""
-    return Part("sam", open_again, wire.SAM_LOST, wire.SAM_BACK, journal, clock, panel)
+def sam_part(
+    open_again: "Callable[[], None]", journal: "Journal", clock: "Clock", panel: "Panel", number: int = 0
+) -> Part:
+    """The SAM, not opened yet. number: 0 the common one, those of single applications from 1."""
+    return Part("sam", open_again, wire.SAM_LOST, wire.SAM_BACK, journal, clock, panel, number)
 
 
 def note(journal: "Journal", code: int, value: int = 0) -> None:
