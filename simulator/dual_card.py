@@ -76,9 +76,8 @@ class DualCard:
     def _select(self, one: SimCard, apdu: bytes) -> bytes:
         """A SELECT that fails leaves everything as it was."""
         answer = one.transceive(apdu)
-        if answer[-2:] in _SELECTED and one is not self._at:
-            self._at.power_on()  # in the field still, but all that it had begun is gone
-            self._at = one
+        if answer[-2:] in _SELECTED:
+            self._at = one  # what the other has begun is out of reach, and gone when it is selected again
         return answer
 
     def _stored_first(self, after: CardImage) -> None:

@@ -248,6 +248,28 @@ class Torn(ProductCase):
         self.assertEqual(bus.serve(card), "recovered")
         self.assert_paid_once(bus, card)
 
+    def test_nor_one_that_comes_later_in_the_order(self):
+        bus, card = DualBus(), TwoCard()
+        self.assertEqual(bus.serve(card, (4, AFTER)), "tap_again")
+        bus.settings = settings(applications=applications("national legacy"))
+        bus.reboot()
+        card.legacy.blocked = True
+        self.assertEqual((bus.serve(card), refusals(bus), card.national.spent_fen), ("refused", [reason.BLOCKED], 0))
+        self.assertEqual(bus.serve(PurseCard()), "paid")
+
+    def test_the_proof_of_the_other_purse_under_the_same_number_and_counter_is_none(self):
+        """Torn before its debit in the one, paid elsewhere under the same counter in the other."""
+        number = from_digits("00000000000000000042")
+        card = TwoCard(PurseCard(serial=number), LegacyCard(serial=number[2:]))
+        bus = DualBus()
+        self.assertEqual(bus.serve(card, (4, BEFORE)), "tap_again")
+        self.assertEqual(Bus().serve(card), "paid")
+        bus.settings = settings(applications=applications("national legacy"))
+        bus.reboot()
+        self.assertEqual(bus.serve(card), "paid")
+        self.assertEqual((len(card.national.log), len(card.legacy.log)), (2, 0))
+        self.assertEqual(len(bus.journal.open_claims()), 1)  # that of the other: it was asked, and said nothing
+
     def test_both_under_one_number_and_counter_prove_only_their_own_claims(self):
         """The claim of one application is neither settled nor voided by what the other one's purse says."""
         number = from_digits("00000000000000000042")
@@ -304,11 +326,12 @@ class SameCard(ProductCase):
         self.assert_paid_once(bus, card)
 
     def test_after_a_reboot_by_the_application_that_paid(self):
-        bus, card = DualBus(), TwoCard(legacy=LegacyCard(expiry=EXPIRED))
-        bus.serve(card)
-        bus.reboot()
-        self.assertEqual(self.at_once(bus, card), "paid")
-        self.assert_paid_once(bus, card)
+        for expiry in (EXPIRED, b"\x20\x35\x12\x31"):
+            bus, card = DualBus(), TwoCard(legacy=LegacyCard(expiry=expiry))
+            bus.serve(card)
+            bus.reboot()
+            self.assertEqual(self.at_once(bus, card), "paid")
+            self.assert_paid_once(bus, card)
 
     def test_two_cards_under_one_number_in_different_products_both_pay(self):
         number = from_digits("00000000000000000042")
@@ -346,6 +369,17 @@ class SeveralSams(ProductCase):
         bus.serve(PurseCard())
         for _, body, _ in taps(bus)[-2:]:
             self.assertTrue(body.terminal_seq > used[body.terminal])
+
+    def test_nor_where_its_last_tap_lies_in_an_older_sector(self):
+        bus = DualBus()
+        bus.legacy_sam._seq = 500
+        bus.serve(LegacyCard())
+        for _ in range(40):  # a sector holds 31
+            bus.serve(PurseCard())
+            bus.journal.idle()
+        bus.reboot()
+        bus.serve(LegacyCard())
+        self.assertTrue(taps(bus)[-1][1].terminal_seq > 500)
 
 
 if __name__ == "__main__":

@@ -249,8 +249,8 @@ class TapPath:
                 if self._recovered():
                     return True
             except Refused as refused:
-                if refused.reason == reason.NOT_GENUINE:
-                    raise
+                if refused.reason != reason.NOT_OUR_CARD:
+                    raise  # nor passed by where it does not open
         self._unanswered = own
         if asked:
             self._take(index)
@@ -316,7 +316,7 @@ class TapPath:
         except BadInput:
             raise Refused(reason.INVALID_CARD)
         rules = self._rules
-        home, others = (rules.home_issuers, rules.issuers) if self._issuers is None else (self._issuers, ())
+        home, others = (rules.home_issuers, rules.issuers) if self._issuers is None else ((), self._issuers)
         why = checks.refusal(facts, self._product, today, home, others, self._settings.test_cards, rules.cities)
         if why and not (why == reason.EXPIRED and self._duty.modes & _DATE_FREE):
             raise Refused(why)
