@@ -35,7 +35,7 @@ _QUERIES = {
         FROM txn ORDER BY id
     """,
     "anomalies": """
-        SELECT code, ref, amount_fen, owner, opened_at_s, closed_at_s, resolution FROM anomaly ORDER BY id
+        SELECT code, ref, amount_fen, owner, opened_at_s, closed_at_s, resolution, detail FROM anomaly ORDER BY id
     """,
     "refusals": """
         SELECT entry.device_id, entry.epoch, entry.seq, event.at_s, event.reason, event.card, event.value

@@ -3,7 +3,6 @@
 The registry file (`--org`) is JSON; every list may be missing. Layout: backoffice/docs/store.md.
 """
 
-import hashlib
 import json
 import sqlite3
 import time
@@ -13,11 +12,10 @@ from typing import Any
 
 from backoffice.clearing import fees
 from backoffice.intake import tls
-from backoffice.store import engine, registry
+from backoffice.store import engine, fares, registry
 from backoffice.store.days import is_day, midnight_s
 from backoffice.store.registry import ALWAYS_S, RegistryConflict
 from tunion import bcd
-from tunion.fare import flat
 from tunion.record import BadInput
 
 LEVELS = ("city", "province", "nation")
@@ -102,16 +100,7 @@ def _fee_rule(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fare(row: dict[str, Any]) -> dict[str, Any]:
-    table = flat.from_map(row["table"]).to_map()
-    payload = json.dumps(table, sort_keys=True)
-    return {
-        "fare_id": table["fare_id"],
-        "version": table["version"],
-        "from_s": _period(row)["from_s"],
-        "scheme": "flat",
-        "payload": payload,
-        "sha256": hashlib.sha256(payload.encode()).hexdigest(),
-    }
+    return fares.row(fares.of_map(row["table"]), _period(row)["from_s"])
 
 
 def _period(row: dict[str, Any]) -> dict[str, int]:

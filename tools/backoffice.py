@@ -22,7 +22,7 @@ from backoffice.keys import load as key_file
 from backoffice.keys import soft, vault
 from backoffice.store import engine, registry
 from backoffice.store.days import clearing_day, is_day
-from tools import backoffice_devices
+from tools import backoffice_devices, backoffice_rides
 from tools.backoffice_text import print_closing, print_summary
 
 PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
@@ -86,6 +86,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
                      help="清分行、交易、异常、拒绝 | which table (default lines)")
     out.add_argument("--format", choices=export.FORMATS, default="csv", help="格式 | format (default csv)")
     out.add_argument("--out", type=Path, metavar="FILE", help="写入文件 | default: standard output")
+
+    backoffice_rides.configure(commands, _command, _day)
 
     status = _command(commands, "status", _status, "概况 | what the database holds")
     status.add_argument("--json", action="store_true", help=_JSON_HELP)

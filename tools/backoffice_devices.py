@@ -10,9 +10,11 @@ from typing import Any
 from backoffice.intake import commands, enrol, health, logs
 from backoffice.store import engine, registry
 from backoffice.store.days import local
+from tools import event_text
 from tools.backoffice_text import print_table
 from tunion.wire import command
 
+EVENTS_MAX = 100_000        # more is an export's task
 DEVICE_MAX = 0xFFFFFFFF     # 4 bytes in every upload
 _JSON_HELP = "一个 JSON 对象 | one object for a program to read"
 
@@ -23,8 +25,9 @@ _COMMANDS = {
     command.SET_INTERVAL: ("上传间隔秒数，0 为出厂值", "seconds between two uploads; 0: as provisioned"),
     command.LOCK: ("停用", "take no cards"),
     command.UNLOCK: ("启用", "take cards again"),
-    command.SELF_TEST: ("自检", "test reader, SAM, clock, memory"),
+    command.SELF_TEST: ("自检", "test reader, SAM, clock, memory, lists"),
     command.RE_ENROL: ("重新入网", "enrol the journal afresh"),
+    command.LEAVE_SAFE_MODE: ("退出安全模式并重启", "leave safe mode: start again, normally"),
 }
 _RESULTS = {
     command.DONE: ("完成", "done"),
@@ -37,6 +40,9 @@ _PARTS = {
     command.SAM: ("PSAM", "SAM"),
     command.CLOCK: ("时钟", "clock"),
     command.MEMORY: ("存储", "memory"),
+    command.FLASH: ("存储器", "flash"),
+    command.LISTS: ("名单或参数", "lists or parameters"),
+    command.HEAP: ("内存不足", "little memory free"),
 }
 
 
@@ -55,7 +61,11 @@ def configure(actions: Any, add_command: Callable[..., Any], whole: Callable[[in
     accept.add_argument("--epoch", required=True, type=_epoch, help="日志号，8位十六进制 | journal, 8 hex digits")
     accept.add_argument("--user", required=True, help="经办人 | who does this")
     log = add_command(device, "log", _log, "查看日志 | the newest log that a device sent")
-    for action in (add, again, accept, log):
+    events = add_command(device, "events", _events, "事件 | what a device told: starts, faults, crashes")
+    events.add_argument("--count", type=whole(1, EVENTS_MAX), default=40, metavar="N",
+                        help="最近多少条，默认 40 | the newest N (default 40)")
+    events.add_argument("--json", action="store_true", help="每行一个 JSON 对象 | one object a line")
+    for action in (add, again, accept, log, events):
         action.add_argument("--id", type=number, required=True, metavar="ID", help="终端号 | device number")
     listing = add_command(device, "list", _list, "列出终端、告警、待批日志 | devices, alarms, journals that wait")
     listing.add_argument("--json", action="store_true", help=_JSON_HELP)
@@ -99,6 +109,20 @@ def _log(args: argparse.Namespace) -> int:
               f"{args.db} --user NAME {args.id} upload_log`", file=sys.stderr)
         return 1
     sys.stdout.write(row["content"].decode("ascii", "replace"))
+    return 0
+
+
+def _events(args: argparse.Namespace) -> int:
+    rows = _look(args, lambda db: health.events(db, args.id, args.count))
+    for row in rows:
+        said = event_text.words(row)
+        zh, en = "：".join(words[0] for words in said), ": ".join(words[1] for words in said)
+        if args.json:
+            print(json.dumps({**row, "zh": zh, "en": en}, ensure_ascii=False))
+        else:
+            print(f"#{row['seq']}  {_time(row['at_s'])}  {zh} | {en}")
+    if not rows and not args.json:
+        print("没有事件 | no events")
     return 0
 
 

@@ -16,6 +16,7 @@ _STATES = {
     states.CHECKED: ("待验证", "TAC to be verified"),
     states.VERIFIED: ("待清分", "verified, enters the next run"),
     states.CLEARED: ("已清分", "cleared"),
+    states.NOTED: ("已核验，无金额", "verified, no money in it"),
     states.GREY: ("灰记录", "grey: nobody knows yet whether the card was debited"),
     states.SUSPECT: ("存疑", "suspect: see export --what anomalies"),
     states.HELD: ("挂起", "held: a second record under one key"),

@@ -11,7 +11,8 @@ from typing import Any
 from backoffice import report
 from backoffice.store.engine import Store
 from simulator.pcscd import PcscdFailed
-from simulator.rig.demo import RIDERS, Demo
+from simulator.rig.demo import NAMES, RIDERS, Demo
+from simulator.rig.panels import LivePanels
 from simulator.rig.program import RigFault
 from simulator.vpcd import ReaderGone
 from tools.backoffice_text import print_summary, print_table
@@ -39,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="随机种子，决定乘客和余额 | decides riders and balances (default 1)")
     parser.add_argument("--folder", type=Path, default=BUILD / "demo",
                         help="文件放在此处，先清空 | where the files go, emptied first (default build/demo)")
+    parser.add_argument("--panels", action=argparse.BooleanOptionalAction, default=None,
+                        help="在终端实时显示车载机屏幕 | draw the validators' panels in the terminal "
+                        "(default: where it is one)")
     parser.add_argument("--json", action="store_true",
                         help="一个 JSON 对象 | one object with the figures; progress goes to stderr")
 
@@ -52,18 +56,29 @@ def run(args: argparse.Namespace) -> int:
         return 1
     started_s = time.monotonic()
 
+    wanted = args.panels if args.panels is not None else sys.stdout.isatty() and sys.stderr.isatty()
+    panels = LivePanels(sys.stderr, NAMES) if wanted else None
+
     def say(zh: str, en: str) -> None:
-        print(f"[{time.monotonic() - started_s:5.1f} s] {zh}\n{'':10}{en}", file=sys.stderr, flush=True)
+        text = f"[{time.monotonic() - started_s:5.1f} s] {zh}\n{'':10}{en}"
+        if panels is not None:
+            panels.say(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     try:
         say("编译固件", "compiling the firmware")
         build(ARCH)
         micropython = [str(MICROPYTHON), "-X", f"heapsize={HEAP}"]
-        figures = Demo(folder, micropython, f"{BUILD / 'firmware' / ARCH}:.frozen", args.seed, say).run()
+        heard = panels.heard if panels is not None else None
+        figures = Demo(folder, micropython, f"{BUILD / 'firmware' / ARCH}:.frozen", args.seed, say, heard).run()
         _count_by_device(figures)
     except (RigFault, PcscdFailed, ReaderGone, CompileFailed) as fault:
         print(f"ykt demo: {fault}", file=sys.stderr)
         return 1
+    finally:
+        if panels is not None:
+            panels.end()
     if args.json:
         print(json.dumps(figures, ensure_ascii=False))
     else:

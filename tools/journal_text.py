@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+from tools import event_text
 from tools.journal_image import OUTCOMES, Entry, Finding, Image, Sector, is_sound
 from tunion import bcd
 from tunion.money import yuan
-from tunion.wire import reason
-from tunion.wire import tap as wire
 
 # state of a sector -> words
 STATES = {
@@ -79,20 +78,6 @@ _OUTCOMES = {
     "disputed": ("有争议", "disputed"),
     "grey": ("灰记录", "grey"),
     "unknown": ("结果未知", "no outcome"),
-}
-_EVENTS = {
-    wire.BOOT: ("开机", "boot"),
-    wire.REFUSED: ("拒绝", "refused"),
-    wire.CARD_BLOCKED: ("锁卡", "card blocked"),
-    wire.READER_LOST: ("读卡器断开", "reader lost"),
-    wire.READER_BACK: ("读卡器恢复", "reader back"),
-    wire.CLOCK_STEP: ("校时", "clock step"),
-    wire.SAM_LOST: ("PSAM断开", "SAM lost"),
-    wire.SAM_BACK: ("PSAM恢复", "SAM back"),
-    wire.PARAMS_ACTIVE: ("参数生效", "parameters active"),
-    wire.PARAMS_REFUSED: ("参数拒绝", "parameters refused"),
-    wire.FLASH_WORN: ("闪存磨损", "flash worn"),
-    wire.FILLING: ("存储将满", "flash is filling"),
 }
 
 
@@ -205,9 +190,7 @@ def _entry(entry: Entry) -> str:
     elif entry.kind == "amend":
         words += [f"#{body.of_seq}", _both(_OUTCOMES[_outcome(entry)])]
     else:
-        words.append(_both(_EVENTS.get(body.code, (f"代码 {body.code}", f"code {body.code}"))))
-        if body.code == wire.REFUSED:
-            words.append(" ".join(reason.words(body.reason)[1:]))
+        words += map(_both, event_text.words(body._asdict()))
         words.append(f"值 value {body.value}")
         if entry.card:
             words.append(f"卡 card {entry.card}")

@@ -4,18 +4,20 @@ A record that waits for a table (TX-05, TX-22, CFG-01) is looked at again in eve
 the table says so.
 """
 
-import json
 import sqlite3
 from typing import NamedTuple
 
 from backoffice.clearing import fees, product
 from backoffice.clearing.run import Ride
-from backoffice.store import products, records, states
-from tunion.fare import flat
+from backoffice.store import fares, products, records, states
+from tunion.fare import reprice
+from tunion.fare.flat import FlatFare
+from tunion.fare.tariff import Tariff, is_by_stop
 
 UNKNOWN_ISSUER = "TX-05"
 TEST_CARD = "TX-14"
 WRONG_FARE = "TX-16"
+NOT_ENTITLED = "TX-25"
 UNREGISTERED = "TX-22"
 NO_FEE_RULE = "CFG-01"
 
@@ -44,6 +46,28 @@ class _Terminal(NamedTuple):
     to_s: int
 
 
+class Tap(NamedTuple):
+    """What `tunion.fare.reprice` reads of a record."""
+
+    event: int
+    type: int
+    industry: int
+    at_s: int
+    card_kind: int
+    amount_fen: int
+    list_fen: int
+    discount_fen: int
+    stop_in: int
+    stop_out: int
+    fare_case: int
+    layer: int
+    riders: int
+    modes: int
+    granted: int
+    owed_fen: int
+    ride_s: int
+
+
 class Tables:
     """The registry as one run sees it."""
 
@@ -61,10 +85,11 @@ class Tables:
         self._terminals: dict[str, list[_Terminal]] = {}
         for row in db.execute("SELECT terminal, operator, acquirer, device_id, from_s, to_s FROM terminal"):
             self._terminals.setdefault(row["terminal"], []).append(_Terminal(*tuple(row)[1:]))
-        self._fares = {
-            (row["fare_id"], row["version"]): flat.from_map(json.loads(row["payload"]))
-            for row in db.execute("SELECT * FROM fare_table")
-        }
+        self._fares = fares.stored(db)
+        self._buses: dict[int, list[Tariff]] = {}  # mode -> tables by which an open ride may have begun
+        for fare in self._fares.values():
+            if isinstance(fare, Tariff) and is_by_stop(fare):
+                self._buses.setdefault(fare.mode, []).append(fare)
 
     def ride(self, txn: sqlite3.Row) -> Ride:
         """A record as the run takes it. Raises Problem."""
@@ -92,18 +117,26 @@ class Tables:
         )
         if product.refusal(number, ride.level):
             raise Problem(product.refusal(number, ride.level))
+        if not ride.amount_fen:
+            return ride  # it enters no run, so no rule has to be found
         try:
             self.book.select(ride.level, ride.business, ride.service, ride.acquirer, ride.issuer, at_s)
         except fees.NoRule:
             raise Problem(NO_FEE_RULE) from None
         return ride
 
-    def fare_fits(self, txn: sqlite3.Row) -> bool:
-        """The named fare table gives exactly this price for this kind of card."""
+    def misfit(self, txn: sqlite3.Row) -> tuple[str, str] | None:
+        """(anomaly code, what is wrong) where the named fare table does not give exactly this price."""
         fare = self._fares.get((txn["fare_id"], txn["fare_version"]))
         if fare is None:
-            return False
-        return tuple(fare.price(txn["card_kind"])) == (txn["list_fen"], txn["discount_fen"], txn["amount_fen"])
+            return WRONG_FARE, "no_table"
+        if isinstance(fare, FlatFare):
+            said = (txn["list_fen"], txn["discount_fen"], txn["amount_fen"])
+            return None if tuple(fare.price(txn["card_kind"])) == said else (WRONG_FARE, "wrong_fare")
+        found = reprice.verdict(fare, Tap(*(txn[name] for name in Tap._fields)), self._buses.get(fare.mode, []))
+        if not found:
+            return None
+        return NOT_ENTITLED if found in reprice.OF_DISCOUNT else WRONG_FARE, reprice.FINDINGS[found][0]
 
     def _terminal(self, txn: sqlite3.Row) -> _Terminal:
         """The terminal as registered at trade time, of the device's own operator."""
@@ -134,5 +167,6 @@ def check(db: sqlite3.Connection, tables: Tables, now_s: int) -> None:
             states.move(db, txn["id"], state, problem.code, "check", now_s)
             continue
         states.move(db, txn["id"], states.CHECKED, "", "check", now_s)
-        if not tables.fare_fits(txn):  # paid all the same: the operator proves or refunds
-            states.flag(db, WRONG_FARE, f"txn {txn['id']}", ride.amount_fen, ride.operator, now_s)
+        misfit = tables.misfit(txn)
+        if misfit is not None:  # paid all the same: the operator proves or refunds
+            states.flag(db, misfit[0], f"txn {txn['id']}", ride.amount_fen, ride.operator, now_s, misfit[1])

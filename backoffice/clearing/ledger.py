@@ -40,7 +40,7 @@ def _positions(db: sqlite3.Connection, run_id: int) -> bool:
 def _received(db: sqlite3.Connection) -> bool:
     """Counted at intake, against the sum over all states."""
     arrived = db.execute("SELECT COALESCE(SUM(taps), 0), COALESCE(SUM(taps_fen), 0) FROM intake_total").fetchone()
-    known = (*states.OPEN, states.CLEARED, states.VOID)
+    known = (*states.OPEN, states.CLEARED, states.NOTED, states.VOID)
     marks = ", ".join("?" * len(known))
     stored = db.execute(
         f"SELECT COUNT(*), COALESCE(SUM(amount_fen), 0) FROM txn WHERE state IN ({marks})", known

@@ -1,4 +1,5 @@
-"""TAC verdicts. CHECKED -> VERIFIED, or SUSPECT; and which of two records under one key is the true one.
+"""TAC verdicts. CHECKED -> VERIFIED (NOTED where no money moved), or SUSPECT; and which of two records under one key is
+the true one.
 
 The keys stay with the key service; only `ok` goes on. A verdict `unavailable` changes nothing: the next run asks
 again. The key service is asked outside of any transaction, so that intake goes on meanwhile.
@@ -33,7 +34,7 @@ def _by_chain(store: Store, now_s: int) -> None:
     with store.transaction() as db:
         for txn in records.in_states(db, [states.CHECKED]):
             if txn["proof"] == "chain":
-                states.move(db, txn["id"], states.VERIFIED, "grey resolved", "verify", now_s)
+                states.move(db, txn["id"], _proven(txn), "grey resolved", "verify", now_s)
 
 
 def _in_batches(
@@ -64,11 +65,16 @@ def _judge(db: sqlite3.Connection, txn: sqlite3.Row, verdict: str, now_s: int) -
         return
     if verdict == OK and outcome != tap.DISPUTED:
         records.set_proof(db, txn["id"], "tac")
-        states.move(db, txn["id"], states.VERIFIED, "", "verify", now_s)
+        states.move(db, txn["id"], _proven(txn), "", "verify", now_s)
         return
     # DISPUTED and proven to the issuer: the SAM was shown another session key, and the gate stayed shut
     reason = {OK: CLONE, BAD: BAD_TAC, NO_KEY: waits_for_key(products.of(txn))}[verdict]
     states.move(db, txn["id"], states.SUSPECT, reason, "verify", now_s)
+
+
+def _proven(txn: sqlite3.Row) -> str:
+    """Where a proven record goes on: what has no money in it enters no run."""
+    return states.VERIFIED if txn["amount_fen"] else states.NOTED
 
 
 def _weigh(db: sqlite3.Connection, txn: sqlite3.Row, verdict: str, now_s: int) -> None:
@@ -81,7 +87,7 @@ def _weigh(db: sqlite3.Connection, txn: sqlite3.Row, verdict: str, now_s: int) -
     if verdict != OK:
         return
     first = records.by_id(db, txn["rival_id"])
-    if first["state"] in (states.VERIFIED, states.CLEARED):
+    if first["state"] in (states.VERIFIED, states.CLEARED, states.NOTED):
         states.move(db, txn["id"], states.HELD, CLONE, "verify", now_s)
     elif first["reason"] == BAD_TAC or first["state"] == states.VOID:
         spender = products.card_key(txn["card"], txn["event"])

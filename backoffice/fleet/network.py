@@ -20,10 +20,11 @@ Bands: {"start_m": 4000, "start_fen": 200, "steps": [[4000, 4000, 100], ...], "c
 """
 
 import heapq
-import json
+import re
 from pathlib import Path
 from typing import Any
 
+from backoffice.fleet.placed import Placed, at, read, told
 from tunion.fare import grid
 from tunion.fare.distance import Bands
 from tunion.record import BadInput
@@ -34,8 +35,16 @@ Ways = dict[int, dict[int, int]]    # station -> neighbour -> metres
 
 
 def of_network(path: Path) -> bytes:
-    """The grid of a network file. Raises BadInput, naming line and station; OSError, KeyError and ValueError pass."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    """The grid of a network file. Raises BadInput, naming the file's line, the metro line and the station; OSError."""
+    text, content = read(path)
+    try:
+        with at():
+            return _of_network(content)
+    except Placed as problem:
+        raise BadInput(told(path, text, problem)) from problem
+
+
+def _of_network(content: dict[str, Any]) -> bytes:
     ways = _ways(content)
     bands = _bands(content["bands"])
     codes = sorted(ways)
@@ -53,12 +62,16 @@ def of_line(content: dict[str, Any]) -> bytes:
     """The grid of a line. Raises BadInput."""
     bands = _bands(content["bands"])
     directions = content["directions"]
-    count = max(len(metres) for metres in directions) + 1
+    with at("directions"):
+        if not directions or not all(directions):
+            raise BadInput("a line has a direction, and each direction two stops")
+        count = max(len(metres) for metres in directions) + 1
     layers: list[list[list[int | None]]] = []
     for number, metres in enumerate(directions):
         at_m = [0]
         for stop, step_m in enumerate(metres):
-            at_m.append(at_m[-1] + _metres(step_m, f"direction {number}, from stop {stop + 1}"))
+            with at("directions", number, stop):
+                at_m.append(at_m[-1] + _metres(step_m, f"direction {number}, from stop {stop + 1}"))
         stops = range(count)
         layers.append(
             [[bands.fen(at_m[j] - at_m[i]) if i < j < len(at_m) else None for j in stops] for i in stops]
@@ -70,7 +83,8 @@ def of_prices(content: dict[str, Any]) -> bytes:
     """The grid of prices written by hand. Raises BadInput."""
     if content["shape"] not in SHAPES:
         raise BadInput(f"a shape is one of {', '.join(SHAPES)}")
-    return grid.build(SHAPES[content["shape"]], content["places"], content["layers"])
+    with at("layers"):
+        return grid.build(SHAPES[content["shape"]], content["places"], content["layers"])
 
 
 def shortest(ways: Ways, start: int) -> dict[int, int]:
@@ -89,20 +103,34 @@ def shortest(ways: Ways, start: int) -> dict[int, int]:
 
 
 def _ways(content: dict[str, Any]) -> Ways:
-    ways: Ways = {_code(code): {} for code in content["stations"]}
-    for line in content["lines"]:
-        name, stations, metres = f"line {line['name']}", line["stations"], line["metres"]
-        after = stations[1:] + (stations[:1] if line.get("ring", False) else [])
-        if len(metres) != len(after):
-            raise BadInput(f"{name} has {len(after)} steps from station to station, and {len(metres)} distances")
-        for start, end, step_m in zip(stations[: len(after)], after, metres, strict=True):
-            _join(ways, start, end, step_m, name)
-    for start, end, step_m in content.get("walks", []):
-        _join(ways, start, end, step_m, "walks")
-    alone = [code for code, steps in ways.items() if not steps]
-    if alone:
-        raise BadInput(f"station {alone[0]} is on no line")
+    with at("stations"):
+        ways: Ways = {_code(code): {} for code in content["stations"]}
+    names: list[str] = []
+    for number, line in enumerate(content["lines"]):
+        with at("lines", number):
+            name = f"line {line['name']}"
+            if name in names:
+                raise BadInput(f"{name} stands twice")
+            names.append(name)
+            _add_line(ways, name, line)
+    for number, (start, end, step_m) in enumerate(content.get("walks", [])):
+        with at("walks", number):
+            _join(ways, start, end, step_m, "walks")
+    for code, steps in ways.items():
+        if not steps:
+            raise Placed(("stations", str(code)), f"station {code} is on no line")
     return ways
+
+
+def _add_line(ways: Ways, name: str, line: dict[str, Any]) -> None:
+    stations, metres = line["stations"], line["metres"]
+    after = stations[1:] + (stations[:1] if line.get("ring", False) else [])
+    if len(stations) < 2:
+        raise BadInput(f"{name} has fewer than two stations")
+    if len(metres) != len(after):
+        raise BadInput(f"{name} has {len(after)} steps from station to station, and {len(metres)} distances")
+    for start, end, step_m in zip(stations[: len(after)], after, metres, strict=True):
+        _join(ways, start, end, step_m, name)
 
 
 def _join(ways: Ways, start: int, end: int, step_m: Any, where: str) -> None:
@@ -124,10 +152,15 @@ def _metres(value: Any, where: str) -> int:
 
 def _code(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > 0xFFFF:
-        raise BadInput(f"station {text!r}: a code is 0 to 65535")
+        raise Placed((text,), f"station {text!r}: a code is 0 to 65535")
     return int(text)
 
 
 def _bands(content: dict[str, Any]) -> Bands:
-    steps = tuple((from_m, step_m, add_fen) for from_m, step_m, add_fen in content["steps"])
-    return Bands(content["start_m"], content["start_fen"], steps, content.get("cap_fen", 0))
+    with at("bands"):
+        steps = tuple((from_m, step_m, add_fen) for from_m, step_m, add_fen in content["steps"])
+        try:
+            return Bands(content["start_m"], content["start_fen"], steps, content.get("cap_fen", 0))
+        except BadInput as problem:
+            row = re.match(r"step ([0-9]+) ", str(problem))
+            raise Placed(("steps", int(row[1]) - 1) if row else (), str(problem)) from problem

@@ -11,14 +11,14 @@ from typing import Any
 from backoffice.fleet import offer
 from backoffice.fleet.spec import FleetRefused, person
 from backoffice.keys.service import KeyService
-from backoffice.store import registry
+from backoffice.store import fares, registry
 from tunion import cose_sign1
 from tunion.wire import params
 
 
 def build(db: sqlite3.Connection, payload: bytes, dry_run: dict[str, Any], user: str, now_s: int) -> params.ParamSet:
     """Store a set that nobody has approved yet. Raises FleetRefused."""
-    found = params.decode(payload)
+    found = params.decode(payload, True)
     if db.execute("SELECT 1 FROM org WHERE org = ?", (found.scope,)).fetchone() is None:
         raise FleetRefused(f"scope {found.scope} is no registered organisation")
     newest = db.execute("SELECT MAX(version) FROM params_set WHERE scope = ?", (found.scope,)).fetchone()[0] or 0
@@ -73,9 +73,9 @@ def publish(
         raise FleetRefused(f"version {newest} of {scope} is published: devices refuse a lower one")
     if row["expires_at_s"] <= now_s:
         raise FleetRefused(f"version {version} of {scope} has expired: build a new one")
-    found = params.decode(row["payload"])
+    found = params.decode(row["payload"], True)
     if not _is_known_fare(db, found):
-        registry.add(db, "fare_table", _fare_row(found))
+        registry.add(db, "fare_table", fares.row(found.fare, found.effective_at_s))
     public = keys.public_key(key_id)
     blob = cose_sign1.seal(row["payload"], public, params.AAD, lambda digest: keys.sign(key_id, digest))
     if len(blob) > params.BLOB_BYTES_MAX:
@@ -99,7 +99,7 @@ def stored(db: sqlite3.Connection, scope: str, version: int) -> sqlite3.Row:
 
 def _is_known_fare(db: sqlite3.Connection, found: params.ParamSet) -> bool:
     """Clearing knows this table. Raises FleetRefused where it knows another one under the same number."""
-    row = _fare_row(found)
+    row = fares.row(found.fare, found.effective_at_s)
     known = db.execute(
         "SELECT payload FROM fare_table WHERE fare_id = ? AND version = ?", (row["fare_id"], row["version"])
     ).fetchone()
@@ -109,17 +109,3 @@ def _is_known_fare(db: sqlite3.Connection, found: params.ParamSet) -> bool:
             "give FARE a new version whenever fare or discounts change"
         )
     return known is not None
-
-
-def _fare_row(found: params.ParamSet) -> dict[str, Any]:
-    table = found.fare.to_map()
-    payload = json.dumps(table, sort_keys=True)
-    return {
-        "fare_id": table["fare_id"],
-        "version": table["version"],
-        "from_s": found.effective_at_s,
-        "scheme": "flat",
-        "payload": payload,
-        "sha256": hashlib.sha256(payload.encode()).hexdigest(),
-    }
-

@@ -18,17 +18,21 @@ Times are local (UTC+8), or UTC seconds as a number. Sample prices are computed 
 """
 
 import hashlib
-import json
+import re
 from pathlib import Path
 from typing import Any
 
 from backoffice.fleet import network
+from backoffice.fleet.placed import Place, Placed, at, read, told
 from tunion import bcd, cbor
+from tunion.fare import decision, tariff
 from tunion.fare import samples as prices
-from tunion.fare import tariff
 from tunion.record import BadInput
 from tunion.wire import params
 from tunion.wire.tariffs import TABLE_BYTES_MAX
+
+_ENVELOPE_BYTES = 128  # what COSE_Sign1 adds to a payload, and some
+_EARLIEST_S = 1577808000  # 2020-01-01, local: no set of this system is older
 
 
 class FleetRefused(Exception):
@@ -50,72 +54,138 @@ def payload_of(path: Path, now_s: int) -> bytes:
 
 def with_grid(path: Path, now_s: int) -> tuple[bytes, bytes | None]:
     """The payload of the set that a file describes, and its grid where that lies apart. Raises FleetRefused."""
+    text = ""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        header = {
-            "name": content["name"],
-            "version": content["version"],
-            "scope": content["scope"],
-            "created_s": now_s,
-            "effective_at_s": time_s(content["effective_at"]),
-            "expires_at_s": time_s(content["expires_at"]),
-        }
-        sections = _sections(content)
-        if "rules" not in content:
-            sections["FARE"] = [content["fare"]["version"], [content["fare"]["fare_id"], content["fare"]["fare_fen"]]]
-            samples = params.samples_of(params.fare_of(sections), sections["KIND"][1])
-            return params.encode(header, samples, sections), None
-        grid = _add_tariff(sections, content, path.parent)
-        found = params.tariff_of(sections, grid)
-        return params.encode(header, prices.make(found, header["effective_at_s"]), sections, grid), grid
+        text, content = read(path)
+        with at():
+            return _made(content, path.parent, now_s)
     except OSError as error:
-        raise FleetRefused(f"{path.name}: {error.strerror}") from error
+        raise FleetRefused(f"{Path(error.filename or path).name}: {error.strerror}") from error
+    except Placed as problem:
+        raise FleetRefused(told(path, text, problem)) from problem
     except BadInput as problem:
-        raise FleetRefused(f"{path.name}: {problem}") from problem
-    except KeyError as missing:
-        raise FleetRefused(f"{path.name} lacks {missing}") from missing
-    except (TypeError, ValueError, AttributeError) as problem:
-        raise FleetRefused(f"{path.name} does not describe a parameter set: {problem}") from problem
+        raise FleetRefused(str(problem)) from problem
 
 
-def refuse_tariff(payload: bytes) -> None:
-    """Raises FleetRefused for a set that no device charges yet: nobody could replay, publish or clear it."""
-    if params.RULE in cbor.decode(payload)[8]:
-        raise FleetRefused("the file is a good tariff, and no device charges tariffs yet: leave out rules")
+def _made(content: dict[str, Any], folder: Path, now_s: int) -> tuple[bytes, bytes | None]:
+    if now_s < _EARLIEST_S:
+        raise BadInput("this machine's clock is wrong: set it first")
+    header = {name: content[name] for name in ("name", "version", "scope")}
+    header.update(created_s=now_s, effective_at_s=_time_of(content, "effective_at"))
+    header.update(expires_at_s=_time_of(content, "expires_at"))
+    sections = _sections(content)
+    is_tariff = "rules" in content
+    if not is_tariff:
+        with at("fare"):
+            sections["FARE"] = [content["fare"]["version"], [content["fare"]["fare_id"], content["fare"]["fare_fen"]]]
+    grid = _add_tariff(sections, content, folder) if is_tariff else None
+    try:
+        if is_tariff:
+            made = prices.make(params.tariff_of(sections, grid), header["effective_at_s"])
+        else:
+            made = params.samples_of(params.fare_of(sections), sections["KIND"][1])
+        return params.encode(header, made, sections, grid), grid
+    except BadInput as problem:
+        raise Placed(_place_of(str(problem)), str(problem)) from problem
+
+
+def _time_of(content: dict[str, Any], name: str) -> int:
+    with at(name):
+        found = time_s(content[name])
+        if found < _EARLIEST_S:
+            raise BadInput(f"{name} is before 2020: a clock at 1970 wrote it")
+    return found
+
+
+def _place_of(problem: str) -> Place:
+    """Where in the clerk's file the section or rule is that a refusal names."""
+    sections, _, reason = problem.partition(": ")
+    if sections in _OF_FARES:
+        problem = reason
+    row = re.search(r"hours, row ([0-9]+)", problem)
+    if row:
+        return ("rules", "hours", int(row[1]) - 1)
+    for name in decision.RIDE:
+        if f"{name} takes" in problem:
+            return ("rules", "ride", name)
+    found = next((place for words, place in _PLACES if words in problem), ())
+    return found or (("fare",) if sections in _OF_FARES else ())
+
+
+_OF_FARES = ("FARE, KIND, CAL or RULE", "FARE or KIND")  # refusals that name no single section
+
+# words of a refusal -> where to look; the first that occurs
+_PLACES: tuple[tuple[str, Place], ...] = (
+    ("rules are", ("rules",)),
+    ("open ride", ("rules", "ride")), ("ride:", ("rules", "ride")), ("month", ("rules", "month")),
+    ("transfer", ("rules", "transfer")), ("cut_fen", ("rules", "cut_fen")), ("riders_max", ("rules", "riders_max")),
+    ("visitors", ("rules", "visitors")), ("all riders", ("fare",)), ("RULE is", ("rules",)),
+    ("hours", ("rules", "hours")), ("discount", ("kinds",)), ("KIND is", ("kinds",)), ("CAL", ("calendar",)),
+    ("BIN", ("issuers",)), ("DEV", ("device",)), ("FARE", ("fare",)), ("scope", ("scope",)), ("name is", ("name",)),
+    ("expires before", ("expires_at",)), ("versions begin", ("version",)),
+)  # fmt: skip
+
+
+def refuse_undeliverable(payload: bytes, grid: bytes | None, tariffs: bool) -> None:
+    """Raises FleetRefused for a tariff that nobody says devices charge, and for what is too large for them."""
+    if params.RULE in cbor.decode(payload)[8] and not tariffs:
+        raise FleetRefused(
+            "the file is a tariff: devices without `tariffs` in their device file refuse it whole and go on with the "
+            "set before. If every device of the scope charges tariffs, build with --tariffs; else leave out rules"
+        )
+    if grid is not None:
+        raise FleetRefused(
+            f"the grid has {len(grid)} bytes, and a set carries {TABLE_BYTES_MAX}: no device takes a grid apart yet"
+        )
+    if len(payload) > params.BLOB_BYTES_MAX - _ENVELOPE_BYTES:
+        raise FleetRefused(
+            f"the set has {len(payload)} bytes, devices take {params.BLOB_BYTES_MAX - _ENVELOPE_BYTES}: shorten it"
+        )
 
 
 def _sections(content: dict[str, Any]) -> dict[str, list[Any]]:
-    issuers = [b"".join(sorted(bytes.fromhex(issuer) for issuer in content["issuers"][name])) for name in _LISTS]
-    tunables = {name: value for name, value in content["device"].items() if name != "version"}
-    return {
-        "KIND": [content["kinds"]["version"], sorted(content["kinds"]["discounts"])],
-        "CAL": [content["calendar"]["version"], sorted(content["calendar"]["days"])],
-        "BIN": [content["issuers"]["version"], issuers],
-        "DEV": [content["device"]["version"], tunables],
-    }
+    sections: dict[str, list[Any]] = {}
+    with at("issuers"):
+        issuers = [b"".join(sorted(bytes.fromhex(issuer) for issuer in content["issuers"][name])) for name in _LISTS]
+        sections["BIN"] = [content["issuers"]["version"], issuers]
+    with at("device"):
+        tunables = {name: value for name, value in content["device"].items() if name != "version"}
+        sections["DEV"] = [content["device"]["version"], tunables]
+    with at("kinds"):
+        sections["KIND"] = [content["kinds"]["version"], sorted(content["kinds"]["discounts"])]
+    with at("calendar"):
+        sections["CAL"] = [content["calendar"]["version"], sorted(content["calendar"]["days"])]
+    return sections
 
 
 def _add_tariff(sections: dict[str, list[Any]], content: dict[str, Any], folder: Path) -> bytes | None:
     """FARE and RULE of a tariff; returns the grid where it lies apart."""
     fare = content["fare"]
-    sources = [name for name in _SOURCES if name in fare]
-    if len(sources) != 1:
-        raise BadInput(f"a tariff's prices come from one of {', '.join(_SOURCES)}")
-    source = sources[0]
     apart = None
-    if source == "fare_fen":
-        scheme, table = tariff.FLAT, fare[source]
-    elif source == "meter":
-        scheme, table = tariff.METER, fare[source]
-    else:
-        scheme = tariff.GRID
-        table = network.of_network(folder / fare[source]) if source == "network" else _GRIDS[source](fare[source])
-        if len(table) > TABLE_BYTES_MAX:
+    with at("fare"):
+        sources = [name for name in _SOURCES if name in fare]
+        if len(sources) != 1:
+            raise BadInput(f"a tariff's prices come from one of {', '.join(_SOURCES)}")
+        scheme, table = _table(sources[0], fare[sources[0]], folder)
+        if scheme == tariff.GRID and len(table) > TABLE_BYTES_MAX:
             apart, table = table, [len(table), hashlib.sha256(table).digest()]
-    sections["FARE"] = [fare["version"], [fare["fare_id"], scheme, fare["mode"], table]]
-    given = {name: value for name, value in content["rules"].items() if name != "version"}
-    sections["RULE"] = [content["rules"]["version"], {**_NO_RULES, **given}]
+        sections["FARE"] = [fare["version"], [fare["fare_id"], scheme, fare["mode"], table]]
+    with at("rules"):
+        given = {name: value for name, value in content["rules"].items() if name != "version"}
+        sections["RULE"] = [content["rules"]["version"], {**_NO_RULES, **given}]
     return apart
+
+
+def _table(source: str, said: Any, folder: Path) -> tuple[int, Any]:
+    """(scheme, table) of one of _SOURCES."""
+    with at(source):
+        if source == "fare_fen":
+            return tariff.FLAT, said
+        if source == "meter":
+            return tariff.METER, said
+        if source == "network":
+            return tariff.GRID, network.of_network(folder / said)
+        return tariff.GRID, _GRIDS[source](said)
 
 
 _LISTS = ("home", "accepted")

@@ -12,9 +12,14 @@ QUEUE = "queue"
 CLOCK = "clock"
 SAM = "sam"
 LIST_AGE = "list_age"
+SAFE_MODE = "safe_mode"
+CRASHED = "crashed"
+SELF_TEST = "self_test"
+SLOW = "slow"
 
 CONTACT_S_MAX = 26 * 3600  # a bus that stands a day in its depot is well; two hours more are a fault
 QUEUE_MAX = 10_000  # entries that wait in a device
+CRASH_BOOTS_MAX = 7  # starts since the last crash: some days of a bus
 LIST_AGE_S_MAX = 48 * 3600  # a deny list is made each day; a bus may miss one
 
 # alarm -> (中文, English)
@@ -24,6 +29,10 @@ WORDS = {
     CLOCK: ("时钟未校准", "the clock was never set"),
     SAM: ("PSAM故障", "SAM lost"),
     LIST_AGE: ("名单过旧", "a list is over 48 h old"),
+    SAFE_MODE: ("安全模式，不受理卡片", "safe mode: it takes no cards"),
+    CRASHED: ("程序崩溃", "its program crashed lately"),
+    SELF_TEST: ("自检异常", "its self-test found something"),
+    SLOW: ("响应过慢，接近看门狗时限", "a turn took over half of what its watchdog allows"),
 }
 
 
@@ -69,9 +78,29 @@ def alarms(device: dict[str, Any], now_s: int) -> list[str]:
         QUEUE: health.get("queue", 0) > QUEUE_MAX,
         CLOCK: device["clk_q"] == 0,
         SAM: health.get("sam", 0) > 0,
+        SAFE_MODE: _figure(health, "safe") > 0,
+        CRASHED: 0 < _figure(health, "crash_boot") >= _figure(health, "boots") - CRASH_BOOTS_MAX,
+        SELF_TEST: _figure(health, "self_test") > 0,
+        SLOW: 2 * _figure(health, "turn_ms") > _figure(health, "watchdog_ms") > 0,
         LIST_AGE: any(now_s - made_s > LIST_AGE_S_MAX for made_s in made if made_s),
     }
     return [name for name, raised in found.items() if raised]
+
+
+def events(db: sqlite3.Connection, device_id: int, count: int) -> list[dict[str, Any]]:
+    """The newest `count` events of a device, oldest first. Card numbers are left out."""
+    rows = db.execute(
+        "SELECT epoch, seq, at_s, event.clk_q, code, reason, value FROM event JOIN entry USING (id) "
+        "WHERE device_id = ? ORDER BY id DESC LIMIT ?",
+        (device_id, count),
+    ).fetchall()
+    return [dict(row) for row in reversed(rows)]
+
+
+def _figure(health: dict[str, Any], name: str) -> int:
+    """A number of a heartbeat, 0 where there is none: devices write these figures."""
+    value = health.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _checked(figures: Any) -> dict[str, Any]:

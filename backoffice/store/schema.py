@@ -423,6 +423,12 @@ def rides(db: Database) -> None:
     db.conn.execute(_guards(db)[0])
 
 
+@MIGRATIONS(name="009_tariffs")
+def tariffs(db: Database) -> None:
+    # what was found, in a word for programs: of TX-16 and TX-25 a finding of tunion.fare.reprice
+    db.conn.execute("ALTER TABLE anomaly ADD COLUMN detail TEXT NOT NULL DEFAULT ''")
+
+
 @MIGRATIONS(name="010_products")
 def products(db: Database) -> None:
     # which application paid: 0 JT/T 978. Of a tap it stands in `event`

@@ -10,6 +10,7 @@ UNIQUE = "UNIQUE"  # stored, the first under its keys
 CHECKED = "CHECKED"  # issuer, terminal and fee rule are known
 VERIFIED = "VERIFIED"  # the debit is proven; enters the next run
 CLEARED = "CLEARED"  # in the effective run of a day
+NOTED = "NOTED"  # proven, and no money in it: an entry, a boarding, a free ride
 GREY = "GREY"  # 灰记录: nobody knows yet whether the debit happened
 SUSPECT = "SUSPECT"  # `reason` says what must be settled first
 HELD = "HELD"  # the second record under a key
@@ -40,12 +41,14 @@ def move(db: sqlite3.Connection, txn_id: int, to_state: str, reason: str, actor:
     _note(db, txn_id, row["state"], to_state, reason, actor, at_s)
 
 
-def flag(db: sqlite3.Connection, code: str, ref: str, amount_fen: int, owner: str, at_s: int) -> None:
+def flag(
+    db: sqlite3.Connection, code: str, ref: str, amount_fen: int, owner: str, at_s: int, detail: str = ""
+) -> None:
     """Open an anomaly, once for each code and reference; one that was closed stays closed."""
     db.execute(
-        "INSERT INTO anomaly (code, ref, amount_fen, owner, opened_at_s) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO anomaly (code, ref, amount_fen, owner, opened_at_s, detail) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (code, ref) DO NOTHING",
-        (code, ref, amount_fen, owner, at_s),
+        (code, ref, amount_fen, owner, at_s, detail),
     )
 
 

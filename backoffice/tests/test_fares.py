@@ -103,6 +103,8 @@ def test_a_network_of_300_stations_fits_a_grid_apart(tmp_path: Path) -> None:
     payload, grid = spec.with_grid(found, NOW_S)
     assert grid == blob and len(payload) < params.BLOB_BYTES_MAX
     assert isinstance(params.decode(payload, True, grid).fare, Tariff)
+    with pytest.raises(spec.FleetRefused, match="no device takes a grid apart yet"):
+        spec.refuse_undeliverable(payload, grid, tariffs=True)
     for other in (None, blob[:-1], blob[:-1] + bytes([blob[-1] ^ 1])):
         with pytest.raises(params.BadParams, match="grid"):
             params.decode(payload, True, other)
@@ -138,8 +140,9 @@ def test_each_sample_of_a_mode_makes_a_set_that_a_device_takes(path: Path) -> No
     assert isinstance(params.decode(payload, True).fare, Tariff)
     with pytest.raises(params.BadParams, match="flat fares only"):
         params.decode(payload)
-    with pytest.raises(spec.FleetRefused, match="no device charges tariffs yet"):
-        spec.refuse_tariff(payload)
+    with pytest.raises(spec.FleetRefused, match="build with --tariffs"):
+        spec.refuse_undeliverable(payload, grid, tariffs=False)
+    spec.refuse_undeliverable(payload, grid, tariffs=True)
 
 
 def test_the_samples_cover_seven_modes() -> None:

@@ -202,9 +202,9 @@ def test_bad_files_are_refused_with_what_is_wrong(city: City, scope: str, tmp_pa
         ({"kinds": {"version": 1, "discounts": [[2, 300], [2, 400]]}}, "KIND"),
         ({"effective_at": "tomorrow"}, "2025-06-01 04:00"),
         ({"expires_at": NOON_S}, "expires"),
-        ({"issuers": {"version": 1, "home": ["xx"], "accepted": []}}, "describe"),
+        ({"issuers": {"version": 1, "home": ["xx"], "accepted": []}}, "line 1: issuers has another shape"),
         ({"device": {"version": 1}}, "DEV"),
-        ({"fare": None}, "describe"),
+        ({"fare": None}, "line 1: fare has another shape"),
         ({"scope": "nobody"}, "registered"),
     )
     for changes, words in cases:

@@ -188,7 +188,7 @@ def test_a_lost_answer_brings_the_same_command_again_and_not_another(city: City,
 
 @pytest.mark.parametrize(("device_id", "name", "argument", "words"), [
     (9, command.LOCK, 0, "not registered"),
-    (1, "explode", 0, "there are lock, re_enrol"),
+    (1, "explode", 0, "there are leave_safe_mode, lock"),
     (1, command.LOCK, 1, "no argument"),
     (1, command.SET_INTERVAL, 86401, "0 to 86400"),
     (1, command.SET_INTERVAL, -1, "0 to 86400"),
@@ -210,12 +210,17 @@ def test_commands_for_one_device_have_a_limit(city: City) -> None:
 # --- heartbeats
 
 
-HEALTHY = {"up_s": 60, "paid": 7, "refused": {9: 2}, "queue": 3}
+HEALTHY = {"up_s": 60, "paid": 7, "refused": {9: 2}, "queue": 3, "boots": 20, "crash_boot": 12, "turn_ms": 30_000,
+           "watchdog_ms": 60_000}
 TROUBLE: dict[str, tuple[dict[str, int], dict[str, Any]]] = {
     health.QUEUE: ({"queue": 10_001}, {}),
     health.CLOCK: ({}, {"clk_q": 0}),
     health.SAM: ({"sam": 1}, {}),
     health.LIST_AGE: ({}, {"versions": {"deny_made_s": 1}}),
+    health.SAFE_MODE: ({"safe": 1}, {}),
+    health.CRASHED: ({"boots": 20, "crash_boot": 13}, {}),
+    health.SELF_TEST: ({"self_test": 0x200}, {}),
+    health.SLOW: ({"turn_ms": 30_001, "watchdog_ms": 60_000}, {}),
 }
 
 
@@ -245,6 +250,22 @@ def test_a_repeated_message_is_no_newer_heartbeat_and_odd_figures_are_left_out(c
     city.intake.receive(message)
     assert city.dump() == before
     assert city.rows("SELECT health FROM device_health") == [('{"heap_free": 100000, "up_s": 3}',)]
+
+
+def test_figures_of_another_kind_raise_no_alarm_and_stop_nothing(city: City, bus: Validator) -> None:
+    bus.send([], more={sync.HEALTH: {"safe": ["x"], "turn_ms": {1: 2}, "crash_boot": ["y"], "self_test": {3: 4}}})
+    assert devices(city)[1] == []
+
+
+def test_events_of_one_device_newest_last_without_card_numbers(city: City, bus: Validator) -> None:
+    bus.send([], [event_entry(seq, tap.CRASH, 4, seq) for seq in range(1, 6)])
+    with city.store.reading() as db:
+        rows = health.events(db, 1, 3)
+        assert health.events(db, 2, 3) == []
+    assert [(row["seq"], row["code"], row["reason"], row["value"]) for row in rows] == [
+        (seq, tap.CRASH, 4, seq) for seq in (3, 4, 5)
+    ]
+    assert "card" not in rows[0]
 
 
 # --- logs

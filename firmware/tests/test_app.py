@@ -7,7 +7,7 @@ from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.office import LOST, Office
 from support.purse_card import AFTER, FieldReader, PurseCard
-from tunion.wire import command
+from tunion.wire import command, reason
 from tunion.wire import tap as wire
 from validator import app
 from validator.drivers.soft_sam import SoftSam
@@ -32,6 +32,13 @@ class FlakySam(SoftSam):
         if FlakySam.out:
             raise SamLost("no SAM in its slot: insert it")
         return super().sign(offer, card, amount_fen, type, at)
+
+    check_dies = False
+
+    def check(self, mac2):
+        if FlakySam.check_dies:
+            raise SamLost("no SAM in its slot: insert it")
+        super().check(mac2)
 
 
 class FailingFlash(NorFlash):
@@ -72,6 +79,8 @@ class AppCase(unittest.TestCase):
         self.params_flash = None
         self.lists_flash = None
         self.keep = None
+        self.duty = None
+        self.care = None
         self.boot()
 
     def boot(self):
@@ -89,9 +98,11 @@ class AppCase(unittest.TestCase):
             net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
-            heap_free=lambda: 1,
+            heap_free=lambda: 1 << 20,
             meter=self.meter,
             keep=self.keep,
+            duty=self.duty,
+            care=self.care,
         )
         self.validator = app.build(ports, self.settings)
 
@@ -121,6 +132,43 @@ class AppCase(unittest.TestCase):
     def codes(self):
         entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
         return [body.code for body in entries if body.kind == wire.EVENT]
+
+
+class OnDuty(AppCase):
+    def test_without_a_driver_no_card_is_charged_and_with_one_the_shift_counts(self):
+        self.start(duty={"login": True, "lines": [12]}, line=11, driver=0)
+        self.turns(1)
+        self.assertEqual(self.shown(), ["closed"])
+        card = PurseCard(balance_fen=1000)
+        self.tap(card)
+        self.assertEqual((self.panel.shown[1][1]["reason"], card.spent_fen), (reason.NOT_ON_DUTY, 0))
+        self.validator.duty.login(1234)
+        self.validator.duty.to_line(12)
+        self.turns(1)
+        self.assertEqual(self.shown()[-1], "ready")
+        self.tap(card)
+        self.tap(card)  # within same_card_s: shown again
+        self.clock.advance_ms(10000)
+        self.tap(card)
+        self.assertEqual((card.spent_fen, self.shown().count("paid")), (400, 3))
+        totals = self.validator.duty.logout()
+        self.assertEqual((totals.served, totals.amount_fen), (2, 400))
+        self.turns(1)
+        self.assertEqual(self.shown()[-1], "closed")
+        entries = [wire.from_wire(entry)[0] for _, entry in self.validator.journal.pending(1000, 100000)]
+        taps = [body for body in entries if body.kind == wire.TAP]
+        self.assertEqual([(tap.line, tap.driver, tap.vehicle) for tap in taps], [(12, 1234, 9)] * 2)
+
+    def test_a_tap_is_counted_although_the_sam_dies_behind_it(self):
+        self.validator.duty.login(1234)
+        self.turns(1)
+        card = PurseCard(balance_fen=1000)
+        FlakySam.check_dies = True
+        try:
+            self.tap(card)
+        finally:
+            FlakySam.check_dies = False
+        self.assertEqual((card.spent_fen, self.validator.duty.totals.amount_fen), (200, 200))
 
 
 class Ordered(AppCase):
@@ -299,7 +347,7 @@ class Faults(AppCase):
     def test_a_device_for_production_refuses_a_soft_sam_with_test_keys(self):
         self.start(production=True)
         self.turns()
-        self.assertEqual(self.shown(), ["fault"])
+        self.assertEqual(self.shown(), ["fault", "self_test"])
         self.assertEqual(self.panel.shown[0][1]["part"], "sam")
 
 
@@ -308,7 +356,7 @@ class Statistics(AppCase):
         self.start(statistics=True)
         self.tap(PurseCard())
         times = {name: times for name, (times, _) in self.meter.figures.items()}
-        self.assertEqual(times, {"tap": 1, "reader": 4, "sam": 2, "flash": 2})
+        self.assertEqual(times, {"tap": 1, "reader": 4, "sam": 3, "flash": 2})
 
 
 class TheBusOfTheseTests(unittest.TestCase):

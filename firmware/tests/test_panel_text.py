@@ -25,6 +25,7 @@ class TestPanelText(unittest.TestCase):
         self.assertEqual(message["zh"], "扣款2.00元，余额48.05元")
         self.assertEqual(message["en"], "Paid 2.00 yuan, 48.05 yuan left")
         self.assertEqual((message["fare_fen"], message["balance_fen"], message["at_ms"]), (200, 4805, 5120))
+        self.assertEqual((message["beep"], message["led"]), ("one", "green"))
 
     def test_every_refusal_has_words_in_both_languages(self):
         for number in reason.WORDS:
@@ -35,7 +36,7 @@ class TestPanelText(unittest.TestCase):
                 self.assertIn(reason.WORDS[number][2], message["en"])
 
     def test_a_reason_of_a_later_version_is_still_shown(self):
-        self.assertEqual(self.shown("refused", reason=250)["en"], "Not accepted: reason 250")
+        self.assertEqual(self.shown("refused", reason=250)["en"], "Not accepted: reason 250, tell the driver")
 
     def test_every_other_message_has_words(self):
         for what, details in (

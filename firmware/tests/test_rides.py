@@ -7,16 +7,21 @@ from support.purse_card import AFTER, BEFORE, PurseCard
 from tunion.bcd import at_s, from_digits
 from tunion.card import trips
 from tunion.card.product import NATIONAL
-from tunion.fare import decision, kept
+from tunion.fare import decision, grid, kept
+from tunion.fare.tariff import GRID, Tariff
 from tunion.fare.trip import DATE_FREE, ENTRY_FREE, EXIT_FREE
+from tunion.record import BadInput
 from tunion.wire import reason
 from tunion.wire import tap as wire
 from validator.ports import ENTRY, EXIT, Identity
+from validator.rides import make
 from validator.rides.charge import Refused
+from validator.rides.site import Site
 
 HEAP = "3m"
 PAID = (wire.SETTLED, wire.PROVED)
 EXCHANGES = 8  # SELECT, READ 17h, READ 1Ah, INITIALIZE, UPDATE 1Ah, UPDATE 1Eh, DEBIT; and one to spare for a sweep
+LINE = rides.line()
 TERMINAL = from_digits("611000000042")
 HOME = Identity(bytes(10), bytes(8), rides.CITY, 1, NATIONAL)
 
@@ -440,6 +445,45 @@ class AtOnce(unittest.TestCase):
             self.assertEqual((card.spent_fen, out.tap.card_exchanges), (spent_fen, 9))
         month, _ = kept.unpack(card.records[1][102:128])
         self.assertEqual((month.rides, month.spent_fen), (2, 450))
+
+
+class Together(unittest.TestCase):
+    def test_the_sam_works_while_the_card_takes_its_updates(self):
+        done = []
+
+        class Watched(PurseCard):
+            def _update(self, apdu):
+                done.append("update")
+                return super()._update(apdu)
+
+        bus = gate("entry", 211)
+        begin, signed = bus.sam.begin, bus.sam.signed
+        bus.sam.begin = lambda *values: (done.append("begin"), begin(*values))
+        bus.sam.signed = lambda: (done.append("signed"), signed())[1]
+        self.assertEqual(stands(bus, Watched()), "enter")
+        self.assertEqual(done, ["begin", "update", "update", "signed"])
+
+
+class Fitting(unittest.TestCase):
+    def test_a_table_that_a_terminal_cannot_charge_by_is_refused_before_any_passenger(self):
+        def line_of(codes):
+            table = grid.build(grid.ONWARD, codes, [[[None, 100], [None, None]]])
+            return Tariff(7, 3, 2, GRID, table, {}, LINE.rules, {})
+
+        def site(role, coding="CCL0000S"):
+            return Site(role, rides.CITY, rides.NETWORK, bytes(2), bytes(8), coding, "LLSS", 0)
+
+        for fare, place in (
+            (line_of([1, 256]), site("bus")),
+            (line_of([0, 1]), site("bus")),
+            (rides.metro(), site("bus")),
+            (LINE, site("exit")),
+            (rides.metro(), site("exit", "CC00000S")),
+        ):
+            with self.assertRaises(BadInput):
+                make(fare, place, None)
+        for fare, place in ((LINE, site("bus")), (LINE, site("conductor")), (rides.metro(), site("desk"))):
+            make(fare, place, None)
 
 
 class Wrong(unittest.TestCase):

@@ -124,6 +124,30 @@ class Slots(unittest.TestCase):
     def test_no_t0_is_refused(self):
         self.assertRaises(LinkLost, self.made(resets=(bytes.fromhex("3B800181"),)).activate, 2000)
 
+    def test_a_sam_is_left_to_its_work(self):
+        slot = self.active(b"\x72", b"\x60\x60")
+        slot.start(WRITE, 1000)
+        self.assertEqual(self.wire.said, [WRITE[:5], WRITE[5:]])
+        self.wire._coming += b"\x90\x00"
+        self.assertEqual(slot.finish(), b"\x90\x00")
+
+    def test_an_answer_that_nobody_took_is_taken_before_the_next_command(self):
+        slot = self.active(b"\x72", b"\x93\x02", b"\xb0ABCDEF\x90\x00")
+        slot.start(WRITE, 1000)
+        self.assertEqual(slot.transceive(READ, 1000), b"ABCDEF\x90\x00")
+
+    def test_a_sam_that_refuses_before_it_has_all_data(self):
+        slot = self.active(b"\x6a\x86", b"\xb0ABCDEF\x90\x00")
+        slot.start(WRITE, 1000)
+        self.assertEqual(slot.finish(), b"\x6a\x86")
+        self.assertEqual(slot.transceive(READ, 1000), b"ABCDEF\x90\x00")
+
+    def test_a_sam_that_falls_silent_while_it_works(self):
+        slot = self.active(b"\x72")
+        slot.start(WRITE, 1000)
+        self.assertRaises(LinkLost, slot.finish)
+        self.assertRaises(LinkLost, slot.transceive, READ, 1000)
+
     def test_reading(self):
         for answer in (b"\xb0ABCDEF\x90\x00", b"\x60\x60\xb0ABCDEF\x90\x00", b"\x4fA\x4fB\xb0CDEF\x90\x00"):
             with self.subTest(answer=answer):

@@ -12,6 +12,8 @@ HEAP = "1m"  # everything is compiled on the spot
 
 with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_binary_xor.json") as file:
     PROFILE = json.load(file)
+with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_taxi_meter.json") as file:
+    METER = json.load(file)
 
 
 def refusal(values):
@@ -34,9 +36,9 @@ class Files(unittest.TestCase):
 
     def test_a_tariff_in_place_of_a_flat_fare(self):
         tariff = rides.metro().to_map()
-        good = {"fare": tariff, "city": b"\x61\x10", "network": b"\x14\x02\x61\x10\xff\xff\xff\xff", "plate": b"A1"}
+        good = {"fare": tariff, "city": rides.CITY, "network": rides.NETWORK, "plate": b"A1", "role": "exit"}
         found = Settings(cbor.encode(device_map(**good)))
-        self.assertEqual((found.fare.grid.fen(0, 211, 322), found.site.role), (300, "bus"))
+        self.assertEqual((found.fare.grid.fen(0, 211, 322), found.site.role), (300, "exit"))
         self.assertEqual(found.site.plate, b"A1" + bytes(6))
         for name, value, word in (
             ("city", bytes(2), "city"),
@@ -44,6 +46,9 @@ class Files(unittest.TestCase):
             ("network", bytes(8), "network"),
             ("station_coding", "CCL0000", "8 letters"),
             ("place_coding", "LLSX", "4 letters"),
+            ("station_coding", "CC00000S", "station 323"),
+            ("role", "bus", "role bus"),
+            ("fare", rides.line().to_map(), "role exit"),
             ("fare", dict(tariff, table="00"), "Grid"),
             ("fare", dict(tariff, scheme="dear"), "tariff"),
         ):
@@ -90,9 +95,31 @@ class Files(unittest.TestCase):
             ("lists", {"path": "lists.nor", "sectors": 20}),
             ("lists", {"path": "lists.nor", "deny_max": 10}),  # and no params
             ("fare", 200),
+            ("duty", 1),
+            ("duty.colour", {"colour": 1}),
+            ("duty.login", {"login": 1}),
+            ("duty.lines", {"lines": [65536]}),
+            ("duty.lines", {"lines": [True]}),
+            ("duty.lines", {"lines": list(range(65))}),
+            ("duty.directions", {"directions": 3}),
+            ("duty.progress", {"progress": "odometer"}),
+            ("duty.progress takes gps only", {"progress": "gps"}),
+            ("duty.stops: stop 0", {"stops": [[11, 0, 101]]}),
+            ("duty.stop ", {"stop": 65536}),
+            ("duty.layer", {"layer": 16}),
+            ("duty.riders_max", {"riders_max": 21}),
+            ("duty.gps.path", {"gps": {"speed": 9600}}),
+            ("duty.gps.speed takes one of", {"gps": {"path": "x", "speed": 10000}}),
+            ("duty.meter.profile", {"meter": {"path": "x"}}),
+            ("duty.meter.profile: bytes", {"meter": {"path": "x", "profile": {}}}),
+            ("panel", {"path": "x"}),
+            ("panel[0].driver", [{"driver": "hologram", "path": "x"}]),
+            ("panel[1].path", [{"driver": "st7920", "path": "x"}, {"driver": "st7920"}]),
+            ("panel[0].shows", [{"driver": "st7920", "path": "x", "shows": "films"}]),
         ):
             with self.subTest(name=name, value=value):
-                self.assertIn(name, refusal(device_map(**{name.split(":")[0].split(".")[0]: value})))
+                key = name.split(":")[0].split(".")[0].split("[")[0]
+                self.assertIn(name, refusal(device_map(**{key: value})))
 
     def test_serial_readers_and_their_sam_slots_are_taken(self):
         found = Settings(
@@ -113,6 +140,28 @@ class Files(unittest.TestCase):
             )
         )
         self.assertEqual((found.reader.slot, found.sam.echo, found.sam.speed_max), (0, False, 115200))
+
+    def test_a_duty_and_displays_are_taken(self):
+        found = Settings(
+            cbor.encode(
+                device_map(
+                    duty={
+                        "login": True,
+                        "lines": [11, 12],
+                        "progress": "gps",
+                        "stops": [[11, 0, 101, 228000000, 1083000000, 40]],
+                        "gps": {"path": "/dev/ttyS4"},
+                        "meter": {"path": "/dev/ttyS5", "profile": METER},
+                    },
+                    panel=[{"driver": "st7920", "path": "/dev/spidev0.0"}],
+                )
+            )
+        )
+        self.assertEqual((found.duty.lines, found.duty.riders_max, found.duty.layer), ([11, 12], 20, -1))
+        self.assertEqual((found.duty.gps["speed"], found.duty.profile.size), (9600, 16))
+        self.assertEqual((found.panel[0].driver, found.panel[0].shows), ("st7920", "passenger"))
+        bare = Settings(cbor.encode(device_map()))
+        self.assertEqual((bare.duty.login, bare.duty.progress, bare.duty.gps, bare.panel), (False, "none", {}, []))
 
     def test_a_bad_fare_or_list_is_refused_in_its_own_words(self):
         self.assertIn("fare", refusal(device_map(fare={"fare_id": 1, "version": 1, "fare_fen": 0, "discounts": []})))

@@ -85,9 +85,9 @@ class Sets(unittest.TestCase):
         for table in ([len(LINE) + 1, sha256(LINE).digest()], [0, bytes(32)], [1 << 17, bytes(32)], [5], "x", None):
             self.assertIn("grid", refusal(sections(table), blob=LINE))
         head = grid.HEAD.pack(
-            magic=b"YKTG", layout=1, shape=grid.ONWARD, places=92, layers=1, levels=1, reserved=b"\x00\x00"
+            magic=b"YKTG", layout=1, shape=grid.ONWARD, places=110, layers=1, levels=1, reserved=b"\x00\x00"
         )
-        large = head + bytes([0, 0, 0, 200]) + b"".join([bytes([0, i]) for i in range(92)]) + bytes(92 * 91 // 2)
+        large = head + bytes([0, 0, 0, 200]) + b"".join([bytes([0, i]) for i in range(110)]) + bytes(110 * 109 // 2)
         self.assertEqual(grid.Grid(large).highest_fen, 200)
         self.assertTrue(len(large) > tariffs.TABLE_BYTES_MAX)
         self.assertIn("goes apart", refusal(sections(large)))

@@ -6,18 +6,19 @@ One turn: parts that were lost, a card if there is one, claims that grew old, a 
 from collections import namedtuple
 
 from tunion.compat import const
-from tunion.wire import command
-from tunion.wire import tap as wire
+from tunion.wire import health, reason
 from validator.cells import ForeignFlash
 from validator.commands import Commands
 from validator.duty import Duty
-from validator.journal import ALARM_PERMILLE, Journal
+from validator.journal import Journal
 from validator.log import Log
 from validator.ports import FlashFault, ReaderLost, SamLost
 from validator.ring import JournalFull
 from validator.rules import provisioned
+from validator.self_test import SelfTest
+from validator.settings import BadSettings
 from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
-from validator.supervisor import note, reader_part, sam_part
+from validator.supervisor import Supervisor, reader_part, sam_part
 from validator.sync import Sync
 from validator.tap import TapPath
 from validator.telemetry import CountingPanel, Health
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from validator.params import Params
     from validator.ports import Sam
     from validator.rules import Rules
-    from validator.sams import Sams
+    from validator.sams import Made, Sams
     from validator.settings import Settings
 
 VERSION = "0.1.0"
@@ -46,7 +47,9 @@ _CLOCK_UNKNOWN = const(0)
 # `sam(next_seq, part)` that of an application with one of its own; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `duty` is a
+# validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is what the supervisor takes,
+# CarePorts or None.
 Ports = namedtuple(
     "Ports",
     (
@@ -62,47 +65,68 @@ Ports = namedtuple(
         "heap_free",
         "meter",
         "keep",
+        "duty",
+        "care",
     ),
 )
 
 
 def build(ports: "Any", settings: "Settings") -> "Validator":
-    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault."""
-    return Validator(ports, settings)
+    """Everything wired; nothing opened yet but the journal. Raises ForeignFlash, FlashFault, BadSettings; OSError from
+    a driver whose library is missing. Anything else is noted as a crash.
+    """
+    supervisor = Supervisor(ports.care, settings.care, ports.clock, ports.panel, VERSION)
+    try:
+        return Validator(ports, settings, supervisor)
+    except (KeyboardInterrupt, SystemExit, ForeignFlash, FlashFault, BadSettings, OSError):
+        raise  # named, and no crash
+    except BaseException as error:
+        supervisor.crashed(error)
+        raise
 
 
 class Validator:
     """One validator. `journal`, `tap` and `sync` are its parts; `taps` counts cards served since boot.
 
-    Where `commands.reboot` is set the board starts it anew; nothing is under way then that flash does not hold.
+    Where `reboot` is set the board starts it anew; nothing is under way then that flash does not hold.
     """
 
-    def __init__(self, ports: "Any", settings: "Settings") -> None:
+    def __init__(self, ports: "Any", settings: "Settings", supervisor: Supervisor) -> None:
         meter = ports.meter
         flash = MeteredFlash(ports.flash, meter) if meter else ports.flash
         self._clock = ports.clock
         log = Log(ports.clock)
-        health = Health(ports.clock)
-        self._panel = CountingPanel(ports.panel, health, log)
+        counters = Health(ports.clock)
+        counters.also = supervisor.figures
+        self._panel = CountingPanel(ports.panel, counters, log)
+        self._supervisor = supervisor
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
-        sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
+        bare, sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
         zero = provisioned(settings)
-        self.params = make_params(ports, settings, zero, self.journal)
+        optional = supervisor.stage  # of safe mode: what may be what breaks is left off
+        self.params = None if optional >= health.NO_PARAMS else make_params(ports, settings, zero, self.journal)
         self._rules = zero if self.params is None else self.params.rules
-        self.lists = make_lists(ports, settings, self.journal)
+        self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
-        self.duty = Duty(settings)
-        self._sams = make_sams(ports, settings, self.journal, self._panel, (sam, open_sam), self._made)
+        self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
+        self._sams = make_sams(ports, settings, self.journal, self._panel, (bare, sam, open_sam), self._made)
         self.tap = TapPath(
             self._reader, sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
             sams=self._sams,
         )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
-            settings.device_id, self.journal, ports.clock, self._panel, log, ports.keep, self._self_test
+            settings.device_id,
+            self.journal,
+            ports.clock,
+            self._panel,
+            log,
+            ports.keep,
+            self._self_test,
+            supervisor.leave_safe_mode,
         )
         self.sync = Sync(
             ports.net,
@@ -114,25 +138,62 @@ class Validator:
             ports.below,
             ports.heap_free,
             self.commands,
-            health,
+            counters,
             log,
         )
         self.downlink = make_downlink(ports, settings, self.params, self.lists)
         self._use_rules()
+        cycle_after = settings.care.power_cycle_after
         self._parts = (
-            reader_part(self._reader.open, self.journal, ports.clock, self._panel),
-            self._sams or sam_part(open_sam, self.journal, ports.clock, self._panel),
+            reader_part(ports.reader, self._reader.open, self.journal, ports.clock, self._panel, cycle_after),
+            self._sams or sam_part(bare, open_sam, self.journal, ports.clock, self._panel, cycle_after),
+        )
+        self.self_test = SelfTest(
+            supervisor,
+            self.journal,
+            self._sams or bare,
+            self.params,
+            self.lists,
+            ports.clock,
+            self._panel,
+            ports.heap_free,
+            settings,
         )
         self._card_present = False
         self._ready = False
+        self._ready_for = True  # the duty's `ready` when it was said
         self._filling = False
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
         self.taps = 0
-        note(self.journal, wire.BOOT, len(self.journal.open_claims()))
+        supervisor.begin(self.journal, self._parts)
+
+    @property
+    def reboot(self) -> bool:
+        """The office orders it, or safe mode ends."""
+        return self.commands.reboot or self._supervisor.restart
 
     def step(self) -> int:
-        """One turn. Returns milliseconds that the caller may wait for something else: no card is polled for."""
+        """One turn. Returns milliseconds that the caller may wait for something else: no card is polled for.
+
+        What it raises is noted in the black box: the board starts again.
+        """
+        try:
+            self._supervisor.turn_begins()
+            wait_ms = self._step()
+            self._supervisor.turn_ends()
+            return wait_ms
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self.crashed(error)
+            raise
+
+    def crashed(self, error: BaseException) -> None:
+        """Nobody caught this: where it was goes into the black box, once in a boot. Start again."""
+        self._supervisor.crashed(error)
+
+    def _step(self) -> int:
         if self._flash_failed_ms is not None and not self._flash_is_back(self._flash_failed_ms):
             return POLL_WAIT_MS
         try:
@@ -152,9 +213,13 @@ class Validator:
 
     def _turn(self) -> int:
         wait_ms = 0
+        if self._supervisor.failing:
+            self._ready = False
+            return POLL_WAIT_MS  # nothing is begun that the power may not last for
         reader, sam = self._parts
-        reader.revive()
-        sam.revive()
+        if self._supervisor.stage == health.NORMAL:
+            reader.revive()
+            sam.revive()
         if reader.up and sam.up and not self.commands.locked:
             self._announce()
             self._attend()
@@ -162,9 +227,10 @@ class Validator:
             self._ready = False
             self._card_present = False
             wait_ms = POLL_WAIT_MS
-        self._age_claims()
-        self._talk()
-        if not self._card_present:
+        if not self._supervisor.is_failing():
+            self._age_claims()
+            self._talk()
+        if not self._card_present and not self._supervisor.is_failing():
             self._between_taps()
         return BUSY_WAIT_MS if wait_ms and self._talking else wait_ms
 
@@ -182,7 +248,11 @@ class Validator:
 
     def _between_taps(self) -> None:
         """What takes the flash longer than a tap may."""
+        self._supervisor.idle()
+        if self.self_test.is_due():
+            self.self_test.run()
         self.journal.idle()
+        self.duty.step()
         if self.journal.filling != self._filling:
             self._filling = self.journal.filling
             self._ready = False  # cards are taken as before
@@ -207,12 +277,15 @@ class Validator:
 
     def _announce(self) -> None:
         """Say once that cards are taken."""
+        if self._ready and self._ready_for != self.duty.ready:
+            self._ready = False
         if self._ready or self._card_present:
             return
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             return
         self._ready = True
-        self._panel.show("ready")
+        self._ready_for = self.duty.ready
+        self._panel.show("ready" if self.duty.ready else "closed")
 
     def _attend(self) -> None:
         """Serve the card that came, once, and wait until it has gone."""
@@ -224,7 +297,10 @@ class Validator:
             elif self._reader.poll(wait_ms) is not None:
                 self._card_present = True
                 self._ready = False
-                self._serve()
+                if self._supervisor.is_failing():
+                    self._panel.show("refused", reason=reason.OUT_OF_SERVICE)
+                else:
+                    self._serve()
         except ReaderLost as fault:
             reader.fail(fault)
         except SamLost as fault:
@@ -234,7 +310,11 @@ class Validator:
         self.taps += 1
         if self.params is not None:
             self.params.card_came()
-        self._serve_measured()
+        self._panel.last = None
+        try:
+            self._serve_measured()
+        finally:
+            self.duty.served(self._panel.last, self.tap.again)
         if self.params is not None and self.tap.paid:
             self.params.card_paid()
 
@@ -250,8 +330,8 @@ class Validator:
             self._meter.stop("tap", started_us)
             self._meter.in_tap = False
 
-    def _made(self, bare: "Sam") -> "tuple[Sam, Callable[[], None]]":
-        """A SAM as the tap path has it, and what opens it."""
+    def _made(self, bare: "Sam") -> "Made":
+        """A SAM as validator.sams takes it."""
         sam = MeteredSam(bare, self._meter) if self._meter else bare
 
         def opens() -> None:
@@ -259,16 +339,11 @@ class Validator:
             if self._settings.production and getattr(bare, "test", False):
                 raise SamLost("the soft SAM holds test keys: provision this device for production")
 
-        return sam, opens
+        return bare, sam, opens
 
     def _self_test(self) -> int:
         """What is not in order, as bits of tunion.wire.command."""
-        reader, sam = self._parts
-        found = 0 if reader.up else command.READER
-        found |= 0 if (sam.up if self._sams is None else self._sams.whole) else command.SAM
-        found |= command.CLOCK if self._clock.quality() == _CLOCK_UNKNOWN else 0
-        found |= command.MEMORY if self.journal.fill_permille() >= ALARM_PERMILLE else 0
-        return found
+        return health.folded(self.self_test.run())
 
     def _age_claims(self) -> None:
         """Claims whose card stays away too long go to clearing as grey. Counted from boot: the clock may step."""
@@ -310,11 +385,12 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     from validator.params import Params
 
     area = settings.params
-    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, settings.tariffs)
+    site = settings.site if settings.tariffs else None
+    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site)
 
 
 def make_sams(
-    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", common: "Any", made: "Callable[[Sam], Any]"
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", common: "Made", made: "Callable[[Sam], Made]"
 ) -> "Sams | None":
     """Where an application has a SAM of its own."""
     parts = [taken.sam for taken in settings.applications]
@@ -328,7 +404,7 @@ def make_sams(
         if part is not None:
             sams.append(made(ports.sam(journal.last_terminal_seq() + 1, part)))
         serving.append(0 if part is None else len(sams) - 1)
-    return Sams(sams, serving, journal, ports.clock, panel)
+    return Sams(sams, serving, journal, ports.clock, panel, settings.care.power_cycle_after)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

@@ -47,8 +47,11 @@ class Commands:
         log: "Log",
         keep: "Keep | None",
         self_test: "Callable[[], int]",
+        leave_safe_mode: "Callable[[], None] | None" = None,
     ) -> None:
-        """self_test() is 0, or bits of wire.READER and so on. keep None: nothing outlives a power cut."""
+        """self_test() is 0, or bits of wire.READER and so on. leave_safe_mode() makes the next boot a normal one.
+        keep None: nothing outlives a power cut.
+        """
         self._device_id = device_id
         self._journal = journal
         self._clock = clock
@@ -56,6 +59,7 @@ class Commands:
         self._log = log
         self._keep = keep
         self._self_test = self_test
+        self._leave_safe_mode = leave_safe_mode
         self._waiting: list[tuple[int, str, int]] = []
         self._ended: list[int] = []  # the last ids that ended
         self._night_id = 0  # a log that waits for its slot of the night; 0: none
@@ -105,6 +109,10 @@ class Commands:
         elif name == wire.SELF_TEST:
             found = self._self_test()
             self._done(number, wire.TEST_FAILED | found if found else wire.DONE)
+        elif name == wire.LEAVE_SAFE_MODE:
+            if self._leave_safe_mode is not None:
+                self._leave_safe_mode()  # again after a power cut: it is left already
+            self._done(number, wire.DONE)
         elif name in (wire.LOCK, wire.UNLOCK):
             self._lock(name == wire.LOCK)
             self._done(number, self._save())

@@ -25,7 +25,7 @@ from tunion.wire.refused import (
     Refused,
 )
 from tunion.wire.tap import PARAMS_ACTIVE, PARAMS_REFUSED, as_value
-from validator import pointer
+from validator import pointer, rides
 from validator.bank import Bank, sectors_of
 from validator.pointer import TRIALS_MAX, Pointer
 from validator.ring import JournalFull
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from validator.journal import Journal
     from validator.ports import Clock, Flash
+    from validator.rides.site import Site
     from validator.settings import ParamsArea
 
 ROUNDS_A_STEP = const(8)  # of a signature's 257: some 30 ms on a board, so that a card is noticed at once
@@ -67,10 +68,13 @@ class Params:
         keys: "Sequence[bytes]",
         journal: "Journal",
         clock: "Clock",
-        tariffs: bool = False,
+        site: "Site | None" = None,
     ) -> None:
-        """keys: those of the office, 65 bytes each; two while one is replaced. tariffs: takes more than flat fares."""
-        self._tariffs = tariffs
+        """keys: those of the office, 65 bytes each; two while one is replaced.
+
+        site  of a terminal that charges more than flat fares; None: tariffs are refused
+        """
+        self._site = site
         self._zero = zero
         self._scope = scope
         self._keys = keys
@@ -117,6 +121,13 @@ class Params:
         """A proven set that waits for its time, 0: none."""
         bank = self._banks[self._idle]
         return int(bank.header.version) if bank.proven and self._is_candidate(bank) else 0
+
+    def is_intact(self) -> bool:
+        """The set in force still reads as it was proven; True where it is the provisioned one. Reads the whole bank."""
+        entry = self._pointer.entry
+        if not self.version or entry is None:
+            return True
+        return bool(self._banks[entry.bank].is_intact())
 
     def card_came(self) -> None:
         """Before each tap."""
@@ -301,7 +312,9 @@ class Params:
         size = bank.header.bytes
         try:
             _, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
-            found = wire.decode(bank.read(start, length), self._tariffs)
+            found = wire.decode(bank.read(start, length), self._site is not None)
+            if self._site is not None:
+                rides.make(found.fare, self._site, None)
         except BadInput:
             raise Refused(BAD_CONTENT)
         if found.scope != self._scope:

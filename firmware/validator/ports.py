@@ -30,6 +30,10 @@ class NetLost(Exception):
     """No connection, or it broke off. Nothing is known about the request; send it again later."""
 
 
+class PanelLost(Exception):
+    """A display does not answer. The others go on, and so do the taps; `open` it again now and then."""
+
+
 # A card in the field. `uid` tells only "the same card within this tap": many cards show a random one.
 Target = namedtuple("Target", ("uid",))
 
@@ -38,6 +42,11 @@ Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 
 # The card as read: what pricing, SAM and journal need of it. `product`: which application, tunion.card.product.
 Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind", "product"))
+
+# What the supervisor takes of a board; each may be None.
+# keep: a Keep of its own; watchdog: a Watchdog; reset_cause(): why the board started, of tunion.wire.health;
+# power_failing(): the supply sags now; voltage_mv(): of the supply.
+CarePorts = namedtuple("CarePorts", ("keep", "watchdog", "reset_cause", "power_failing", "voltage_mv"))
 
 # Which way a gate opens
 ENTRY, EXIT = const(1), const(2)
@@ -60,19 +69,30 @@ if TYPE_CHECKING:
             """The card of the last poll has left the field; waits for it at most `wait_ms`. Raises ReaderLost."""
 
     class Sam(Protocol):
-        """The terminal's half of the proof. `terminal` is its number, 6 bytes BCD; valid after `open`."""
+        """The terminal's half of the proof. `terminal` is its number, 6 bytes BCD; valid after `open`, as `expiry` is:
+        the last day it signs, 4 bytes BCD, b"" where that is not known.
+        """
 
         terminal: bytes
         key_index: int
 
+        @property
+        def expiry(self) -> bytes: ...
+
         def open(self) -> None:
             """Reset it and read its number. Raises SamLost, naming what to do."""
 
-        def sign(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> "Any":
-            """INIT SAM FOR PURCHASE: (terminal_seq, mac1). Raises SamLost, CardRefused for a key it lacks."""
+        def prepare(self, card: Identity) -> None:
+            """This card is at hand: what can be derived before its random number is known. Raises nothing."""
+
+        def begin(self, offer: "Any", card: Identity, amount_fen: int, type: int, at: bytes) -> None:
+            """INIT SAM FOR PURCHASE; the caller may talk to the card meanwhile. Raises SamLost, CardRefused."""
+
+        def signed(self) -> "Any":
+            """(terminal_seq, mac1) of what was begun. Raises SamLost, CardRefused for a key it lacks."""
 
         def check(self, mac2: bytes) -> None:
-            """CREDIT SAM FOR PURCHASE, for the last `sign` only. Raises Unproven where MAC2 is wrong."""
+            """CREDIT SAM FOR PURCHASE, for the last `signed` only. Raises Unproven where MAC2 is wrong."""
 
         def block_mac(self, card: Identity, challenge: bytes, command: bytes) -> "bytes | None":
             """The MAC of a secure command, or None where this SAM holds no maintenance key."""
@@ -147,6 +167,15 @@ if TYPE_CHECKING:
         def save(self, blob: bytes) -> None:
             """Durable on return. Raises FlashFault."""
 
+    class Watchdog(Protocol):
+        """Starts the board again when nobody feeds it. Once started it cannot be stopped."""
+
+        def start(self, timeout_ms: int) -> None:
+            """From now on `feed` must come within `timeout_ms`, or within what the chip can count, if that is less."""
+
+        def feed(self) -> None:
+            """The program makes progress."""
+
     class Gate(Protocol):
         """Flaps or a turnstile, with sensors that count who passes."""
 
@@ -154,10 +183,38 @@ if TYPE_CHECKING:
             """Let one person through, ENTRY or EXIT. Never blocks."""
 
     class Panel(Protocol):
-        """What the passenger and the driver see and hear."""
+        """What the passenger sees and hears."""
 
         def show(self, what: str, **details: "int | str") -> None:
-            """One message: what a tap came to ("paid", "board", "alight", "enter", "exit", "passed", "ignored", "desk",
+            """One message of validator.messages, with the details that its sentences name. Raises PanelLost."""
 
-            "recovered", "refused", "tap_again"), or how the terminal is ("ready", "fault", "back").
-            """
+    class Beeper(Protocol):
+        """What is heard. Returns at once."""
+
+        def sound(self, pattern_ms: "tuple[int, ...]") -> None:
+            """On, off, on ... for so many milliseconds; drops what is still sounding. () is silence."""
+
+    class Lamp(Protocol):
+        """One lamp with colours: "off", "green", "yellow", "red"."""
+
+        def light(self, colour: str) -> None:
+            """Until told otherwise."""
+
+    class Screen(Protocol):
+        """A character display. `rows` lines of `columns` half-width columns; `chinese`: it has the characters."""
+
+        rows: int
+        columns: int
+        chinese: bool
+
+        def open(self) -> None:
+            """Start it, also after PanelLost. Raises PanelLost."""
+
+        def show(self, lines: "tuple[str, ...]") -> None:
+            """All lines anew; what does not fit is cut off. Raises PanelLost."""
+
+    class DriverPanel(Protocol):
+        """What the driver sees of his duty."""
+
+        def show(self, duty: "Any") -> None:
+            """The duty as it is now (validator.duty.Duty)."""

@@ -87,15 +87,16 @@ class Purchases:
         self._signed_seq = 0
         self.sam_exchanges += 1
         try:
-            signed = self._sam.sign(offer, card, debit_fen, charge.type, at)
+            self._sam.begin(offer, card, debit_fen, charge.type, at)
         except CardRefused as refusal:
             raise Refused(reason.SAM_SAYS_NO, refusal.sw)
-        images: list[tuple[int, int, bytes]] = ride.images(
+        images: list[tuple[int, int, bytes]] = ride.images(  # the SAM works while the card takes these
             charge, records, balance_fen - debit_fen, self._sam.terminal, at
         )
         try:
             for p1, p2, data in images:
                 self._card.send(purse.UPDATE_COMPOUND, p1=p1, p2=p2, raw=data)
+            signed = self._mac1()
             with self._claim(card, charge, offer, balance_fen, signed.terminal_seq, now_s, fixed) as claim:
                 self._signed_seq = claim.seq
                 reply = self._debited(terminal_seq=signed.terminal_seq, at=at, mac1=signed.mac1)
@@ -133,6 +134,13 @@ class Purchases:
             self.sam_fault = fault
             return wire.MAC2_UNCHECKED
         return wire.MAC2_OK
+
+    def _mac1(self) -> "Any":
+        """What the SAM was asked for. Raises Refused."""
+        try:
+            return self._sam.signed()
+        except CardRefused as refusal:
+            raise Refused(reason.SAM_SAYS_NO, refusal.sw)
 
     def _claim(
         self, card: "Identity", charge: "Charge", offer: "Any", balance_fen: int, terminal_seq: int, now_s: int,

@@ -10,9 +10,9 @@ from tunion.bcd import is_bcd
 from tunion.card.product import NATIONAL
 from tunion.crypto.keys import COMPOUND
 from tunion.fare import flat
-from tunion.record import BadInput
+from tunion.record import BadInput, is_int
 from tunion.wire import limits
-from validator import denylist
+from validator import denylist, rides
 from validator.rides.site import ROLES, Site
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Check = Callable[[Any], bool]
 
 _ISSUERS_MAX = limits.ISSUERS_MAX
+_LINES_MAX = 64  # that a driver chooses from
 _KEYS_MAX = 2  # of the office: two while one is replaced
 
 
@@ -43,6 +44,19 @@ ListsArea = namedtuple(
 # An application that is taken. `issuers`: whose cards, 4 bytes each, None: those of the rules. `fare`, `sam`: its own,
 # None: the common one.
 Application = namedtuple("Application", ("product", "issuers", "fare", "sam"))
+# Lines that the driver may choose, directions, how the stop advances; gps and meter: {} for none; profile: the meter's.
+DutyPart = namedtuple(
+    "DutyPart",
+    (
+        "login", "lines", "directions", "progress", "stops", "stop", "layer", "riders_max", "gps", "meter", "profile",
+    ),
+)  # fmt: skip
+# A display: what it is, where, and what it shows: "passenger" or "driver".
+Display = namedtuple("Display", ("driver", "path", "shows"))
+# When the supervisor steps in: firmware/docs/supervisor.md.
+Care = namedtuple(
+    "Care", ("watchdog_s", "crashes_max", "clean_s", "retry_s", "retry_max_s", "power_cycle_after", "heap_low_bytes")
+)
 # What the driver does not take is None.
 Part = namedtuple(
     "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
@@ -83,15 +97,24 @@ def _is_keys(value: "Any") -> bool:
     return True
 
 
+def _is_lines(value: "Any") -> bool:
+    if not isinstance(value, list) or len(value) > _LINES_MAX:
+        return False
+    return all(is_int(line) and 0 <= line <= 0xFFFF for line in value)
+
+
 _TEXT: "tuple[str, Check]" = ("a text", lambda value: isinstance(value, str) and 0 < len(value) <= 255)
 _FLAG: "tuple[str, Check]" = ("true or false", lambda value: isinstance(value, bool))
 _MAP: "tuple[str, Check]" = ("a map", lambda value: isinstance(value, dict))
 _ISSUERS: "tuple[str, Check]" = ("up to %d issuer identifiers of 4 bytes" % _ISSUERS_MAX, _is_issuers)
 _KEYS: "tuple[str, Check]" = ("1 or %d P-256 keys, 04 X Y, 65 bytes each" % _KEYS_MAX, _is_keys)
+_LINES: "tuple[str, Check]" = ("up to %d line numbers" % _LINES_MAX, _is_lines)
+_LIST: "tuple[str, Check]" = ("a list", lambda value: isinstance(value, list))
 _SCOPE: "tuple[str, Check]" = (
     "1 to %d letters, digits, '-', '_' or '.'" % limits.NAME_MAX,
     lambda value: isinstance(value, str) and limits.is_scope(value),
 )
+_SPEEDS = (9600, 19200, 38400, 57600, 115200, 230400)  # of a line: those that every board has
 _U16 = _number(0, 0xFFFF)
 _U32 = _number(0, 0xFFFFFFFF)
 _SECONDS = _number(0, 86400)
@@ -110,6 +133,8 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("line", _U16, 0),
     ("vehicle", _U32, 0),
     ("driver", _U32, 0),
+    ("duty", _MAP, {}),  # who drives and where: firmware/docs/duty.md
+    ("panel", _LIST, []),  # displays beside the lines of text
     ("industry", _number(1, 14), 2),  # card 7: 02 bus
     ("role", _one_of(*ROLES), "bus"),  # what a tap means here
     ("tariffs", _FLAG, False),  # takes sets with more than flat fares
@@ -140,6 +165,7 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("backoff_first_s", _number(1, 86400), 5),
     ("backoff_max_s", _number(1, 86400), 900),
     ("statistics", _FLAG, False),  # measure crypto, journal and driver of each tap
+    ("care", _MAP, {}),  # watchdog, safe mode, recovery
 )
 _SERVER_ROWS = (
     ("address", _TEXT, _KEPT),
@@ -171,7 +197,35 @@ _APPLICATION_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("sam", _MAP, {}),  # empty: the common one
     ("fare", _MAP, {}),  # empty: that of the device or of the parameter set
 )
+_CARE_ROWS = (
+    ("watchdog_s", _SECONDS, 60),  # a turn may take so long; 0: no watchdog
+    ("crashes_max", _number(1, 100), 3),  # in a row, then safe mode
+    ("clean_s", _number(1, 86400), 600),  # of running clear the count
+    ("retry_s", _number(1, 86400), 900),  # of safe mode until a normal boot is tried; doubles each time
+    ("retry_max_s", _number(1, 7 * 86400), 43200),
+    ("power_cycle_after", _number(1, 100), 3),  # openings that failed, where the driver can cut the power
+    ("heap_low_bytes", _U32, 16384),  # free memory below it is a finding
+)
 _DENY_ROWS = (("version", _U32, _KEPT), ("serials", _bytes(0, 10 * denylist.SERIALS_MAX), _KEPT))
+_DUTY_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
+    ("login", _FLAG, False),  # no rides before a driver has logged in
+    ("lines", _LINES, []),  # that the driver may choose beside `line`
+    ("directions", _number(1, 2), 2),
+    ("progress", _one_of("none", "key", "gps"), "none"),  # how the stop advances
+    ("stops", _LIST, []),  # validator.stops
+    ("stop", _U16, 0),  # where the stop does not advance: the station, or 0
+    ("layer", _number(-1, 15), -1),  # of the fare grid; -1: the direction
+    ("riders_max", _number(1, limits.RIDERS_MAX), limits.RIDERS_MAX),  # on one card, by the driver's key
+    ("gps", _MAP, {}),
+    ("meter", _MAP, {}),
+)
+_DISPLAY_ROWS = (
+    ("driver", _one_of("st7920"), _KEPT),
+    ("path", _TEXT, _KEPT),
+    ("shows", _one_of("passenger", "driver"), "passenger"),
+)
+_GPS_ROWS = (("path", _TEXT, _KEPT), ("speed", _number(9600, 230400), 9600))
+_METER_ROWS = (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT))  # profile: drivers/taxi_meter
 _DRIVERS: "dict[str, dict[str, Any]]" = {
     "reader": {
         "pcsc": (("name", _TEXT, _KEPT),),
@@ -223,6 +277,11 @@ class Settings:
         self.line: int = found["line"]
         self.vehicle: int = found["vehicle"]
         self.driver: int = found["driver"]
+        self.duty = _duty(found["duty"])
+        self.panel = [
+            Display(**_checked("panel[%d]." % number, values, _DISPLAY_ROWS))
+            for number, values in enumerate(found["panel"])
+        ]
         self.industry: int = found["industry"]
         self.tariffs: bool = found["tariffs"]
         self.home_issuers: list[bytes] = found["home_issuers"]
@@ -240,6 +299,7 @@ class Settings:
         self.backoff_first_s: int = found["backoff_first_s"]
         self.backoff_max_s: int = found["backoff_max_s"]
         self.statistics: bool = found["statistics"]
+        self.care = Care(**_checked("care.", found["care"], _CARE_ROWS))
         if self.backoff_max_s < self.backoff_first_s:
             raise BadSettings("backoff_max_s takes at least backoff_first_s")
         deny = _checked("deny.", found["deny"], _DENY_ROWS)
@@ -251,6 +311,8 @@ class Settings:
                 self.applications = self._applications(found["applications"])
             tariffs = any([hasattr(taken.fare or self.fare, "scheme") for taken in self.applications])
             self.site = _site(found, tariffs or self.tariffs)
+            for taken in self.applications:
+                rides.make(taken.fare or self.fare, self.site, None)
         except BadInput as problem:
             raise BadSettings(str(problem))
         self.application_choice: str = found["application_choice"]
@@ -369,6 +431,32 @@ def _lists(values: "dict[str, Any]") -> ListsArea:
 
 def _slot_of(sam: Part) -> "tuple[Any, ...]":
     return sam.driver, sam.name, sam.path, sam.slot, sam.blob
+
+
+def _duty(values: "dict[str, Any]") -> DutyPart:
+    found = _checked("duty.", values, _DUTY_ROWS)
+    from validator.stops import Stops
+
+    try:
+        found["stops"] = Stops(found["stops"])
+    except BadInput as problem:
+        raise BadSettings("duty.stops: %s" % problem)
+    found["profile"] = None
+    if found["gps"]:
+        found["gps"] = _checked("duty.gps.", found["gps"], _GPS_ROWS)
+        if found["gps"]["speed"] not in _SPEEDS:
+            raise BadSettings("duty.gps.speed takes one of %s" % ", ".join([str(speed) for speed in _SPEEDS]))
+    if found["progress"] == "gps" and not found["gps"]:
+        raise BadSettings("duty.progress takes gps only where duty.gps names the receiver's line")
+    if found["meter"]:
+        found["meter"] = _checked("duty.meter.", found["meter"], _METER_ROWS)
+        from validator.drivers.taxi_meter import MeterProfile  # for taxis
+
+        try:
+            found["profile"] = MeterProfile(found["meter"]["profile"])
+        except BadInput as problem:
+            raise BadSettings("duty.meter.profile: %s" % problem)
+    return DutyPart(**found)
 
 
 def _part(which: str, values: "dict[str, Any]", where: str = "") -> Part:

@@ -54,7 +54,7 @@ class MeteredReader:
 
 
 class MeteredSam:
-    """The SAM; `sign` and `check` count as "sam": crypto of a soft SAM, driver and waiting of a real one."""
+    """The SAM; all but `block_mac` counts as "sam": crypto of a soft SAM, driver and waiting of a real one."""
 
     def __init__(self, sam: "Sam", meter: Meter) -> None:
         self._sam = sam
@@ -68,11 +68,30 @@ class MeteredSam:
         self.terminal = self._sam.terminal
         self.key_index = self._sam.key_index
 
-    def sign(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> "Any":
+    @property
+    def expiry(self) -> bytes:
+        """As the SAM's."""
+        return self._sam.expiry
+
+    def prepare(self, card: "Identity") -> None:
+        """As the SAM's."""
+        started_us = self._meter.start()
+        self._sam.prepare(card)
+        self._meter.stop("sam", started_us)
+
+    def begin(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> None:
         """As the SAM's."""
         started_us = self._meter.start()
         try:
-            return self._sam.sign(offer, card, amount_fen, type, at)
+            self._sam.begin(offer, card, amount_fen, type, at)
+        finally:
+            self._meter.stop("sam", started_us)
+
+    def signed(self) -> "Any":
+        """As the SAM's."""
+        started_us = self._meter.start()
+        try:
+            return self._sam.signed()
         finally:
             self._meter.stop("sam", started_us)
 

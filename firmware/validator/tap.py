@@ -57,6 +57,7 @@ class TapPath:
 
     card_exchanges, sam_exchanges   of the last card
     paid                            it paid, now
+    again                           the panel showed the same card its last answer again
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class TapPath:
         self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
         self.paid = False
+        self.again = False
         self.use(rules)
         self._resume()
 
@@ -120,6 +122,7 @@ class TapPath:
         self._purchases.begin()
         self.card_exchanges = 0
         self.paid = False
+        self.again = False
         try:
             self._serve()
         except LinkLost:
@@ -158,12 +161,15 @@ class TapPath:
     def _serve(self) -> None:
         if self._clock.quality() == _CLOCK_UNKNOWN and self._settings.clock_required:
             raise Refused(reason.NO_CLOCK)
+        if not self._duty.ready:
+            raise Refused(reason.NOT_ON_DUTY)
         passed = None  # over: why the first application that the card has does not ride
         for index in range(len(self._taken)):
             self._take(index)
             try:
                 found = self._seen()
                 if self._was_just_served():
+                    self.again = True
                     self._panel.show(self._shown[0], **self._shown[1])
                     return
                 if self._recovered() or (len(self._taken) > 1 and self._recovered_elsewhere(index)):

@@ -4,6 +4,7 @@ from tunion.compat import const
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from validator.log import Log
@@ -14,9 +15,13 @@ _TAPS = ("paid", "recovered", "tap_again")  # what the panel says of them
 
 
 class Health:
-    """Counters since boot; `figures` for an upload. Names and units: firmware/docs/sync.md."""
+    """Counters since boot; `figures` for an upload. Names and units: firmware/docs/sync.md.
+
+    also  what the supervisor adds; None: nothing
+    """
 
     def __init__(self, clock: "Clock") -> None:
+        self.also: "Callable[[], dict[str, Any]] | None" = None
         self._clock = clock
         self._counted: dict[str, int] = {}
         self._refused: dict[int, int] = {}  # reason -> how often
@@ -56,7 +61,7 @@ class Health:
             self._then_ms = self._clock.ticks_ms()
         self._heap_min = min(self._heap_min, heap_free)
         figures: dict[str, Any] = {"up_s": self._up_s, "heap_min": self._heap_min}
-        for values in (now, self._counted):
+        for values in (now, self._counted, self.also() if self.also is not None else {}):
             for name in values:
                 figures[name] = values[name]
         if self._refused:
@@ -67,12 +72,13 @@ class Health:
 
 
 class CountingPanel:
-    """The panel; what it shows is counted and logged."""
+    """The panel; what it shows is counted and logged. `last` is what was shown last, and its details."""
 
     def __init__(self, panel: "Panel", health: Health, log: "Log") -> None:
         self._panel = panel
         self._health = health
         self._log = log
+        self.last: tuple[str, dict[str, Any]] | None = None
 
     def show(self, what: str, **details: "int | str") -> None:
         """As the panel's."""
@@ -85,4 +91,7 @@ class CountingPanel:
             part = str(details["part"])
             (self._health.lost if what == "fault" else self._health.back)(part)
             self._log.note(what + "_" + part)
+        elif what == "self_test":
+            self._log.note(what, int(details["found"]))
+        self.last = (what, details)
         self._panel.show(what, **details)

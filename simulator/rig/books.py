@@ -15,7 +15,8 @@ from simulator.rig.shift import Post, Visit
 from tunion import bcd
 from tunion.wire import tap
 
-CLEARED, GREY, VOID = "CLEARED", "GREY", "VOID"     # states of the back office that may remain after clearing
+# states of the back office that may remain after clearing
+CLEARED, NOTED, GREY, VOID = "CLEARED", "NOTED", "GREY", "VOID"
 
 
 class Money(NamedTuple):
@@ -66,7 +67,7 @@ class Books:
         for rows in by_card.values():
             self._find(f"{len(rows)} records of a card that nobody has")
         for row in self._taps:
-            if row["state"] not in (CLEARED, GREY, VOID):
+            if row["state"] not in (CLEARED, NOTED, GREY, VOID):
                 self._find(f"{_name(row)} ends as {row['state']} {row['reason']}")
             if row["runs"] != (row["state"] == CLEARED):
                 self._find(f"{_name(row)} is {row['state']} and in {row['runs']} effective runs")
@@ -84,7 +85,7 @@ class Books:
         for debit in rider.debits:
             mine = [row for row in standing if _is_of(row, debit)]
             # A card torn before its debit, again and again, leaves grey records of one counter: one is the debit's.
-            sure = [row for row in mine if row["state"] == CLEARED] or mine[:1]
+            sure = [row for row in mine if row["state"] in (CLEARED, NOTED)] or mine[:1]
             if len(sure) != 1:
                 self._find(f"{who}: {len(sure)} records for the debit of {_words(debit)}")
             for row in sure:
@@ -94,7 +95,7 @@ class Books:
                 if row["proven_tac"] is not None and row["proven_tac"] != debit.tac:
                     self._find(f"{who}: {_name(row)} carries another TAC than the card's debit of {_words(debit)}")
         for row in standing:
-            if row["state"] == CLEARED:
+            if row["state"] in (CLEARED, NOTED):
                 self._find(f"{who}: {_name(row)} was cleared, the card knows of no such debit")
             else:
                 self._doubtful_fen += row["amount_fen"]

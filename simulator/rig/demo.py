@@ -16,20 +16,26 @@ from simulator.rig.riders import Rider, riders
 RIDERS = 40
 POOR, DENIED, TORN, EXPIRED, TORN_AND_GONE, UNDER_POWER_CUT = 3, 7, 9, 12, 14, 25     # rider numbers
 
+NAMES = ("A-101", "B-207")       # of the buses
+
 Say = Callable[[str, str], None]        # 中文, English
+Heard = Callable[[str, dict[str, Any]], None]
 
 
 class Demo:
     """One run in `folder`, which is emptied first."""
 
-    def __init__(self, folder: Path, micropython: list[str], firmware: str, seed: int, say: Say) -> None:
+    def __init__(
+        self, folder: Path, micropython: list[str], firmware: str, seed: int, say: Say, heard: Heard | None = None
+    ) -> None:
         """
         micropython  the interpreter's command, options included
         firmware     MICROPYPATH of the validators
+        heard        takes each line of a validator, after its name of NAMES
         """
         self._say = say
         self.riders = riders(RIDERS, seed, poor=POOR, expired=EXPIRED)
-        self.depot = Depot(folder, micropython, firmware, (self.riders[DENIED].serial,))
+        self.depot = Depot(folder, micropython, firmware, (self.riders[DENIED].serial,), heard=heard)
 
     def run(self) -> dict[str, Any]:
         """The whole scenario; its figures. Raises RigFault, PcscdFailed."""

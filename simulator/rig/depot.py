@@ -1,6 +1,7 @@
 """The rig set up: a back office, two buses with their readers and SAMs, a cable between. Real programs, real files."""
 
 import contextlib
+import functools
 import secrets
 import shutil
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class Depot:
     board        under firmware/boards that the interpreter runs
     downlink_s   how often the validators ask for parameter sets and lists; 0: they take none
     deny_max     denied cards that a published list may have; 0: they take no lists
+    heard        takes each line of a validator, after the bus's name
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Depot:
         board: str = "unix",
         downlink_s: int = 0,
         deny_max: int = 0,
+        heard: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
         self._folder = folder
         self._interpreter = interpreter
@@ -65,6 +68,7 @@ class Depot:
         self._board = board
         self._downlink_s = downlink_s
         self._deny_max = deny_max
+        self._heard = heard
         self._parts = contextlib.ExitStack()
         self.chip: Pn532Chip
         self.first: Post
@@ -151,6 +155,7 @@ class Depot:
             place([*self._interpreter, "-m", f"boards.{self._board}.main", str(bus.device_file)]),
             bus.folder / "validator.log",
             {"MICROPYPATH": self._firmware, "PYTHONPATH": self._firmware},
+            functools.partial(self._heard, bus.name) if self._heard is not None else None,
         )
 
 

@@ -32,14 +32,21 @@ class Program:
     """
 
     def __init__(
-        self, name: str, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        heard: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
+        """heard takes each line as it comes, and {"what": "ended"} behind the last, in the thread that listens."""
         self.name = name
         self.log = log
         self.lines: list[dict[str, Any]] = []
         self._noise: collections.deque[str] = collections.deque(maxlen=20)
         self._spoke = threading.Condition()
         self._ended = False
+        self._heard = heard
         with log.open("ab") as stderr:
             self._process = popen(
                 argv,
@@ -133,9 +140,13 @@ class Program:
                 else:
                     self._noise.append(text)
                 self._spoke.notify_all()
+            if self._heard is not None and isinstance(line, dict):
+                self._heard(line)
         with self._spoke:
             self._ended = True
             self._spoke.notify_all()
+        if self._heard is not None:
+            self._heard({"what": "ended"})
 
     def _tail(self) -> str:
         return "".join(f"\n  {self.name}: {text}" for text in self._noise)

@@ -123,7 +123,7 @@ class DualBus(Bus):
         self.journal = Journal(self.journal._flash, self.clock, lambda: 1)
         serving = [0 if taken.sam is None else 1 for taken in options.applications]
         sams = Sams(
-            [(self.sam, self.sam.open), (self.legacy_sam, self.legacy_sam.open)],
+            [(sam, sam, sam.open) for sam in (self.sam, self.legacy_sam)],
             serving, self.journal, self.clock, self.panel,
         )  # fmt: skip
         sams.revive()

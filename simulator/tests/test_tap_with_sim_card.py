@@ -92,7 +92,7 @@ class Bus:
         options = settings()
         self.path = TapPath(
             self.field, self.sam, self.journal, self.clock, self.panel, options.deny, provisioned(options), options,
-            Duty(options),
+            Duty(options, self.journal, self.clock),
         )  # fmt: skip
 
     def serve(self, tear: tuple[int, str] | None = None) -> str:

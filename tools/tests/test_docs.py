@@ -12,6 +12,8 @@ from tools.paths import ROOT
 from tunion.fare import grid, kept
 from tunion.record import Record
 from tunion.wire import soft_sam, tap
+from validator import crash, duty
+from validator.drivers import keep_nor
 
 PAGES = [*ROOT.glob("*.md"), *(page for folder in ("firmware", "backoffice", "simulator", "tools")
                                for page in sorted((ROOT / folder).glob("docs/*.md")))]
@@ -33,7 +35,10 @@ LAYOUTS = [
     ("firmware/docs/wire.md", "**Tap**", tap.TAP_V1, slice(COMMON, None)),
     ("firmware/docs/fares.md", "## A grid", grid.HEAD, slice(None)),
     ("firmware/docs/fares.md", "## What a card keeps", kept.KEPT, slice(None)),
+    ("firmware/docs/duty.md", "## What is kept", duty.KEPT, slice(None)),
     ("firmware/docs/soft_sam.md", "## Every byte", soft_sam.HEAD, slice(None)),
+    ("firmware/docs/supervisor.md", "### The black box", crash.BOX, slice(None)),
+    ("firmware/docs/supervisor.md", "### A Keep on raw flash", keep_nor.HEAD, slice(None)),
 ]
 
 

@@ -10,6 +10,7 @@ from boards.desk.aes import cbc_decrypt
 from boards.desk.pcsc import Pyscard
 from boards.desk.serial import SerialLine
 from boards.desk.signals import TerminationSignals
+from boards.desk.watchdog import AlarmWatchdog
 
 _KIB = 1024
 _FREE_MAX = 0xFFFFFFFF  # an upload carries heap_free in 32 bits
@@ -21,6 +22,7 @@ class DeskBoard:
     command = "python -m boards.desk.main"
     time = ticks
     signals = TerminationSignals
+    watchdog = AlarmWatchdog
     pcsc = Pyscard
     line = SerialLine
     aes_cbc_decrypt = staticmethod(cbc_decrypt)

@@ -4,9 +4,18 @@
     drain   send all that waits, then {"what": "drained"}
     stats   {"what": "stats", ...}
 
+and the driver's keys (validator.duty_words), each answered {"what": "driver", "word": "ok", "zh": "...", "en": "..."}:
+
+    login 1234   logout   line 5   direction   stop +   stop -   riders 3   duty   help
+
+His panel is a line {"what": "duty", ...} at the start, after each of his words, and when something on it changes.
+
 It ends with 0, between two taps, when stdin is closed or on SIGTERM or SIGINT; with 1 where it cannot start, with 2
-when it is called wrongly, with 3 when the office asked for a reboot: what started it starts it again. Over a flash that
-holds something else it says so, takes no card, and ends as above, with 1.
+when it is called wrongly, with 3 when it wants to start again: the office asked for it, or safe mode ends. After a
+crash, which it notes beside the journal, it ends with 4; a program that hangs is ended by SIGALRM, its watchdog. What
+started it starts it again then, as boards/pc/restart.sh does, and says why in the environment: YKT_RESET_CAUSE is
+power, watchdog, brown_out or software; unset: not known. Over a flash that holds something else it says so, takes no
+card, and ends as above, with 1.
 """
 
 import json
@@ -15,19 +24,25 @@ import sys
 
 from boards.pc.clock import SystemClock
 from boards.pc.commands import Commands
+from boards.pc.spi_file import SpiFile
 from tunion.compat import const
-from validator import app
+from tunion.wire import health
+from validator import app, duty_words
 from validator.cells import ForeignFlash
+from validator.crash import places_of
+from validator.drivers.driver_panels import DriverPanels, DriverScreen, DriverText
 from validator.drivers.https import Https
 from validator.drivers.keep_file import KeepFile
 from validator.drivers.nor_file import NorFile
 from validator.drivers.panel_text import PanelText
 from validator.drivers.tls_line import TlsLine
-from validator.ports import FlashFault
+from validator.duty import DutyParts
+from validator.ports import CarePorts, FlashFault
 from validator.ring import JournalFull
 from validator.settings import BadSettings, Settings
 from validator.statistics import Meter
 
+CAUSE_VARIABLE = "YKT_RESET_CAUSE"
 STAND_STILL_WAIT_MS = const(500)  # between two looks for a signal, where nothing else is to be done
 
 TYPE_CHECKING = False
@@ -37,7 +52,7 @@ if TYPE_CHECKING:
     from boards.pc.clock import Time
     from validator.drivers.pcsc import Pcsc
     from validator.drivers.sam_uart import Line, SamUart
-    from validator.ports import Clock, Reader, Sam
+    from validator.ports import Clock, DriverPanel, Panel, Reader, Sam, Screen, Watchdog
     from validator.settings import FlashArea, ListsArea, ParamsArea, Part
 
     class Signals(Protocol):
@@ -56,6 +71,9 @@ if TYPE_CHECKING:
         def signals(self) -> Signals:
             """From now on SIGTERM and SIGINT wait until they are asked for."""
 
+        def watchdog(self) -> Watchdog:
+            """Ends this process when it is not fed."""
+
         def pcsc(self) -> Pcsc:
             """The PC/SC library. Raises OSError where it is not installed."""
 
@@ -72,7 +90,8 @@ if TYPE_CHECKING:
             """Bytes used and free, garbage collected."""
 
 
-REBOOT = 3  # exit code
+REBOOT = 3  # exit codes
+CRASH = 4
 
 
 def main(board: "Board", arguments: "list[str]") -> int:
@@ -99,17 +118,42 @@ def main(board: "Board", arguments: "list[str]") -> int:
         if isinstance(problem, ForeignFlash):
             stand_still(ports, str(problem), Commands(), signals)
         return 1
-    run(validator, Commands(), signals, lambda: statistics(validator, ports.meter, board))
-    return REBOOT if validator.commands.reboot else 0
+    except Exception as error:
+        return tell_crash(error)
+    try:
+        run(
+            validator,
+            Commands(),
+            signals,
+            lambda: statistics(validator, ports.meter, board),
+            make_driver_panel(board, settings, ports.clock),
+        )
+    except Exception as error:
+        validator.crashed(error)
+        return tell_crash(error)
+    return REBOOT if validator.reboot else 0
 
 
-def run(validator: app.Validator, commands: Commands, signals: "Signals", figures: "Any") -> None:
+def tell_crash(error: Exception) -> int:
+    """Type and places, for who reads along. Not its text, as in the record: it may hold a card's number or a key.
+
+    returns  the exit code
+    """
+    places = ["%s:%d" % place for place in places_of(error)]
+    sys.stderr.write("crash: %s in %s\n" % (type(error).__name__, ", ".join(places) or "?"))
+    return CRASH
+
+
+def run(
+    validator: app.Validator, commands: Commands, signals: "Signals", figures: "Any", driver_panel: "DriverPanel"
+) -> None:
     """Turn after turn; commands in between. `figures()` answers `stats`."""
     draining = False
     wait_ms = 0
+    told = -1  # the duty's `changed` when its panel was shown
     while True:
         command = commands.next(wait_ms)
-        if commands.ended or signals.arrived() or validator.commands.reboot:
+        if commands.ended or signals.arrived() or validator.reboot:
             return
         if command == b"grey":
             say("grey", claims=give_up(validator))
@@ -118,18 +162,36 @@ def run(validator: app.Validator, commands: Commands, signals: "Signals", figure
         elif command == b"stats":
             say("stats", **figures())
         elif command:
-            say("unknown", known="grey drain stats")
+            driver_said(validator, command)
+            told = -1
         validator.sync.hurry = draining
         wait_ms = validator.step()
+        if told != validator.duty.changed:
+            told = validator.duty.changed
+            driver_panel.show(validator.duty)
         if draining and validator.sync.is_drained():
             draining = False
             say("drained")
+
+
+def driver_said(validator: app.Validator, command: bytes) -> None:
+    """A driver's key; a word that is none is answered with those that are."""
+    try:
+        words = command.decode().split()
+    except UnicodeError:
+        words = []
+    word, zh, en = duty_words.said(validator.duty, words)
+    if word == "unknown":
+        say("unknown", known="grey drain stats login logout line direction stop riders duty help", zh=zh, en=en)
+    else:
+        say("driver", word=word, zh=zh, en=en)
 
 
 def stand_still(ports: "Any", found: str, commands: Commands, signals: "Signals") -> None:
     """The flash holds something else: say so, take no card, touch nothing, until somebody has looked at it."""
     ports.panel.show("fault", part="flash", detail=found)
     while not commands.ended and not signals.arrived():
+        ports.care.watchdog.feed()
         if commands.next(STAND_STILL_WAIT_MS):
             say("unknown", known="")
 
@@ -156,12 +218,74 @@ def make_ports(board: "Board", settings: Settings) -> "Any":
         lists_flash=make_flash(settings.lists) if settings.lists is not None else None,
         clock=clock,
         net=Https(TlsLine(server.address, server.port, (server.pin,)), settings.host, clock),
-        panel=PanelText(sys.stdout.write, clock, board.dumps),
+        panel=make_panel(board, settings, clock),
         below=below,
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
         keep=KeepFile(area.path + ".keep"),
+        duty=DutyParts(
+            KeepFile(area.path + ".duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)
+        ),
+        care=CarePorts(
+            keep=KeepFile(area.path + ".care"),
+            watchdog=board.watchdog(),
+            reset_cause=reset_cause,
+            power_failing=None,  # a PC does not see it coming
+            voltage_mv=None,
+        ),
     )
+
+
+def make_panel(board: "Board", settings: Settings, clock: "Clock") -> "Panel":
+    """Lines of text, and the displays that the settings name. Raises OSError where one has no path."""
+    text = PanelText(sys.stdout.write, clock, board.dumps)
+    shown = [display for display in settings.panel if display.shows == "passenger"]
+    if not shown:
+        return text
+    from validator.drivers.panels import Panels, ScreenPanel
+
+    return Panels(tuple([text] + [ScreenPanel(make_screen(board, each.path), clock) for each in shown]))
+
+
+def make_driver_panel(board: "Board", settings: Settings, clock: "Clock") -> "DriverPanel":
+    """Lines of text, and the displays that the settings name. Raises OSError where one has no path."""
+    panels: list[DriverPanel] = [DriverText(sys.stdout.write, clock, board.dumps)]
+    for display in settings.panel:
+        if display.shows == "driver":
+            panels.append(DriverScreen(make_screen(board, display.path)))
+    return DriverPanels(tuple(panels))
+
+
+def make_screen(board: "Board", path: str) -> "Screen":
+    """An ST7920 behind a spidev. Its pauses are a busy wait: 80 us are shorter than any sleep."""
+    from validator.drivers.lcd_st7920 import St7920
+
+    return St7920(SpiFile(path), Microseconds(board.time).wait_us)
+
+
+def make_gps(board: "Board", settings: Settings, clock: "Clock") -> "Any":
+    """The receiver that the settings name, or None."""
+    if not settings.duty.gps:
+        return None
+    from validator.drivers.nmea import Nmea
+
+    return Nmea(board.line(settings.duty.gps["path"], settings.duty.gps["speed"]), clock)
+
+
+def make_meter(board: "Board", settings: Settings, clock: "Clock") -> "Any":
+    """The taxi meter that the settings name, or None."""
+    if not settings.duty.meter:
+        return None
+    from validator.drivers.taxi_meter import TaxiMeter
+
+    profile = settings.duty.profile
+    return TaxiMeter(board.line(settings.duty.meter["path"], profile.speed), clock, profile)
+
+
+def reset_cause() -> int:
+    """As the environment says."""
+    word = os.getenv(CAUSE_VARIABLE)
+    return health.CAUSES.index(word) if word in health.CAUSES else health.UNKNOWN
 
 
 def make_flash(area: "FlashArea | ListsArea | ParamsArea") -> NorFile:
@@ -227,6 +351,12 @@ class Microseconds:
     def since_us(self, then_us: int) -> int:
         """Across its wrap."""
         return self._time.ticks_diff(self.ticks_us(), then_us)
+
+    def wait_us(self, wait_us: int) -> None:
+        """Busy."""
+        then_us = self.ticks_us()
+        while self.since_us(then_us) < wait_us:
+            pass
 
 
 def below(limit: int) -> int:

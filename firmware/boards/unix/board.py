@@ -5,6 +5,7 @@ import json
 import time
 
 from boards.unix.signals import TerminationSignals
+from boards.unix.watchdog import AlarmWatchdog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class UnixBoard:
     command = "micropython -m boards.unix.main"
     time = time
     signals = TerminationSignals
+    watchdog = AlarmWatchdog
 
     def pcsc(self) -> "Pcsclite":
         """Raises OSError where libpcsclite1 is not installed."""

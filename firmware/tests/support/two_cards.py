@@ -116,7 +116,7 @@ class DualBus(Bus):
 
         self.legacy_sam = legacy_sam(self.clock, self.journal.last_terminal_seq() + 1)
         serving = [0 if taken.sam is None else 1 for taken in self.settings.applications]
-        opens = [(self.sam, self.sam.open), (self.legacy_sam, self.legacy_sam.open)]
+        opens = [(sam, sam, sam.open) for sam in (self.sam, self.legacy_sam)]
         sams = Sams(opens, serving, self.journal, self.clock, self.panel)
         sams.revive()
         return sams

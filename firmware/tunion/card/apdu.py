@@ -99,9 +99,12 @@ class Card:
         Raises LinkLost when no whole answer came, CardRefused when the card said no.
         """
         apdu = command.encode(**values)
-        response = self._link.transceive(apdu, self._wait_ms)
+        had_le = command.le is not None or values.get("le") is not None
+        return self.taken(command, apdu, had_le, self._link.transceive(apdu, self._wait_ms))
+
+    def taken(self, command: Command, apdu: bytes, had_le: bool, response: bytes) -> "Any":
+        """The reply of a command whose first answer is here already; as `send` from there on."""
         if len(response) == 2 and response[0] == 0x6C:
-            had_le = command.le is not None or values.get("le") is not None
             response = self._link.transceive((apdu[:-1] if had_le else apdu) + response[1:], self._wait_ms)
         if len(response) == 2 and response[0] == 0x61:
             response = self._link.transceive(b"\x00\xc0\x00\x00" + response[1:], self._wait_ms)

@@ -98,6 +98,15 @@ class Grid:
         """The lowest price from a place to any that can be reached from it."""
         return self._reach(layer, self.index(start))[0]
 
+    def layer_cells(self, layer: int) -> bytes:
+        """The levels of a layer's cells, in the order of its shape; for the office."""
+        start = self._cells_at + layer * self._cells
+        return bytes(self._raw[start : start + self._cells])
+
+    def level_fen(self, level: int) -> int:
+        """The price of a level."""
+        return self._price(level)
+
     def index(self, code: int) -> int:
         """Where a place stands, from 0. Raises NoFare for a code that no place has."""
         low, high = 0, self.places

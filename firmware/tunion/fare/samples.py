@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tunion.fare.transfer import Given
 
 SAMPLES_MAX = const(112)  # 32 kinds and one more, 16 hours, 7 tiers, 16 pairs, 2 for each of 16 layers, 2
-_KEY = const(10)  # numbers before the prices
+KEY = const(10)  # numbers before the prices
 _SEARCH_DAYS = const(400)
 
 
@@ -66,13 +66,13 @@ def check(tariff: "Tariff", samples: "Any") -> None:
     missing = _marks(tariff)
     for at in range(len(samples)):
         sample = samples[at]
-        if not isinstance(sample, list) or len(sample) != _KEY + 3 or not all([is_int(part) for part in sample]):
-            raise BadInput("sample price %d has %d numbers" % (at + 1, _KEY + 3))
+        if not isinstance(sample, list) or len(sample) != KEY + 3 or not all([is_int(part) for part in sample]):
+            raise BadInput("sample price %d has %d numbers" % (at + 1, KEY + 3))
         try:
             found = list(_price(tariff, sample))
         except (NoFare, BadInput) as problem:
             raise BadInput("sample price %d: %s" % (at + 1, problem))
-        if found != sample[_KEY:]:
+        if found != sample[KEY:]:
             raise BadInput("sample price %d is not what this firmware computes" % (at + 1))
         for mark in _marks_of(tariff, sample):
             if mark in missing:
@@ -82,7 +82,7 @@ def check(tariff: "Tariff", samples: "Any") -> None:
 
 
 def _price(tariff: "Tariff", key: "list[int]") -> "Any":
-    layer, start, end, kind, home, at_s, riders, rides, spent_fen, pair = key[:_KEY]
+    layer, start, end, kind, home, at_s, riders, rides, spent_fen, pair = key[:KEY]
     if not 0 <= kind <= 255 or home not in (0, 1) or not 0 <= at_s <= 0xFFFFFFFF or rides < -1 or spent_fen < 0:
         raise BadInput("a kind, a place or a counter out of range")
     so_far: Month | None = None if rides < 0 else month.Month(when.month(at_s), rides, spent_fen)
@@ -113,7 +113,7 @@ def _marks(tariff: "Tariff") -> "list[tuple[str, int]]":
 
 def _marks_of(tariff: "Tariff", sample: "list[int]") -> "list[tuple[str, int]]":
     """What one sample shows."""
-    layer, _, _, kind, home, at_s, riders, rides, spent_fen, pair = sample[:_KEY]
+    layer, _, _, kind, home, at_s, riders, rides, spent_fen, pair = sample[:KEY]
     marks = [("card kind", kind if kind in tariff.kinds else -1), ("layer", layer), ("riders", riders)]
     if not home:
         return [("visitors", 0)]

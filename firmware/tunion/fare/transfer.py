@@ -35,7 +35,7 @@ class Transfers:
             raise BadInput("transfers: 1 to 255 in a chain; lines 0 any, 1 not the same back, 2 others only")
         if not isinstance(pairs, list) or not 1 <= len(pairs) <= PAIRS_MAX:
             raise BadInput("transfers name 1 to %d pairs of modes" % PAIRS_MAX)
-        offers = {}
+        offers: dict[tuple[int, int], tuple[int, int]] = {}
         for pair in pairs:
             if not isinstance(pair, list) or len(pair) != 4 or not _within(pair[0], 1, FROM_MAX):
                 raise BadInput("a transfer is [from mode 1 to %d, to mode, permille, off_fen]" % FROM_MAX)
@@ -58,6 +58,10 @@ class Transfers:
         grown = Chain(leg.mode, leg.line, leg.direction, chain.first_s, leg.at_s, chain.transfers + 1)
         return Given(offer[0], offer[1], grown)
 
+    def offer(self, from_mode: int, to_mode: int) -> "tuple[int, int] | None":
+        """(permille, off_fen) between two modes, None: nothing."""
+        return self._offers.get((from_mode, to_mode))
+
     def _offer(self, chain: "Chain | None", leg: Leg) -> "Any":
         if chain is None or chain.transfers >= self._count_max:
             return None
@@ -67,7 +71,7 @@ class Transfers:
         if (chain.mode, chain.line) == (leg.mode, leg.line):
             if self._lines == OTHER_LINE or (self._lines == NOT_BACK and chain.direction != leg.direction):
                 return None
-        return self._offers.get((chain.mode, leg.mode))
+        return self.offer(chain.mode, leg.mode)
 
 
 def ended(chain: Chain, at_s: int) -> Chain:

@@ -164,6 +164,16 @@ def repair_exit(
     return Decision(SET_END, decision.NO_EXIT, owed_fen, 0, 0)
 
 
+def list_fen(grid: "Grid", layer: int, start: int, end: int) -> int:
+    """The fare between two stations. The same one is no ride of a triangle: the cheapest from there stands in.
+
+    raises  NoFare
+    """
+    if start == end and grid.shape != SQUARE:
+        return grid.least_fen(layer, start)
+    return grid.fen(layer, start, end)
+
+
 def _facts(ride: "dict[str, int]", trip: Trip, here: Here) -> int:
     """What can be said of a card's last event, seen from here and now."""
     facts = _CHARGED if ride["missing_exit"] else 0
@@ -187,11 +197,9 @@ def _facts(ride: "dict[str, int]", trip: Trip, here: Here) -> int:
 
 
 def _priced(grid: "Grid", trip: Trip, here: Here) -> "tuple[int, int]":
-    """(list fare, _UNKNOWN or 0). The same station is no ride of a triangle: the cheapest from there stands in."""
+    """(list fare, _UNKNOWN or 0)."""
     try:
-        if trip.station == here.station and grid.shape != SQUARE:
-            return grid.least_fen(trip.layer, here.station), 0
-        return grid.fen(trip.layer, trip.station, here.station), 0  # the class that was entered with
+        return list_fen(grid, trip.layer, trip.station, here.station), 0  # the class that was entered with
     except NoFare:
         return 0, _UNKNOWN
 

@@ -16,6 +16,7 @@ LOCK = "lock"  # cards are not taken, until `unlock`
 UNLOCK = "unlock"
 SELF_TEST = "self_test"
 RE_ENROL = "re_enrol"  # prove the journal afresh
+LEAVE_SAFE_MODE = "leave_safe_mode"  # start again, normally
 INTERVAL_S_MAX = const(86400)
 
 # name -> lowest and highest argument
@@ -28,6 +29,7 @@ ARGUMENTS = {
     UNLOCK: (0, 0),
     SELF_TEST: (0, 0),
     RE_ENROL: (0, 0),
+    LEAVE_SAFE_MODE: (0, 0),
 }
 
 DONE = const(0)
@@ -39,3 +41,6 @@ READER = const(1)
 SAM = const(2)
 CLOCK = const(4)
 MEMORY = const(8)
+FLASH = const(32)
+LISTS = const(64)  # and parameters
+HEAP = const(128)

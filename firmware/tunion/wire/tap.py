@@ -134,6 +134,17 @@ LIST_OLD = const(20)  # value: version in force, older than the settings allow; 
 FLASH_WORN = const(24)  # value: sector of the journal's flash that does not hold what is programmed
 FILLING = const(25)  # value: permille of the journal's flash that wait for the back office
 COMMAND_DONE = const(32)  # value: the command's id; reason: a result of tunion.wire.command
+LOGIN = const(48)  # value: the driver's number, as_value
+LOGOUT = const(49)  # value: the number of the driver who leaves
+SHIFT_BEGIN = const(50)  # value: number of the shift on this device
+SHIFT_END = const(51)  # reason 0: value is the shift's fen; reason 1: value is its paid taps
+LINE_CHANGED = const(52)  # value: the line from now on
+DIRECTION_CHANGED = const(53)  # value: the direction from now on
+CRASH = const(40)  # this and the next four: tunion.wire.health
+SAFE_MODE = const(41)
+SELF_TEST = const(42)
+BROWN_OUT = const(43)
+WATCHDOG = const(44)
 
 
 def as_value(version: int) -> int:

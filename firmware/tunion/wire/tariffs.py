@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tunion.record import Bytes
 
-TABLE_BYTES_MAX = const(4096)  # of a grid inside the set: a line of 60 stops, 85 stations; larger ones go apart
+TABLE_BYTES_MAX = const(6144)  # of a grid inside the set: 108 stations with 20 prices; larger ones go apart
 
 
 def tariff_of(

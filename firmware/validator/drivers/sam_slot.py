@@ -29,6 +29,12 @@ if TYPE_CHECKING:
         def activate(self, wait_ms: int) -> bool: ...
         def transceive(self, apdu: bytes, wait_ms: int) -> bytes: ...
 
+    class LineSlot(Slot, Protocol):
+        """A slot whose SAM can be left to its work."""
+
+        def start(self, apdu: bytes, wait_ms: int) -> None: ...
+        def finish(self) -> bytes: ...
+
 
 _INSERT_WAIT_MS = const(2000)  # a slot tells within a second of its start whether it holds a SAM
 _ANSWER_WAIT_MS = const(3000)  # INIT SAM FOR PURCHASE derives twice; slow SAMs take 600 ms
@@ -43,11 +49,13 @@ _CLOCK_UNKNOWN = const(0)  # Clock.quality
 class SamSlot:
     """A purchase SAM in a slot. `terminal` (6 bytes BCD), `key_index` and `identity` are valid after `open`."""
 
-    def __init__(self, slot: "Slot", clock: "Clock") -> None:
-        self._slot = slot
+    def __init__(self, slot: "Slot | LineSlot", clock: "Clock") -> None:
+        self._slot: Any = slot
         self._card = Card(slot, _ANSWER_WAIT_MS)
         self._clock = clock
         self._application: Any = None
+        self._works_alone = hasattr(slot, "start")  # on a line of its own
+        self._asked = b""
         self._purchase_open = False
         self.terminal = bytes(6)
         self.key_index = 0
@@ -75,12 +83,25 @@ class SamSlot:
         if self._clock.quality() != _CLOCK_UNKNOWN:
             self._check_dates(bcd.stamp(self._clock.now_s()))
 
+    @property
+    def expiry(self) -> bytes:
+        """The last day it signs, 4 bytes BCD; b"" before `open`."""
+        return bytes(self._application.expiry) if self._application is not None else b""
+
+    def prepare(self, card: "Identity") -> None:
+        """A SAM derives when it is asked to sign."""
+
     def sign(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> "Any":
-        """INIT SAM FOR PURCHASE: (terminal_seq, mac1).
+        """`begin` and `signed` in one."""
+        self.begin(offer, card, amount_fen, type, at)
+        return self.signed()
+
+    def begin(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> None:
+        """INIT SAM FOR PURCHASE. Where the slot has a line of its own the SAM works while the caller goes on.
 
         offer  the card's INITIALIZE answer
         at     7 bytes BCD YYYYMMDDhhmmss, local, the bytes that DEBIT will carry
-        raises SamLost; CardRefused for a key the SAM lacks
+        raises SamLost
         """
         self._purchase_open = False
         if self._application is None:
@@ -98,12 +119,27 @@ class SamSlot:
             "issuer": card.issuer,
         }
         if card.product.factors == NATIONAL.factors:
-            reply = self._send(psam.INIT_SAM_FOR_PURCHASE, **fields)
+            apdu = psam.INIT_SAM_FOR_PURCHASE.encode(**fields)
         else:
             record = psam.INIT_SAM_FOR_PURCHASE.data
             assert record is not None
             head = record.pack(**fields)[: psam.FACTORS_AT]
-            reply = self._send(psam.INIT_SAM_BY_LEVELS, raw=head + factors(card.product, card.serial, card.issuer))
+            apdu = psam.INIT_SAM_BY_LEVELS.encode(head + factors(card.product, card.serial, card.issuer))
+        self._asked = apdu
+        if self._works_alone:
+            try:
+                self._slot.start(apdu, _ANSWER_WAIT_MS)
+            except (LinkLost, ReaderLost) as error:
+                raise _gone(error)
+
+    def signed(self) -> "Any":
+        """(terminal_seq, mac1) of what was begun. Raises SamLost; CardRefused for a key the SAM lacks."""
+        apdu = self._asked
+        try:
+            first = self._slot.finish() if self._works_alone else self._slot.transceive(apdu, _ANSWER_WAIT_MS)
+            reply = self._card.taken(psam.INIT_SAM_FOR_PURCHASE, apdu, True, first)
+        except (LinkLost, ReaderLost) as error:
+            raise _gone(error)
         self._purchase_open = True
         return reply
 

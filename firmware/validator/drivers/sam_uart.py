@@ -171,17 +171,24 @@ class SamUart:
         self._wait_ms = 0  # for the next byte of a SAM that thinks
         self._gap_ms = 0
         self._answer = bytearray(_ANSWER_BYTES_MAX)
+        self._started = False  # an APDU is out whose answer nobody has taken
+        self._done: bytes | None = None  # it was refused before all of it was sent
+        self._data: Bytes = b""
+        self._expected = self._sent = self._got = self._ins = self._since = self._limit_ms = 0
         self._raw = bytearray(atr.ATR_BYTES_MAX)
         self.atr: "atr.Atr | None" = None
 
     def open(self) -> None:
         """Raises ReaderLost."""
         self._active = False
+        self._started = False
         self._wire.open()
 
     def activate(self, wait_ms: int) -> bool:
         """Power and reset the SAM, agree on a speed; False: none answers. Raises ReaderLost, LinkLost for a bad one."""
         self._active = False
+        self._started = False
+        self._done = None
         try:
             found = self._find()
             if found is None:
@@ -202,20 +209,50 @@ class SamUart:
 
         raises  LinkLost; ReaderLost; BadInput for what is no short APDU, or an INS that T=0 cannot carry
         """
+        self.start(apdu, wait_ms)
+        return self.finish()
+
+    def start(self, apdu: bytes, wait_ms: int) -> None:
+        """Send one APDU, and leave the SAM to its work; `finish` has the answer. Raises as transceive.
+
+        No other slot of the line may be used before.
+        """
+        if self._started:
+            self.finish()  # nobody waited for it: a card left meanwhile
         if not self._active:
             raise LinkLost("SAM slot %d is not active" % self._number)
-        head, data, expected = _split(apdu)
+        head, self._data, self._expected = _split(apdu)
         self._active = False
-        try:
-            self._wire.take(self._number, self._speed)
-            answer = self._exchange(head, data, expected, wait_ms)
-        except _NoByte as error:
-            raise LinkLost("the SAM in slot %d does not go on (%s)" % (self._number, error))
-        except ReaderLost:
-            self._wire.lost()
-            raise
+        self._started = True
+        self._sent = self._got = 0
+        self._ins = head[1]
+        self._since = self._clock.ticks_ms()
+        self._limit_ms = wait_ms
+        self._done = self._guarded(head)
+
+    def finish(self) -> bytes:
+        """The answer to what was started. Raises LinkLost, ReaderLost."""
+        answer = self._done or self._guarded(b"")
+        assert answer is not None
+        self._started = False
+        self._done = None
         self._active = True
         return answer
+
+    def _guarded(self, head: bytes) -> "bytes | None":
+        """With a header: send it and its data; without: what comes then."""
+        try:
+            if head:
+                self._wire.take(self._number, self._speed)
+                self._wire.write(head, self._gap_ms)
+            return self._go_on(bool(head))
+        except _NoByte as error:
+            self._started = False
+            raise LinkLost("the SAM in slot %d does not go on (%s)" % (self._number, error))
+        except ReaderLost:
+            self._started = False
+            self._wire.lost()
+            raise
 
     # --- reset
 
@@ -319,36 +356,35 @@ class SamUart:
 
     # --- exchange
 
-    def _exchange(self, head: bytes, data: "Bytes", expected: int, wait_ms: int) -> bytes:
-        """Header, then what each procedure byte asks for, until a status word comes."""
-        since = self._clock.ticks_ms()
-        ins = head[1]
-        sent = got = 0
-        self._wire.write(head, self._gap_ms)
+    def _go_on(self, until_sent: bool) -> "bytes | None":
+        """What each procedure byte asks for, until a status word comes; None: until all data are sent."""
+        data = self._data
         while True:
-            byte = self._next(since, wait_ms)
+            if until_sent and self._sent == len(data):
+                return None
+            byte = self._next()
             if byte == _NULL:  # it thinks
                 continue
             if byte >> 4 in (6, 9):
-                self._answer[got] = byte
-                self._answer[got + 1] = self._next(since, wait_ms)
-                return bytes(memoryview(self._answer)[: got + 2])
-            if byte not in (ins, ins ^ 0xFF):
+                self._answer[self._got] = byte
+                self._answer[self._got + 1] = self._next()
+                return bytes(memoryview(self._answer)[: self._got + 2])
+            if byte not in (self._ins, self._ins ^ 0xFF):
                 raise _NoByte("procedure byte %02X" % byte)
-            left = len(data) - sent if data else expected - got
+            left = len(data) - self._sent if data else self._expected - self._got
             if not left:
                 raise _NoByte("it wants more than there is")
-            count = left if byte == ins else 1
+            count = left if byte == self._ins else 1
             if data:
-                self._wire.write(data[sent : sent + count], self._gap_ms)
-                sent += count
+                self._wire.write(data[self._sent : self._sent + count], self._gap_ms)
+                self._sent += count
             else:
                 for _ in range(count):
-                    self._answer[got] = self._next(since, wait_ms)
-                    got += 1
+                    self._answer[self._got] = self._next()
+                    self._got += 1
 
-    def _next(self, since: int, wait_ms: int) -> int:
-        left_ms = wait_ms - self._clock.since_ms(since)
+    def _next(self) -> int:
+        left_ms = self._limit_ms - self._clock.since_ms(self._since)
         if left_ms <= 0:
             raise _NoByte("it thinks for too long")
         return self._wire.read(min(self._wait_ms, left_ms))

@@ -58,6 +58,7 @@ class SoftSam:
         self._card_of_key = b""  # whose card key is at hand: a torn card comes back at once
         self._card_key = b""
         self._purchase: tuple[Any, bytes, int] | None = None
+        self._begun: tuple[Any, ...] = ()
         self.terminal = bytes(6)
         self.key_index = 0
         self.test = True
@@ -81,6 +82,24 @@ class SoftSam:
         if self._clock.quality() != _CLOCK_UNKNOWN:
             self._check_dates(bcd.stamp(self._clock.now_s()))
 
+    @property
+    def expiry(self) -> bytes:
+        """The last day it signs, 4 bytes BCD; b"" before `open`."""
+        return bytes(self._head.expiry) if self._head is not None else b""
+
+    def prepare(self, card: "Identity") -> None:
+        """Derive the card's key, while the card is busy. A card whose issuer has no key here is left alone."""
+        if self._head is not None and card.issuer in self._keys:
+            self._derive(keys.suite(self._head.algorithm), card)
+
+    def begin(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> None:
+        """As `sign`, whose work `signed` does."""
+        self._begun = (offer, card, amount_fen, type, at)
+
+    def signed(self) -> Signed:
+        """As `sign`, of what was begun."""
+        return self.sign(*self._begun)
+
     def sign(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> Signed:
         """(terminal_seq, mac1), as INIT SAM FOR PURCHASE answers.
 
@@ -96,9 +115,7 @@ class SoftSam:
         if card.issuer not in self._keys or (offer.key_version, offer.algorithm) != (head.key_version, head.algorithm):
             raise NoKey(_NO_KEY, "the soft SAM")
         suite = keys.suite(head.algorithm)
-        if self._card_of_key != card.issuer + card.serial or not self._card_key:
-            self._card_key = suite.diversify(self._keys[card.issuer], keys.card_factor(card.serial))
-            self._card_of_key = card.issuer + card.serial
+        self._derive(suite, card)
         session = keys.purchase_session(suite, self._card_key, offer.random, offer.counter, self._seq)
         message = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=type, terminal=self.terminal, at=at)
         self._purchase = (suite, session, amount_fen)
@@ -120,6 +137,11 @@ class SoftSam:
     def block_mac(self, card: "Identity", challenge: bytes, command: bytes) -> None:
         """None: a soft SAM holds no maintenance key, so it cannot block a card."""
         return None
+
+    def _derive(self, suite: "Any", card: "Identity") -> None:
+        if self._card_of_key != card.issuer + card.serial or not self._card_key:
+            self._card_key = suite.diversify(self._keys[card.issuer], keys.card_factor(card.serial))
+            self._card_of_key = card.issuer + card.serial
 
     def _check_dates(self, at: bytes) -> None:
         """The dates count in, BCD sorts."""

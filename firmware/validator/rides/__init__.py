@@ -7,6 +7,8 @@
 Pure but for `read`: nothing is remembered from one card to the next. Rules: firmware/docs/rides.md.
 """
 
+from tunion.record import BadInput
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
     from validator.rides.site import Site
 
 
-def make(fare: "Any", site: "Site", duty: "Duty") -> "Any":
-    """The way to charge that a fare table asks for, at a terminal of this role. Raises BadInput where it has none.
+def make(fare: "Any", site: "Site", duty: "Duty | None") -> "Any":
+    """The way to charge that a fare table asks for, at a terminal of this role.
+
+    duty    None: only to see whether it fits
+    raises  BadInput for a table that this terminal cannot charge by
+
 
     Only the modules that it needs are loaded: a bus of flat fares has no room for the others.
     """
@@ -30,7 +36,11 @@ def make(fare: "Any", site: "Site", duty: "Duty") -> "Any":
         from validator.rides.flat import FlatRide
 
         return FlatRide(fare, site, duty)
-    if is_by_stop(fare):
+    by_stop = is_by_stop(fare)
+    if by_stop != (site.role == "bus"):
+        wanted = "a line's table, with prices onward only" if site.role == "bus" else "a network's table, not a line's"
+        raise BadInput("a terminal of role %s takes %s" % (site.role, wanted))
+    if by_stop:
         from validator.rides.segment import SegmentRide
 
         return SegmentRide(fare, site, duty)

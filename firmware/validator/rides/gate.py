@@ -14,8 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tunion.fare.tariff import Tariff
+    from validator.duty import Duty
     from validator.ports import Identity
     from validator.rides.ride import Records
+    from validator.rides.site import Site
 
 _BLANK = Trip(0, b"", 0, 0, 0)
 _LAYER_AT = const(26)  # of the city's own bytes: train or vehicle class of the open trip; our own choice
@@ -26,6 +29,15 @@ class GateRide(Ride):
     """An entry takes 0 fen, or what a missing exit costs; an exit takes the fare."""
 
     record = trips.RAIL
+
+    def __init__(self, tariff: "Tariff", site: "Site", duty: "Duty | None") -> None:
+        """Raises BadInput where a station has more digits than the city's coding has room for."""
+        Ride.__init__(self, tariff, site, duty)
+        assert tariff.grid is not None
+        coding = site.station_coding
+        last = tariff.grid.code(tariff.grid.places - 1)
+        if last >= 100 ** (coding.count("L") + coding.count("S")):
+            raise BadInput("the coding %s has no room for station %d" % (coding, last))
 
     def decide(
         self, identity: "Identity", records: "Records", now_s: int, balance_fen: int, overdraft: bool
@@ -118,12 +130,14 @@ class GateRide(Ride):
 
     def _line(self, station: int) -> int:
         """Where a coding numbers stations on each line, the higher digits; else the line of this terminal."""
+        return self._higher(station) or int(self._duty.line)
+
+    def _higher(self, station: int) -> int:
         coding = self._site.station_coding
-        higher = station // 100 ** coding.count("S") if "L" in coding else 0
-        return higher or int(self._duty.line)
+        return int(station // 100 ** coding.count("S")) if "L" in coding else 0
 
     def _coded(self, station: int) -> bytes:
-        return trips.place(self._site.station_coding, self._site.city, self._line(station), station)
+        return trips.place(self._site.station_coding, self._site.city, self._higher(station), station)
 
     def _decoded(self, raw: bytes) -> int:
         """0 for what is no station of ours."""

@@ -20,7 +20,7 @@ class PlainRide:
     judges_balance = False
     mode = 0  # the industry is the settings'
 
-    def __init__(self, fare: "FlatFare", site: "Site", duty: "Duty") -> None:
+    def __init__(self, fare: "FlatFare", site: "Site", duty: "Duty | None") -> None:
         self._fare = fare
 
     def read(self, card: "Card", identity: "Identity") -> "tuple[bytes, ...]":

@@ -33,10 +33,10 @@ class Ride:
     judges_balance = True
     record = 0
 
-    def __init__(self, tariff: "Tariff", site: "Site", duty: "Duty") -> None:
+    def __init__(self, tariff: "Tariff", site: "Site", duty: "Duty | None") -> None:
         self._tariff = tariff
         self._site = site
-        self._duty = duty
+        self._duty: Any = duty
         self.mode = tariff.mode
         counts = tariff.rules["month"] or tariff.transfers is not None
         self._kept_in = site.kept_in if counts else 0

@@ -1,8 +1,10 @@
 """A bus with tap on and tap off: record 2702 holds the open ride. The rules are tunion.fare.segment's."""
 
 from tunion.card import trips
+from tunion.compat import const
 from tunion.fare import decision, segment
 from tunion.fare.decision import Decision
+from tunion.record import BadInput
 from tunion.wire import reason
 from tunion.wire import tap as wire
 from validator.rides.charge import Charge, Refused, amount_fen, nothing
@@ -12,9 +14,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tunion.fare.tariff import Tariff
+    from validator.duty import Duty
     from validator.ports import Identity
     from validator.rides.ride import Records
+    from validator.rides.site import Site
 
+_STOP_MAX = const(255)
 _BLANK = segment.Ride(0, b"", 0, b"", 0, 0, 0, 0)
 
 
@@ -22,6 +28,13 @@ class SegmentRide(Ride):
     """Boarding takes nothing and marks the most; alighting takes the fare; a ride left open is made up first."""
 
     record = trips.BUS
+
+    def __init__(self, tariff: "Tariff", site: "Site", duty: "Duty | None") -> None:
+        """Raises BadInput where a stop has a code that the card has no room for."""
+        Ride.__init__(self, tariff, site, duty)
+        assert tariff.grid is not None
+        if not 0 < tariff.grid.code(0) <= tariff.grid.code(tariff.grid.places - 1) <= _STOP_MAX:
+            raise BadInput("a line's stops have codes from 1 to %d: a card keeps one byte" % _STOP_MAX)
 
     def decide(
         self, identity: "Identity", records: "Records", now_s: int, balance_fen: int, overdraft: bool
