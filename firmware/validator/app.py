@@ -103,7 +103,7 @@ class Validator:
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
-        bare, sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
+        bare, self._sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
         zero = provisioned(settings)
         optional = supervisor.stage  # of safe mode: what may be what breaks is left off
@@ -112,9 +112,9 @@ class Validator:
         self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
         self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
-        self._sams = make_sams(ports, settings, self.journal, self._panel, (bare, sam, open_sam), self._made)
+        self._sams = make_sams(ports, settings, self.journal, self._panel, (bare, self._sam, open_sam), self._made)
         self.tap = TapPath(
-            self._reader, sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
+            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
             sams=self._sams,
         )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
