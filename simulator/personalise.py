@@ -60,6 +60,9 @@ LEGACY_MASTERS = MasterKeys(
 )
 
 
+LEGACY_ISSUER = bytes.fromhex("10200058")
+
+
 def card_image(
     masters: MasterKeys,
     issuer: bytes,
@@ -233,7 +236,7 @@ def example_legacy(balance_fen: int = 3000) -> CardImage:
     """A card of the invented regional application."""
     return legacy_image(
         LEGACY_MASTERS,
-        issuer=bytes.fromhex("10200058"),
+        issuer=LEGACY_ISSUER,
         serial=bytes.fromhex("5800010000000017"),
         city=b"\x58\x00",
         start=bytes.fromhex("20200101"),
@@ -255,7 +258,7 @@ def example_legacy_psam() -> PsamImage:
     return psam_image(
         LEGACY_MASTERS,
         terminal=bytes.fromhex("580000000007"),
-        issuer=bytes.fromhex("10200058FFFFFFFF"),
+        issuer=LEGACY_ISSUER + b"\xff" * 4,
         start=bytes.fromhex("20250101"),
         expiry=bytes.fromhex("20351231"),
         start_counter=0x10,

@@ -152,6 +152,15 @@ class Choosing(ProductCase):
         self.assertEqual((bus.serve(PurseCard()), bus.tap.card_exchanges), ("paid", 4))
         self.assertEqual((bus.serve(LegacyCard()), refusals(bus)), ("refused", [reason.NOT_OUR_CARD]))
 
+    def test_a_second_application_costs_a_card_of_the_first_nothing_but_while_a_claim_is_open(self):
+        for order, exchanges, beside_a_claim in (("national legacy", 4, 6), ("legacy national", 5, 5)):
+            bus = DualBus(order)
+            self.assertEqual((bus.serve(PurseCard()), bus.tap.card_exchanges), ("paid", exchanges))
+            torn = LegacyCard()
+            bus.serve(torn, (4 if order[0] == "l" else 5, BEFORE))
+            self.assertEqual(len(bus.journal.open_claims()), 1)
+            self.assertEqual((bus.serve(PurseCard()), bus.tap.card_exchanges), ("paid", beside_a_claim))
+
     def test_the_order_says_which_application_of_a_card_with_both_pays(self):
         for order, number in (("legacy national", 1), ("national legacy", 0)):
             bus, card = DualBus(order), TwoCard()

@@ -239,13 +239,15 @@ class TapPath:
         return [product.number_in(claim.tap().event) for claim in self._journal.open_claims()]
 
     def _recovered_elsewhere(self, index: int) -> bool:
-        """As _recovered, of the card's other applications: none is charged while a claim of another was not asked."""
+        """As _recovered, of applications later in the order: none is charged while a claim of another was not asked.
+
+        Those before this one were asked when their turn was.
+        """
         claimed = self._claimed()
         own = self._unanswered
         asked = False
-        for other in range(len(self._taken)):
-            number = self._taken[other].product.number
-            if number not in claimed or number in [seen for seen, _ in self._seen_here]:
+        for other in range(index + 1, len(self._taken)):
+            if self._taken[other].product.number not in claimed:
                 continue
             asked = True
             self._unanswered = []  # without proof they stay open: no INITIALIZE here tells that card's counter
