@@ -79,9 +79,14 @@ class AppCase(unittest.TestCase):
         self.params_flash = None
         self.lists_flash = None
         self.keep = None
+        self.collected = 0
         self.duty = None
         self.care = None
         self.boot()
+
+    def collect(self):
+        self.collected += 1
+        return 1 << 20
 
     def boot(self):
         self.reader = FieldReader()
@@ -98,7 +103,7 @@ class AppCase(unittest.TestCase):
             net=self.network(),
             panel=self.panel,
             below=lambda limit: limit - 1,
-            heap_free=lambda: 1 << 20,
+            heap_free=self.collect,
             meter=self.meter,
             keep=self.keep,
             duty=self.duty,
@@ -265,6 +270,19 @@ class Turns(AppCase):
         self.reader.card = None
         self.turns(5)
         self.assertEqual(self.flash.erases, erases + 1)
+
+
+class Littered(AppCase):
+    def test_garbage_is_collected_when_the_card_has_gone_and_not_while_it_pays(self):
+        self.start()
+        self.turns(3)
+        before = self.collected
+        self.reader.present(PurseCard())
+        self.turns(3)
+        self.assertEqual(("paid" in self.shown(), self.collected), (True, before))
+        self.reader.card = None
+        self.turns(2)
+        self.assertEqual(self.collected, before + 1)
 
 
 class Faults(AppCase):

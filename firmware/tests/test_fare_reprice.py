@@ -127,6 +127,7 @@ class Gates(Verdicts):
             (0, {"fare_case": decision.NO_EXIT}), (0, {"fare_case": decision.NO_EXIT, "owed_fen": 300}),
             (reprice.WRONG_OWED, {"owed_fen": 300}),
             (reprice.WRONG_OWED, {"fare_case": decision.NO_EXIT, "owed_fen": 200}),
+            (reprice.WRONG_DISCOUNT, {"fare_case": decision.NO_EXIT, "owed_fen": 300, "discount_fen": 1}),
             (reprice.WRONG_CASE, {"fare_case": decision.OVERTIME}), (reprice.WRONG_FARE, {"list_fen": 200}),
             (reprice.WRONG_CASE, {"modes": trip.ENTRY_FREE}), (0, {"modes": trip.EXIT_FREE | trip.FARE_FREE}),
             (reprice.NO_SUCH_RIDE, {"stop_in": 9}), (reprice.NO_SUCH_RIDE, {"layer": 1}),

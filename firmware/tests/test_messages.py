@@ -9,7 +9,8 @@ from validator.messages import BEEPS, COLUMNS, columns, message
 
 # The most that is ever shown: the card's plausible balance is below 5000 yuan, a fare in 24 bits.
 MOST = {"fare_fen": 9999999, "balance_fen": 9999999, "marked_fen": 9999999, "saved_fen": 1, "part": "journal"}
-LEAST = {"fare_fen": 0, "balance_fen": 0, "marked_fen": 0, "part": "sam"}
+MOST["found"] = 0
+LEAST = {"fare_fen": 0, "balance_fen": 0, "marked_fen": 0, "part": "sam", "found": 3}
 TAP_PATH = (
     "ready", "paid", "board", "alight", "enter", "exit", "passed", "ignored", "refused", "tap_again", "two_cards",
     "recovered", "desk", "fault", "back", "safe_mode", "self_test", "closed",

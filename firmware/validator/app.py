@@ -163,6 +163,8 @@ class Validator:
         self._ready = False
         self._ready_for = True  # the duty's `ready` when it was said
         self._filling = False
+        self._collect = ports.heap_free
+        self._littered = False  # a tap or a request has left garbage
         self._flash_failed_ms: int | None = None
         self._seen_open: dict[int, int] = {}  # seq of an open claim -> ticks when it was first seen
         self.taps = 0
@@ -241,14 +243,18 @@ class Validator:
 
     def _talk(self) -> None:
         """One connection, one request at a time: what is under way goes on, then uploads, then downloads."""
+        self._littered = self._littered or self._talking
         if self.downlink is None or not self.downlink.busy:
             self.sync.step(self._card_present)
         if self.downlink is not None and not self.sync.busy:
             self.downlink.step(self._card_present)
 
     def _between_taps(self) -> None:
-        """What takes the flash longer than a tap may."""
+        """What takes flash or memory longer than a tap may."""
         self._supervisor.idle()
+        if self._littered and not self._talking:
+            self._littered = False
+            self._collect()  # so that a tap finds room, and no collection falls into it
         if self.self_test.is_due():
             self.self_test.run()
         self.journal.idle()
@@ -308,6 +314,7 @@ class Validator:
 
     def _serve(self) -> None:
         self.taps += 1
+        self._littered = True
         if self.params is not None:
             self.params.card_came()
         self._panel.last = None

@@ -91,6 +91,8 @@ def _judge(tariff: "Tariff", tap: "Any", others: "Sequence[Tariff]") -> None:
         raise _Found(NO_SUCH_TAP)
     if event != ALIGHT and tap.list_fen:
         raise _Found(WRONG_FARE)
+    if event != ALIGHT and tap.discount_fen:
+        raise _Found(WRONG_DISCOUNT)
     if event == BOARD:
         _check_begin(tariff, grid, tap)
     elif event == MAKE_UP:
