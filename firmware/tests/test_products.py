@@ -77,6 +77,13 @@ class AsData(unittest.TestCase):
             made = product_of(dict(LEGACY, factors=levels))
             self.assertEqual(product.factors(made, serial, issuer), expected)
 
+    def test_a_fact_with_no_value_that_is_wanted_is_not_compared(self):
+        rows = applications(product=dict(LEGACY, wanted={}))
+        bus, card = DualBus(applications=rows), LegacyCard()
+        card.files[0x05] = card.files[0x05][:7] + b"\x77" + card.files[0x05][8:]
+        self.assertEqual(bus.serve(card), "paid")
+        self.assertEqual(DualBus().serve(card), "refused")
+
     def test_a_file_that_ends_too_early_is_no_card_of_ours(self):
         made = product_of(LEGACY)
         self.assertRaises(BadInput, product.facts, made, {0x05: bytes(23)})

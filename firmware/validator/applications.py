@@ -23,6 +23,8 @@ _SIZES = {
     "serial": 10, "issuer": 8, "application": 1, "enabled": 1, "start": 4, "expiry": 4, "city": 2, "kind": 1,
     "interoperable": 2,
 }  # fmt: skip
+_FACTS = ("issuer", "serial", "application", "enabled", "start", "expiry", "city", "kind", "interoperable")  # of Facts
+_COMPARED = ("application", "enabled", "interoperable")
 _EXACT = ("application", "enabled", "start", "expiry", "city", "kind", "interoperable")
 _KEYS = (
     "number", "name", "aid", "files", "fci_tag", "places", "wanted", "city", "kind", "test_kind", "factors",
@@ -46,7 +48,9 @@ def product_of(value: "Any") -> "products.Product":
         _files(value),
         _number(value, "fci_tag", 0, 0xFFFF, 0),
         _places(value),
-        value.get("wanted", {}),
+        _wanted(value, "application"),
+        _wanted(value, "enabled"),
+        _wanted(value, "interoperable"),
         _bytes(value, "city", 2, 2, bytes(2)),
         _number(value, "kind", 0, 255, 0),
         _number(value, "test_kind", -1, 255, -1),
@@ -55,7 +59,6 @@ def product_of(value: "Any") -> "products.Product":
         _types(value),
         _number(value, "log_sfi", 0, _SFI_MAX, 0),
     )
-    _check_wanted(made)
     if not is_bcd(made.city):
         raise BadInput(".city takes 2 bytes BCD")
     return made
@@ -105,7 +108,7 @@ def _files(value: "dict[str, Any]") -> "tuple[tuple[int, int], ...]":
     return tuple([(row[0], row[1]) for row in found])
 
 
-def _places(value: "dict[str, Any]") -> "dict[str, tuple[int, int, int]]":
+def _places(value: "dict[str, Any]") -> "tuple[Any, ...]":
     found = value.get("places")
     sizes = {sfi: size for sfi, size in _files(value)}
     first = _files(value)[0][0]
@@ -125,18 +128,24 @@ def _places(value: "dict[str, Any]") -> "dict[str, tuple[int, int, int]]":
             raise BadInput(".places.%s is missing" % fact)
     if found["serial"][0] != first:
         raise BadInput(".places.serial stands in the first of the files: a torn card is known by it")
-    return {fact: (found[fact][0], found[fact][1], found[fact][2]) for fact in found}
+    for fact in _COMPARED:
+        if _wanted(value, fact) is None:
+            found = {name: found[name] for name in found if name != fact}
+    rows = [found.get(fact) for fact in _FACTS]
+    return tuple([None if row is None else (row[0], row[1], row[1] + row[2]) for row in rows])
 
 
-def _check_wanted(product: "products.Product") -> None:
-    if not isinstance(product.wanted, dict):
+def _wanted(value: "dict[str, Any]", fact: str) -> "bytes | None":
+    wanted = value.get("wanted", {})
+    if not isinstance(wanted, dict):
         raise BadInput(".wanted takes a map: fact to bytes")
-    for fact in product.wanted:
-        want = product.wanted[fact]
-        if fact not in ("application", "enabled", "interoperable") or fact not in product.places:
+    for key in wanted:
+        if key not in _COMPARED or key not in value["places"]:
             raise BadInput(".wanted takes application, enabled and interoperable, where they have a place")
-        if not isinstance(want, bytes) or len(want) != product.places[fact][2]:
-            raise BadInput(".wanted.%s takes %d bytes" % (fact, product.places[fact][2]))
+    want = wanted.get(fact)
+    if want is not None and (not isinstance(want, bytes) or len(want) != _SIZES[fact]):
+        raise BadInput(".wanted.%s takes %d bytes" % (fact, _SIZES[fact]))
+    return want
 
 
 def _factors(value: "dict[str, Any]") -> "tuple[Any, ...]":

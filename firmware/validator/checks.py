@@ -28,13 +28,10 @@ def refusal(
     test_cards          cards of kind 04 ride
     cities              city codes that have joined, 2 bytes BCD; None: no list says
     """
-    wanted = product.wanted
-    for fact, found in (("application", facts.application), ("enabled", facts.enabled)):
-        if fact in wanted and found != wanted[fact]:
-            return reason.INVALID_CARD
-    for day in (facts.start, facts.expiry):
-        if day is not None and not bcd.is_date(day):
-            return reason.INVALID_CARD
+    if facts.application != product.application or facts.enabled != product.enabled:
+        return reason.INVALID_CARD
+    if not (facts.start is None or bcd.is_date(facts.start)) or not (facts.expiry is None or bcd.is_date(facts.expiry)):
+        return reason.INVALID_CARD
     if not bcd.is_bcd(facts.serial) or not bcd.is_bcd(facts.issuer[:4]) or not bcd.is_bcd(facts.city):
         return reason.INVALID_CARD
     if facts.start is not None and today < facts.start:
@@ -44,8 +41,8 @@ def refusal(
     home = facts.issuer[:4] in home_issuers
     if not home and facts.issuer[:4] not in issuers:
         return reason.ISSUER_NOT_ACCEPTED
-    if not home and "interoperable" in wanted:
-        if facts.interoperable != wanted["interoperable"] or not files.ORDINARY <= facts.kind <= files.MILITARY:
+    if not home and product.interoperable is not None:
+        if facts.interoperable != product.interoperable or not files.ORDINARY <= facts.kind <= files.MILITARY:
             return reason.NOT_INTEROPERABLE
         if cities is not None and facts.city not in cities:
             return reason.NOT_INTEROPERABLE

@@ -164,15 +164,17 @@ class TapPath:
         if not self._duty.ready:
             raise Refused(reason.NOT_ON_DUTY)
         passed = None  # over: why the first application that the card has does not ride
+        several = len(self._taken) > 1
         for index in range(len(self._taken)):
-            self._take(index)
+            if several:
+                self._take(index)
             try:
                 found = self._seen()
                 if self._was_just_served():
                     self.again = True
                     self._panel.show(self._shown[0], **self._shown[1])
                     return
-                if self._recovered() or (len(self._taken) > 1 and self._recovered_elsewhere(index)):
+                if self._recovered() or (several and self._recovered_elsewhere(index)):
                     return
                 now_s = self._clock.now_s()
                 card = self._judged(found, bcd.stamp(now_s)[:4])

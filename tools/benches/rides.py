@@ -72,7 +72,7 @@ for kind in ("flat", "board", "alight", "entry", "exit"):
         serve(before[kind], card)
     bus, noted, _, _ = serve(kind, card, NotingSam)
     row = {"kind": kind, "shown": bus.panel.last, "asked": noted.asked, "said": [len(said) for said in noted.said]}
-    signed = bus.sam.signed
+    signed = bus.sam.noted
     for sam in ("soft", "psam"):
         again, _, count, taken = serve(kind, card, SoftSam, signed if sam == "psam" else None, noted.said)
         assert again.panel.shown == bus.panel.shown, (kind, again.panel.shown)

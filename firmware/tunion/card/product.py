@@ -26,9 +26,9 @@ Facts = namedtuple(
 # aid         5 to 16 bytes
 # files       ((SFI, bytes to ask for), ...) in the order they are read; the serial number stands in the first
 # fci_tag     of the answer to SELECT, with a copy of the first file; 0: there is none
-# places      fact -> (SFI, offset, bytes); the serial is filled with 00 on the left to 10 bytes, the issuer with FF on
-#             the right to 8: as a tap has them
-# wanted      fact -> the bytes that a card in order has there
+# places      of each fact, in the order of Facts: (SFI, from, to), or None. The serial is filled with 00 on the left to
+#             10 bytes, the issuer with FF on the right to 8: as a tap has them
+# application, enabled, interoperable   what a card in order has there; None: not compared
 # city, kind  where no file has them
 # test_kind   cards of this kind ride in test mode only; -1: no such kind
 # factors     of the card's key, as the SAM is handed them: from the card upwards. CARD, ISSUER, or 8 bytes
@@ -44,7 +44,9 @@ Product = namedtuple(
         "files",
         "fci_tag",
         "places",
-        "wanted",
+        "application",
+        "enabled",
+        "interoperable",
         "city",
         "kind",
         "test_kind",
@@ -59,6 +61,7 @@ CARD, ISSUER = "card", "issuer"
 NUMBER_MAX = const(15)
 LEVELS_MAX = const(3)
 FACTOR_BYTES = const(8)
+_SERIAL = const(1)  # of the facts
 _SERIAL_BYTES = const(10)
 _ISSUER_BYTES = const(8)
 _NUMBER_SHIFT = const(4)
@@ -70,18 +73,20 @@ NATIONAL = Product(
     files.EPURSE_AID,
     ((files.PUBLIC_SFI, files.PUBLIC.size), (files.MANAGEMENT_SFI, files.MANAGEMENT_BYTES)),
     0x9F0C,
-    {
-        "issuer": (files.PUBLIC_SFI, 0, 8),
-        "application": (files.PUBLIC_SFI, 8, 1),
-        "enabled": (files.PUBLIC_SFI, 9, 1),
-        "serial": (files.PUBLIC_SFI, 10, 10),
-        "start": (files.PUBLIC_SFI, 20, 4),
-        "expiry": (files.PUBLIC_SFI, 24, 4),
-        "city": (files.MANAGEMENT_SFI, 6, 2),
-        "interoperable": (files.MANAGEMENT_SFI, 8, 2),
-        "kind": (files.MANAGEMENT_SFI, 10, 1),
-    },
-    {"application": b"\x02", "enabled": b"\x01", "interoperable": b"\x00\x01"},
+    (
+        (files.PUBLIC_SFI, 0, 8),
+        (files.PUBLIC_SFI, 10, 20),
+        (files.PUBLIC_SFI, 8, 9),
+        (files.PUBLIC_SFI, 9, 10),
+        (files.PUBLIC_SFI, 20, 24),
+        (files.PUBLIC_SFI, 24, 28),
+        (files.MANAGEMENT_SFI, 6, 8),
+        (files.MANAGEMENT_SFI, 10, 11),
+        (files.MANAGEMENT_SFI, 8, 10),
+    ),
+    b"\x02",
+    b"\x01",
+    b"\x00\x01",
     bytes(2),
     0,
     files.TEST,
@@ -111,27 +116,33 @@ def read_on(product: "Product", card: "Card", found: "dict[int, bytes]") -> None
 
 def serial_of(product: "Product", found: "dict[int, bytes]") -> bytes:
     """10 bytes. Raises BadInput for a file that is too short."""
-    serial = _at(product, found, "serial")
-    assert serial is not None
-    return bytes(_SERIAL_BYTES - len(serial)) + serial
+    sfi, start, end = product.places[_SERIAL]
+    serial = found[sfi][start:end]
+    if len(serial) != end - start:
+        raise BadInput("file %02X ends before its serial number" % sfi)
+    return serial if len(serial) == _SERIAL_BYTES else bytes(_SERIAL_BYTES - len(serial)) + serial
 
 
 def facts(product: "Product", found: "dict[int, bytes]") -> "Facts":
     """What the files say. Raises BadInput for one that is too short."""
-    issuer = _at(product, found, "issuer") or b""
-    city = _at(product, found, "city")
-    kind = _at(product, found, "kind")
-    return Facts(
-        issuer + b"\xff" * (_ISSUER_BYTES - len(issuer)),
-        serial_of(product, found),
-        _at(product, found, "application"),
-        _at(product, found, "enabled"),
-        _at(product, found, "start"),
-        _at(product, found, "expiry"),
-        product.city if city is None else city,
-        product.kind if kind is None else kind[0],
-        _at(product, found, "interoperable"),
-    )
+    said: list[Any] = []
+    for place in product.places:
+        if place is None:
+            said.append(None)
+            continue
+        sfi, start, end = place
+        raw = found[sfi]
+        if len(raw) < end:
+            raise BadInput("file %02X ends before byte %d" % (sfi, end))
+        said.append(raw[start:end])
+    issuer, serial, application, enabled, start, expiry, city, kind, interoperable = said
+    if len(issuer) < _ISSUER_BYTES:
+        issuer += b"\xff" * (_ISSUER_BYTES - len(issuer))
+    if len(serial) < _SERIAL_BYTES:
+        serial = bytes(_SERIAL_BYTES - len(serial)) + serial
+    city = product.city if city is None else city
+    kind = product.kind if kind is None else kind[0]
+    return Facts(issuer, serial, application, enabled, start, expiry, city, kind, interoperable)
 
 
 def factors(product: "Product", serial: bytes, issuer: bytes) -> bytes:
@@ -153,15 +164,6 @@ def of_product(number: int, event: int) -> int:
 def number_in(event: int) -> int:
     """Of a tap's `event`."""
     return event >> _NUMBER_SHIFT
-
-
-def _at(product: "Product", found: "dict[int, bytes]", fact: str) -> "bytes | None":
-    if fact not in product.places:
-        return None
-    sfi, offset, size = product.places[fact]
-    if len(found[sfi]) < offset + size:
-        raise BadInput("file %02X ends before its %s" % (sfi, fact))
-    return bytes(found[sfi][offset : offset + size])
 
 
 def _read(card: "Card", sfi: int, size: int) -> bytes:
