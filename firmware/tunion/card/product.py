@@ -13,6 +13,7 @@ from tunion.record import BadInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
 
     from tunion.card.apdu import Card
 
