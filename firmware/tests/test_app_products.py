@@ -15,6 +15,7 @@ HEAP = "2m"  # a whole validator, compiled on the spot, and its flash images
 class TwoSams(AppCase):
     def setUp(self):
         FlakySam.out = False
+        self.cycled = []
         self.start(applications=applications(), same_card_s=0)
 
     def make_sam(self, next_seq, part=None):
@@ -22,6 +23,7 @@ class TwoSams(AppCase):
             return super().make_sam(next_seq)
         self.assertEqual(part.blob, b"legacy blob")
         self.legacy_sam = legacy_sam(self.clock, next_seq)
+        self.legacy_sam.power_cycle = lambda: self.cycled.append(1)
         return self.legacy_sam
 
     def events(self):
@@ -66,6 +68,15 @@ class TwoSams(AppCase):
         self.tap(national)
         self.assertEqual((legacy.spent_fen, national.spent_fen), (LEGACY_FEN, 0))
         self.assertIn("fault", self.shown())
+
+    def test_a_lost_sam_that_does_not_come_back_gets_its_power_cut_as_the_settings_say(self):
+        self.start(applications=applications(), care={"power_cycle_after": 2})
+        self.legacy_sam.out = True
+        self.turns(3, each_ms=300)
+        self.assertEqual(self.cycled, [])
+        self.turns(40, each_ms=1000)
+        sams = self.validator._sams
+        self.assertTrue(self.cycled and sams.cycles == len(self.cycled) and sams.tries > 2)
 
     def test_with_both_out_no_card_is_looked_at(self):
         self.boot()

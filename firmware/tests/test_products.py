@@ -2,6 +2,7 @@
 
 import unittest
 
+from support import rides
 from support.bus import DENIED, FARE_FEN, Bus, settings
 from support.nor import NorFlash, PowerCut
 from support.purse_card import AFTER, BEFORE, ISSUER, SERIAL, PurseCard
@@ -23,9 +24,14 @@ from tunion.wire import reason
 from tunion.wire import tap as wire
 from validator.applications import product_of
 from validator.ports import SamLost
+from validator.rules import Rules, provisioned
 from validator.settings import BadSettings
 
 HEAP = "3m"  # a flash image and everything compiled on the spot lie in it
+RULES = (
+    "version", "fare", "home_issuers", "issuers", "balance_max_fen", "block_denied", "grey_after_s", "overdraft",
+    "same_card_s", "cities",
+)  # fmt: skip
 PAID = (wire.SETTLED, wire.PROVED)
 EXPIRED = b"\x20\x24\x12\x31"
 LEGACY_EXCHANGES = 4  # SELECT, READ 05h, INITIALIZE, DEBIT
@@ -108,6 +114,7 @@ class AsData(unittest.TestCase):
             with self.subTest(named=named):
                 self.assert_refused(named, applications(product=dict(LEGACY, **change)))
         for rows, named in (
+            (applications("national legacy", product=dict(LEGACY, aid=files.EPURSE_AID + b"\0")), "begins as another's"),
             (applications(issuers=[]), "applications[0].issuers takes"),
             (applications("national legacy", issuers=[b"abc"]), "applications[1].issuers takes"),
             (applications(sam={"driver": "soft", "blob": b"blob", "storage_key": bytes(32)}), "is the same as another"),
@@ -125,6 +132,14 @@ class AsData(unittest.TestCase):
     def test_plain_purchases_take_a_flat_fare_of_their_own_where_tariffs_come(self):
         self.assert_refused("applications[0].fare takes a flat fare", applications(fare={}), tariffs=True)
         settings(applications=applications(fare={}))
+
+    def test_a_tariff_that_comes_later_is_not_charged_where_only_plain_purchases_are_possible(self):
+        bus = DualBus(applications=applications(fare={}), city=rides.CITY, network=rides.NETWORK)
+        values = [getattr(provisioned(bus.settings), name) for name in RULES]
+        values[1] = rides.flat()
+        bus.tap.use(Rules(*values))
+        self.assertEqual((bus.serve(LegacyCard()), refusals(bus)), ("refused", [reason.NO_FARE]))
+        self.assertEqual(bus.serve(PurseCard()), "paid")
 
     def assert_refused(self, named, rows, **changes):
         with self.assertRaises(BadSettings) as caught:
