@@ -114,7 +114,7 @@ class AsData(unittest.TestCase):
             with self.subTest(named=named):
                 self.assert_refused(named, applications(product=dict(LEGACY, **change)))
         for rows, named in (
-            (applications("national legacy", product=dict(LEGACY, aid=files.EPURSE_AID + b"\0")), "begins as another's"),
+            (applications("national legacy", product=dict(LEGACY, aid=files.EPURSE_AID + b"!")), "begins as another's"),
             (applications(issuers=[]), "applications[0].issuers takes"),
             (applications("national legacy", issuers=[b"abc"]), "applications[1].issuers takes"),
             (applications(sam={"driver": "soft", "blob": b"blob", "storage_key": bytes(32)}), "is the same as another"),

@@ -129,7 +129,7 @@ class DualBus(Bus):
         sams.revive()
         self.path = TapPath(
             self.field, self.sam, self.journal, self.clock, self.panel, options.deny, provisioned(options), options,
-            Duty(options), sams=sams,
+            Duty(options, self.journal, self.clock), sams=sams,
         )  # fmt: skip
 
     def assert_one_purse_paid_once(self) -> Any:
