@@ -311,7 +311,7 @@ class SegmentBuses(unittest.TestCase):
     def test_on_and_off(self):
         card, bus = PurseCard(), bus_at(1)
         self.assertEqual(stands(bus, card), "board")
-        self.assertEqual(bus.panel.shown[-1][1], {"fare_fen": 0, "balance_fen": 5000, "marked_fen": 400})
+        self.assertEqual(bus.panel.shown[-1][1], {"fare_fen": 0, "balance_fen": 5000, "kind": 1, "marked_fen": 400})
         bus.duty.stop = 3
         self.assertEqual(stands(bus, card, 900), "alight")
         body, _ = taps(bus.journal)[1]

@@ -64,7 +64,8 @@ class Paying(TapCase):
         bus, card = Bus(), PurseCard()
         self.assertEqual(bus.serve(card), "paid")
         self.assertEqual((bus.tap.card_exchanges, bus.tap.sam_exchanges), (EXCHANGES, 2))
-        self.assertEqual((card.spent_fen, bus.panel.shown[-1][1]), (FARE_FEN, {"fare_fen": 200, "balance_fen": 4800}))
+        details = {"fare_fen": 200, "balance_fen": 4800, "kind": 1}
+        self.assertEqual((card.spent_fen, bus.panel.shown[-1][1]), (FARE_FEN, details))
 
     def test_the_record_holds_what_settlement_needs(self):
         bus, card = Bus(), PurseCard(kind=2, limit_fen=800)

@@ -146,6 +146,7 @@ _REASONS = {
     reason.OUT_OF_SERVICE: "other|暂停服务\n请换其他设备|Out of service\nUse another one",
     reason.METER_NOT_READY: "meter|计价器未结束\n请稍候再刷|Meter is running\nWait, then tap",
     reason.NO_REPAIR: "clerk|未选择更新项目\n请告知工作人员|Nothing to mend\nAsk the clerk",
+    reason.NO_SAM: "driver|该卡PSAM故障\n请通知司机|SAM is missing\nTell the driver",
     reason.NOT_ON_DUTY: "driver|司机未登录\n请通知司机|Not in service\nTell the driver",
 }
 

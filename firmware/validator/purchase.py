@@ -58,6 +58,10 @@ class Purchases:
         self.sam_exchanges = 0
         self.sam_fault = None
 
+    def prepare(self, card: "Identity") -> None:
+        """This card may ride: what the SAM can derive before the card has begun a purchase."""
+        self._sam.prepare(card)
+
     def offered(self, type: int, debit_fen: int, product: "Product") -> "Any":
         """INITIALIZE FOR (CAPP) PURCHASE; nothing has changed on the card. Raises Refused."""
         key_index = product.key_index or self._sam.key_index

@@ -147,14 +147,15 @@ class TapPath:
         last = self._journal.last_paid
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
-        card, at_s, fare_fen, balance_fen, event = last
+        card, at_s, fare_fen, balance_fen, event, kind = last
         for index in range(len(self._taken)):
             if self._taken[index].product.number == product.number_in(event):
                 self._take(index)
         if 0 <= self._clock.now_s() - at_s < self._rules.same_card_s:
             self._served = [(product.number_in(event), card)]
             self._served_ms = self._clock.ticks_ms()
-            self._shown = (self._name_of(event), {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen})
+            details: dict[str, Any] = {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen, "kind": kind}
+            self._shown = (self._name_of(event), details)
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
@@ -368,7 +369,9 @@ class TapPath:
                 break
             records = (images[0][2], records[1])
         self.paid = True
-        details = {"fare_fen": debit_fen, "balance_fen": balance_fen - debit_fen}
+        details = {"fare_fen": debit_fen, "balance_fen": balance_fen - debit_fen, "kind": card.kind}
+        if charge.discount_fen:
+            details["saved_fen"] = charge.discount_fen
         if charge.event == wire.BOARD:
             details["marked_fen"] = charge.marked_fen
         self._say(charge.shown, details)

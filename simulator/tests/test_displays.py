@@ -16,7 +16,7 @@ from validator.ports import PanelLost
 
 Made = Callable[[], tuple[Hd44780Chip | St7920Chip, Hd44780 | St7920]]
 MONEY = {"fare_fen": 200, "balance_fen": 4805, "marked_fen": 600}
-DETAILS = {**MONEY, "part": "sam", "reason": reason.DENIED, "sw": 0}
+DETAILS = {**MONEY, "part": "sam", "reason": reason.DENIED, "sw": 0, "found": 3}
 
 
 def hd44780(**how: int) -> tuple[Hd44780Chip, Hd44780]:

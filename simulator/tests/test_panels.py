@@ -17,7 +17,7 @@ from validator.drivers.panel_text import PanelText
 from validator.duty import Duty
 
 DETAILS: dict[str, Any] = {
-    "fare_fen": 200, "balance_fen": 4805, "marked_fen": 600, "part": "sam", "reason": reason.DENIED,
+    "fare_fen": 200, "balance_fen": 4805, "marked_fen": 600, "part": "sam", "reason": reason.DENIED, "found": 3,
 }  # fmt: skip
 
 

@@ -43,7 +43,10 @@ class FaultyPost(Post):
         return program._process.wait(WAIT_S)
 
 
-@pytest.fixture(params=[UNIX, DESK], ids=["unix", "desk"])
+ROOMY = (UNIX[0], "-X", "heapsize=1m")  # the test board is compiled besides
+
+
+@pytest.fixture(params=[ROOMY, DESK], ids=["unix", "desk"])
 def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultyPost]:
     made = FaultyPost(tmp_path, Pn532Chip(tmp_path / "pn532"), request.param)
     yield made

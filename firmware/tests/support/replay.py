@@ -62,11 +62,11 @@ class NotingSam(SoftSam):
 
     def __init__(self, *values):
         super().__init__(*values)
-        self.noted = []
+        self.replies = []
 
     def sign(self, *values):
         reply = super().sign(*values)
-        self.noted.append(reply)
+        self.replies.append(reply)
         return reply
 
 
