@@ -92,7 +92,7 @@ class TwoSams(AppCase):
         self.turns()
         self.tap(LegacyCard())
         self.tap(PurseCard())
-        self.assertEqual(self.meter.figures["sam"][0], 2 * 3)  # each: begin, signed, check
+        self.assertEqual(self.meter.figures["sam"][0], 2 * 4)  # each: prepare, begin, signed, check
 
     def test_one_refuses_test_keys_as_the_other_does(self):
         self.start(applications=applications(), production=True)

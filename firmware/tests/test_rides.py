@@ -45,28 +45,6 @@ BOARD_1A = (
 BOARD_1E = "0300006110000000420206050003000100000000000000119420250601183005611014026110FFFFFFFF000001900078"
 
 
-class Post:
-    """A gate that only counts."""
-
-    def __init__(self):
-        self.opened = []
-
-    def permit(self, way, card):
-        self.opened.append(way)
-
-    def again(self, card):
-        return False
-
-    def ignored(self, way, card):
-        self.stay_shut()
-
-    def stay_shut(self):
-        raise Refused(reason.of_case(decision.TWICE))
-
-    def judge(self, card, charge):
-        pass
-
-
 def taps(journal):
     """(body, outcome code) of each finished tap, oldest first."""
     found = [wire.from_wire(entry) for _, entry in journal.pending(1000, 1000000)]
@@ -84,7 +62,7 @@ def gate(role, station, **changes):
     settings = {name: changes.pop(name) for name in names if name in changes}
     bus = rides.terminal(rides.metro(**changes), role=role, **settings)
     bus.duty.stop = station
-    bus.gate = Post()
+    bus.gate = rides.Post()
     bus.tap._gate = bus.gate
     return bus
 

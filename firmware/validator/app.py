@@ -440,18 +440,11 @@ def make_sams(
     ports: "Any", settings: "Settings", journal: Journal, panel: "Any", common: "Made", made: "Callable[[Sam], Made]"
 ) -> "Sams | None":
     """Where an application has a SAM of its own."""
-    parts = [taken.sam for taken in settings.applications]
-    if parts == [None] * len(parts):
+    if not any([taken.sam for taken in settings.applications]):
         return None
-    from validator.sams import Sams
+    from validator import sams
 
-    sams = [common]
-    serving = []
-    for part in parts:
-        if part is not None:
-            sams.append(made(ports.sam(journal.last_terminal_seq() + 1, part)))
-        serving.append(0 if part is None else len(sams) - 1)
-    return Sams(sams, serving, journal, ports.clock, panel, settings.care.power_cycle_after)
+    return sams.make(ports, settings, journal, panel, common, made)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

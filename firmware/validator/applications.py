@@ -32,6 +32,48 @@ _KEYS = (
 )  # fmt: skip
 
 
+def read(device: "Any", values: "list[Any]", made: "Any") -> "tuple[Any, ...]":
+    """The applications of a device file.
+
+    device  its Settings, as far as they are read
+    made    (where, map) to the map with fare and SAM made
+    raises  BadInput, naming what is wrong
+    """
+    from validator.settings import Application
+
+    if len(values) > APPLICATIONS_MAX:
+        raise BadInput("applications takes at most %d" % APPLICATIONS_MAX)
+    taken: list[Any] = []
+    slots = [_slot_of(device.sam)]
+    for index in range(len(values)):
+        where = "applications[%d]." % index
+        found = made(where, values[index])
+        try:
+            product = product_of(found["product"])
+        except BadInput as problem:
+            raise BadInput("%sproduct%s%s" % (where, "" if str(problem)[:1] == "." else " ", problem))
+        if found["issuers"] and not product.number:
+            raise BadInput("%sissuers: national ones stand in home_issuers and issuers" % where)
+        if product.number and not found["issuers"]:
+            raise BadInput("%sissuers takes those whose cards are accepted" % where)
+        fare, sam = found["fare"], found["sam"]
+        simple = not hasattr(fare or device.fare, "scheme") and (fare is not None or not device.tariffs)
+        if COMPOUND not in product.types and not simple:
+            raise BadInput("%sfare takes a flat fare of its own: this product can do nothing else" % where)
+        if sam is not None:
+            device.check_sam(where + "sam", sam)
+            if _slot_of(sam) in slots:
+                raise BadInput("%ssam is the same as another: leave it out to share it" % where)
+            slots.append(_slot_of(sam))
+        taken.append(Application(product, found["issuers"] or None, fare, sam))
+    check_together(taken)
+    return tuple(taken)
+
+
+def _slot_of(sam: "Any") -> "tuple[Any, ...]":
+    return sam.driver, sam.name, sam.path, sam.slot, sam.blob
+
+
 def product_of(value: "Any") -> "products.Product":
     """0, the national product, or a map of Product's fields. Raises BadInput, naming the field."""
     if value == 0 and isinstance(value, int):

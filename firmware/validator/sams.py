@@ -5,9 +5,11 @@ from validator.supervisor import Part, sam_part
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from validator.journal import Journal
     from validator.ports import Clock, Panel, Sam
+    from validator.settings import Settings
 
     Made = tuple[Sam, Sam, Callable[[], None]]  # the driver's own, as the tap path has it, what opens it
 
@@ -103,3 +105,21 @@ class Sams:
         """The day on which the first of them ends, 4 bytes BCD; b"" where none says."""
         found = [bare.expiry for bare in self._bare if bare.expiry]
         return min(found) if found else b""
+
+
+def make(
+    ports: "Any",
+    settings: "Settings",
+    journal: "Journal",
+    panel: "Panel",
+    common: "Made",
+    made: "Callable[[Sam], Made]",
+) -> Sams:
+    """ports: validator.app.Ports; common: the device's own SAM; made: of a driver what `Sams` takes."""
+    sams = [common]
+    serving = []
+    for taken in settings.applications:
+        if taken.sam is not None:
+            sams.append(made(ports.sam(journal.last_terminal_seq() + 1, taken.sam)))
+        serving.append(0 if taken.sam is None else len(sams) - 1)
+    return Sams(sams, serving, journal, ports.clock, panel, settings.care.power_cycle_after)

@@ -8,7 +8,6 @@ from collections import namedtuple
 from tunion import cbor
 from tunion.bcd import is_bcd
 from tunion.card.product import NATIONAL
-from tunion.crypto.keys import COMPOUND
 from tunion.fare import flat
 from tunion.record import BadInput, is_int
 from tunion.wire import limits
@@ -276,7 +275,7 @@ class Settings:
         self.server = Server(**_checked("server.", found["server"], _SERVER_ROWS))
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
-        self._check_sam("sam", self.sam)
+        self.check_sam("sam", self.sam)
         self.modem = _modem(found["modem"]) if found["modem"] else None
         self.gate = _part("gate", found["gate"])
         if self.gate.driver != "none" and found["role"] not in ("entry", "exit", "both"):
@@ -324,7 +323,9 @@ class Settings:
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
             self.applications: tuple[Application, ...] = (Application(NATIONAL, None, None, None),)
             if found["applications"]:
-                self.applications = self._applications(found["applications"])
+                from validator import applications  # for devices that take other applications
+
+                self.applications = applications.read(self, found["applications"], _application)
             tariffs = any([hasattr(taken.fare or self.fare, "scheme") for taken in self.applications])
             self.site = _site(found, tariffs or self.tariffs)
             for taken in self.applications:
@@ -333,43 +334,17 @@ class Settings:
             raise BadSettings(str(problem))
         self.application_choice: str = found["application_choice"]
 
-    def _applications(self, values: "list[Any]") -> "tuple[Application, ...]":
-        """Raises BadSettings, BadInput."""
-        from validator import applications  # for devices that take other applications
-
-        if len(values) > applications.APPLICATIONS_MAX:
-            raise BadSettings("applications takes at most %d" % applications.APPLICATIONS_MAX)
-        taken = []
-        slots = [_slot_of(self.sam)]
-        for index in range(len(values)):
-            where = "applications[%d]." % index
-            found = _checked(where, values[index], _APPLICATION_ROWS)
-            try:
-                product = applications.product_of(found["product"])
-            except BadInput as problem:
-                raise BadSettings("%sproduct%s%s" % (where, "" if str(problem)[:1] == "." else " ", problem))
-            if found["issuers"] and not product.number:
-                raise BadSettings("%sissuers: national ones stand in home_issuers and issuers" % where)
-            if product.number and not found["issuers"]:
-                raise BadSettings("%sissuers takes those whose cards are accepted" % where)
-            fare = _fare(found["fare"]) if found["fare"] else None
-            simple = not hasattr(fare or self.fare, "scheme") and (fare is not None or not self.tariffs)
-            if COMPOUND not in product.types and not simple:
-                raise BadSettings("%sfare takes a flat fare of its own: this product can do nothing else" % where)
-            sam = None
-            if found["sam"]:
-                sam = _part("sam", found["sam"], where + "sam")
-                self._check_sam(where + "sam", sam)
-                if _slot_of(sam) in slots:
-                    raise BadSettings("%ssam is the same as another: leave it out to share it" % where)
-                slots.append(_slot_of(sam))
-            taken.append(Application(product, found["issuers"] or None, fare, sam))
-        applications.check_together(taken)
-        return tuple(taken)
-
-    def _check_sam(self, where: str, sam: Part) -> None:
+    def check_sam(self, where: str, sam: Part) -> None:
         if sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
             raise BadSettings("%s.driver takes reader only beside a stx_etx or ccid reader" % where)
+
+
+def _application(where: str, values: "dict[str, Any]") -> "dict[str, Any]":
+    """One of `applications` with its fare and SAM made. Raises BadSettings, BadInput."""
+    found = _checked(where, values, _APPLICATION_ROWS)
+    found["fare"] = _fare(found["fare"]) if found["fare"] else None
+    found["sam"] = _part("sam", found["sam"], where + "sam") if found["sam"] else None
+    return found
 
 
 def _fare(values: "dict[str, Any]") -> "Any":
@@ -453,10 +428,6 @@ def _modem(values: "dict[str, Any]") -> Modem:
         return Modem(found["path"], ModemProfile(found["profile"]))
     except BadInput as problem:
         raise BadSettings("modem.profile: %s" % problem)
-
-
-def _slot_of(sam: Part) -> "tuple[Any, ...]":
-    return sam.driver, sam.name, sam.path, sam.slot, sam.blob
 
 
 def _duty(values: "dict[str, Any]") -> DutyPart:
