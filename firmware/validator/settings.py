@@ -39,6 +39,7 @@ ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "se
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
+Modem = namedtuple("Modem", ("path", "profile"))
 # Lines that the driver may choose, directions, how the stop advances; gps and meter: {} for none; profile: the meter's.
 DutyPart = namedtuple(
     "DutyPart",
@@ -127,6 +128,7 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("server", _MAP, _KEPT),
     ("reader", _MAP, _KEPT),
     ("sam", _MAP, _KEPT),
+    ("modem", _MAP, {}),  # empty: the board's own network
     ("flash", _MAP, _KEPT),
     ("gate", _MAP, {"driver": "none"}),  # flaps
     ("fare", _MAP, _KEPT),  # tunion.fare.flat.FlatFare.to_map
@@ -171,6 +173,7 @@ _SERVER_ROWS = (
     ("pin", _bytes(32, 32), _KEPT),  # SHA-256 of the SubjectPublicKeyInfo
     ("cert", _bytes(0, 8192), b""),  # DER; the pin decides
 )
+_MODEM_ROWS = (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT))  # profile: drivers/modem_profile
 _FLASH_ROWS = (
     ("path", _TEXT, _KEPT),
     ("sector_bytes", _number(512, 0x40000), 4096),
@@ -262,6 +265,7 @@ class Settings:
         self.sam = _part("sam", found["sam"])
         if self.sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
             raise BadSettings("sam.driver takes reader only beside a stx_etx or ccid reader")
+        self.modem = _modem(found["modem"]) if found["modem"] else None
         self.gate = _part("gate", found["gate"])
         if self.gate.driver != "none" and found["role"] not in ("entry", "exit", "both"):
             raise BadSettings("gate.driver takes serial only where role is entry, exit or both")
@@ -383,6 +387,16 @@ def _lists(values: "dict[str, Any]") -> ListsArea:
     if found["sectors"] < needed:
         raise BadSettings("lists.sectors takes at least %d for so many cards" % needed)
     return ListsArea(**found)
+
+
+def _modem(values: "dict[str, Any]") -> Modem:
+    found = _checked("modem.", values, _MODEM_ROWS)
+    from validator.drivers.modem_profile import ModemProfile  # for devices that have a modem
+
+    try:
+        return Modem(found["path"], ModemProfile(found["profile"]))
+    except BadInput as problem:
+        raise BadSettings("modem.profile: %s" % problem)
 
 
 def _duty(values: "dict[str, Any]") -> DutyPart:
