@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from validator.list_stores import Lists
     from validator.modes import Modes
     from validator.params import Params
-    from validator.ports import Sam
+    from validator.ports import Clock, Sam
     from validator.rules import Rules
     from validator.settings import Settings
 
