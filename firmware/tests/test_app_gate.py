@@ -143,6 +143,12 @@ class Gates(GateCase):
         self.assertEqual((self.validator.duty.modes, self.gate.is_open), (EXIT_FREE, EXIT))
         self.assertEqual((self.validator.duty.opened, len(opened)), (opened, 1))
 
+    def test_a_bus_has_no_modes(self):
+        self.office.orders = [[1, command.SET_MODES, 1]]
+        self.validator.sync.hurry = True
+        self.turns(3100)
+        self.assertEqual((self.office.results, self.validator.duty.modes), ({1: command.UNKNOWN}, 0))
+
     def test_people_are_counted_against_taps(self):
         self.gate_of()
         self.tap(PurseCard())

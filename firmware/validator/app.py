@@ -13,7 +13,6 @@ from validator.commands import Commands
 from validator.duty import Duty
 from validator.journal import Journal
 from validator.log import Log
-from validator.modes import Modes
 from validator.ports import FlashFault, ReaderLost, SamLost, TwoCards
 from validator.ring import JournalFull
 from validator.rules import provisioned
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
     from validator.downlink import Downlink
     from validator.gate import GateKeeper
     from validator.list_stores import Lists
+    from validator.modes import Modes
     from validator.params import Params
-    from validator.ports import Sam
+    from validator.ports import Clock, Sam
     from validator.rules import Rules
     from validator.sams import Made, Sams
     from validator.settings import Settings
@@ -117,7 +117,7 @@ class Validator:
         self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
         self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
-        self.modes = Modes(self.duty, self.journal, ports.clock)
+        self.modes = make_modes(settings, self.duty, self.journal, ports.clock)
         self.gate = make_gate(ports, settings, self.journal, self._panel, counters, self.modes)
         self._sams = make_sams(ports, settings, self.journal, self._panel, (bare, self._sam, open_sam), self._made)
         self.tap = TapPath(
@@ -414,11 +414,20 @@ class Validator:
         return True
 
 
+def make_modes(settings: "Settings", duty: Duty, journal: Journal, clock: "Clock") -> "Modes | None":
+    """A station's; a vehicle has none."""
+    if settings.site.role not in ("entry", "exit", "both", "desk"):
+        return None
+    from validator.modes import Modes
+
+    return Modes(duty, journal, clock)
+
+
 def make_gate(
-    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", health: Health, modes: Modes
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", health: Health, modes: "Modes | None"
 ) -> "GateKeeper | None":
     """What stands between the tap path and flaps, where there are any."""
-    if ports.gate is None:
+    if ports.gate is None or modes is None:
         return None
     from validator.gate import GateKeeper
 

@@ -121,9 +121,12 @@ class Commands:
         elif name in (wire.LOCK, wire.UNLOCK):
             self._lock(name == wire.LOCK)
             self._done(number, self._save())
-        elif name == wire.SET_MODES and self._modes is not None:
-            self._modes.order(argument)
-            self._done(number, self._save())
+        elif name == wire.SET_MODES:
+            if self._modes is None:
+                self._done(number, wire.UNKNOWN)
+            else:
+                self._modes.order(argument)
+                self._done(number, self._save())
         elif name == wire.SET_INTERVAL:
             self.interval_s = argument
             self._done(number, self._save())

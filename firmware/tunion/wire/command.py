@@ -36,7 +36,7 @@ ARGUMENTS = {
 }
 
 DONE = const(0)
-UNKNOWN = const(1)  # this firmware has no such command
+UNKNOWN = const(1)  # this firmware, or this kind of terminal, has no such command
 BAD_ARGUMENT = const(2)
 NOT_KEPT = const(3)  # done, and forgotten at the next power cut: the board keeps nothing
 TEST_FAILED = const(16)  # plus what is not in order:
