@@ -8,7 +8,8 @@ import unittest
 from support import rides
 from support.bus import FOREIGN, Bus
 from support.purse_card import AFTER, BEFORE, ISSUER, FieldReader, PurseCard
-from test_rides import Post, bus_at, gate, stands
+from support.rides import Post
+from test_rides import bus_at, gate, stands
 from tunion.bcd import from_digits
 from tunion.card.refusals import LinkLost
 from tunion.wire import reason

@@ -11,10 +11,12 @@ from support.two_cards import (
     LEGACY_ISSUER,
     LEGACY_SERIAL,
     LEGACY_TERMINAL,
+    LONG,
     DualBus,
     LegacyCard,
     TwoCard,
     applications,
+    long_numbered,
 )
 from tunion.bcd import from_digits
 from tunion.card import files, product
@@ -290,12 +292,12 @@ class Torn(ProductCase):
 
     def test_the_proof_of_the_other_purse_under_the_same_number_and_counter_is_none(self):
         """Torn before its debit in the one, paid elsewhere under the same counter in the other."""
-        number = from_digits("00000000000000000042")
-        card = TwoCard(PurseCard(serial=number), LegacyCard(serial=number[2:]))
-        bus = DualBus()
+        number = from_digits("03100000000000000042")
+        card = TwoCard(PurseCard(serial=number), long_numbered(number))
+        bus = DualBus(applications=applications(product=LONG))
         self.assertEqual(bus.serve(card, (4, BEFORE)), "tap_again")
         self.assertEqual(Bus().serve(card), "paid")
-        bus.settings = settings(applications=applications("national legacy"))
+        bus.settings = settings(applications=applications("national legacy", product=LONG))
         bus.reboot()
         self.assertEqual(bus.serve(card), "paid")
         self.assertEqual((len(card.national.log), len(card.legacy.log)), (2, 0))
@@ -303,11 +305,11 @@ class Torn(ProductCase):
 
     def test_both_under_one_number_and_counter_prove_only_their_own_claims(self):
         """The claim of one application is neither settled nor voided by what the other one's purse says."""
-        number = from_digits("00000000000000000042")
-        card = TwoCard(PurseCard(serial=number), LegacyCard(serial=number[2:]))
-        bus = DualBus()
+        number = from_digits("03100000000000000042")
+        card = TwoCard(PurseCard(serial=number), long_numbered(number))
+        bus = DualBus(applications=applications(product=LONG))
         self.assertEqual(bus.serve(card, (4, AFTER)), "tap_again")
-        bus.settings = settings(applications=applications("national legacy"))
+        bus.settings = settings(applications=applications("national legacy", product=LONG))
         bus.reboot()
         self.assertEqual(bus.serve(card), "recovered")
         self.assert_paid_once(bus, card)
@@ -365,8 +367,9 @@ class SameCard(ProductCase):
             self.assert_paid_once(bus, card)
 
     def test_two_cards_under_one_number_in_different_products_both_pay(self):
-        number = from_digits("00000000000000000042")
-        bus, one, other = DualBus(), PurseCard(serial=number), LegacyCard(serial=number[2:])
+        number = from_digits("03100000000000000042")
+        bus = DualBus(applications=applications(product=LONG))
+        one, other = PurseCard(serial=number), long_numbered(number)
         bus.serve(one)
         self.at_once(bus, other)
         self.assertEqual((one.spent_fen, other.spent_fen), (FARE_FEN, LEGACY_FEN))

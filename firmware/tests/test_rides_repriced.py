@@ -36,7 +36,7 @@ class EveryTap(unittest.TestCase):
             random.seed(seed)
             made = make()
             cards = [
-                PurseCard(bytes(9) + bytes((17 + i,)), kind=1 + i, balance_fen=90000, city=city)
+                PurseCard(b"\x03\x10" + bytes(7) + bytes((17 + i,)), kind=1 + i, balance_fen=90000, city=city)
                 for i, city in enumerate((rides.CITY, rides.CITY, b"\x99\x01"))
             ]
             for _ in range(STEPS):

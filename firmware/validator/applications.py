@@ -28,7 +28,7 @@ _COMPARED = ("application", "enabled", "interoperable")
 _EXACT = ("application", "enabled", "start", "expiry", "city", "kind", "interoperable")
 _KEYS = (
     "number", "name", "aid", "files", "fci_tag", "places", "wanted", "city", "kind", "test_kind", "factors",
-    "key_index", "types", "log_sfi",
+    "key_index", "types", "log_sfi", "head",
 )  # fmt: skip
 
 
@@ -100,6 +100,7 @@ def product_of(value: "Any") -> "products.Product":
         _number(value, "key_index", 0, 255, 0),
         _types(value),
         _number(value, "log_sfi", 0, _SFI_MAX, 0),
+        _bytes(value, "head", 0, 2, b""),
     )
     if not is_bcd(made.city):
         raise BadInput(".city takes 2 bytes BCD")

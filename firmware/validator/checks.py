@@ -38,6 +38,8 @@ def refusal(
         return reason.NOT_YET_VALID
     if facts.expiry is not None and today > facts.expiry:
         return reason.EXPIRED
+    if facts.serial[: len(product.head)] != product.head:
+        return reason.INVALID_CARD
     home = facts.issuer[:4] in home_issuers
     if not home and facts.issuer[:4] not in issuers:
         return reason.ISSUER_NOT_ACCEPTED

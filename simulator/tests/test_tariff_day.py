@@ -98,7 +98,7 @@ def test_a_day_of_each_mode_clears_to_the_fen(name: str, seed: int, city: City, 
     terminal.tap._gate = terminals.Post()
     dice = random.Random(seed)
     cards = [
-        PurseCard(bytes(9) + bytes([17 + i]), kind=kind, balance_fen=400_000, city=card_city)
+        PurseCard(b"\x03\x10" + bytes(7) + bytes([17 + i]), kind=kind, balance_fen=400_000, city=card_city)
         for i, (kind, card_city) in enumerate([(1, HOME), (2, HOME), (3, HOME), (1, AWAY)])
     ]
     for _ in range(60):

@@ -34,6 +34,19 @@ class LegacyCard(PurseCard):
         self._tac_key = suite.tac_key(suite.diversify(LEGACY_MTK, self.serial[2:]))
 
 
+# The invented application with numbers of 10 bytes, which may be those of a national card.
+LONG = dict(LEGACY, places=dict(LEGACY["places"], serial=[LEGACY_SFI, 16, 10]))
+del LONG["places"]["start"], LONG["places"]["expiry"]
+
+
+def long_numbered(number):
+    """A card of LONG."""
+    card = LegacyCard(serial=number[2:])
+    card.serial = number
+    card.files[LEGACY_SFI] = card.files[LEGACY_SFI][:16] + number + bytes(6)
+    return card
+
+
 class TwoCard:
     """Both on one card: SELECT by name says which is spoken to, and what the other had begun is gone."""
 

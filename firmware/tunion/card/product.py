@@ -36,6 +36,7 @@ Facts = namedtuple(
 # key_index   of the card's purchase key; 0: the SAM says
 # types       purchases that it can do: 06 plain, 09 compound with the records of file 1Ah
 # log_sfi     of the purse's own log; 0: it has none that could be read
+# head        what each serial begins with: bytes that no key covers, so a relay could change them. b"": not compared
 Product = namedtuple(
     "Product",
     (
@@ -55,6 +56,7 @@ Product = namedtuple(
         "key_index",
         "types",
         "log_sfi",
+        "head",
     ),
 )
 
@@ -95,6 +97,7 @@ NATIONAL = Product(
     0,
     (PURCHASE, COMPOUND),
     files.LOG_SFI,
+    b"\x03\x10",
 )
 
 
