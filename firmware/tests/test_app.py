@@ -79,6 +79,7 @@ class AppCase(unittest.TestCase):
         self.params_flash = None
         self.lists_flash = None
         self.keep = None
+        self.gate = None
         self.collected = 0
         self.duty = None
         self.care = None
@@ -106,6 +107,7 @@ class AppCase(unittest.TestCase):
             heap_free=self.collect,
             meter=self.meter,
             keep=self.keep,
+            gate=self.gate,
             duty=self.duty,
             care=self.care,
         )

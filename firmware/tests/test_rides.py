@@ -50,8 +50,20 @@ class Post:
     def __init__(self):
         self.opened = []
 
-    def open(self, way):
+    def permit(self, way, card):
         self.opened.append(way)
+
+    def again(self, card):
+        return False
+
+    def ignored(self, way, card):
+        self.stay_shut()
+
+    def stay_shut(self):
+        raise Refused(reason.of_case(decision.TWICE))
+
+    def judge(self, card, charge):
+        pass
 
 
 def taps(journal):

@@ -7,18 +7,20 @@ from collections import namedtuple
 
 from tunion.compat import const
 from tunion.wire import health, reason
+from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
 from validator.commands import Commands
 from validator.duty import Duty
 from validator.journal import Journal
 from validator.log import Log
-from validator.ports import FlashFault, ReaderLost, SamLost
+from validator.modes import Modes
+from validator.ports import FlashFault, ReaderLost, SamLost, TwoCards
 from validator.ring import JournalFull
 from validator.rules import provisioned
 from validator.self_test import SelfTest
 from validator.settings import BadSettings
 from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
-from validator.supervisor import Supervisor, reader_part, sam_part
+from validator.supervisor import Supervisor, note, reader_part, sam_part
 from validator.sync import Sync
 from validator.tap import TapPath
 from validator.telemetry import CountingPanel, Health
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from validator.downlink import Downlink
+    from validator.gate import GateKeeper
     from validator.list_stores import Lists
     from validator.params import Params
     from validator.ports import Sam
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 POLL_WAIT_MS = const(50)  # for a card, where nothing else is to be done
 BUSY_WAIT_MS = const(5)  # for a card, while an upload is under way
+GATE_KEEP_S = const(1200)  # a permit's card is remembered, where the settings do not say
 FLASH_WAIT_MS = const(2000)  # between two tries to read a flash that failed
 
 _CLOCK_UNKNOWN = const(0)
@@ -44,9 +48,9 @@ _CLOCK_UNKNOWN = const(0)
 # What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `duty` is a
-# validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is what the supervisor takes,
-# CarePorts or None.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps,
+# None on a bus; `duty` is a validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is
+# what the supervisor takes, CarePorts or None.
 Ports = namedtuple(
     "Ports",
     (
@@ -62,6 +66,7 @@ Ports = namedtuple(
         "heap_free",
         "meter",
         "keep",
+        "gate",
         "duty",
         "care",
     ),
@@ -110,9 +115,12 @@ class Validator:
         self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
         self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
+        self.modes = Modes(self.duty, self.journal, ports.clock)
+        self.gate = make_gate(ports, settings, self.journal, self._panel, counters, self.modes)
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty
-        )
+            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
+            self.gate,
+        )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
             settings.device_id,
@@ -123,6 +131,7 @@ class Validator:
             ports.keep,
             self._self_test,
             supervisor.leave_safe_mode,
+            self.modes,
         )
         self.sync = Sync(
             ports.net,
@@ -157,6 +166,7 @@ class Validator:
         )
         self._card_present = False
         self._ready = False
+        self._closed = False  # a gate: said so
         self._ready_for = True  # the duty's `ready` when it was said
         self._filling = False
         self._collect = ports.heap_free
@@ -218,12 +228,16 @@ class Validator:
         if self._supervisor.stage == health.NORMAL:
             reader.revive()
             sam.revive()
-        if reader.up and sam.up and not self.commands.locked:
+        if self.gate is not None:
+            self.gate.step()
+        if reader.up and sam.up and not self.commands.locked and not self._is_shut():
+            self._closed = False
             self._announce()
             self._attend()
         else:
             self._ready = False
             self._card_present = False
+            self._say_closed()
             wait_ms = POLL_WAIT_MS
         if not self._supervisor.is_failing():
             self._age_claims()
@@ -277,6 +291,15 @@ class Validator:
         self._versions["fare"] = self._rules.fare.version
         self._versions["params"] = self._rules.version
 
+    def _is_shut(self) -> bool:
+        """A gate that cannot let anybody through, or could not tell of him, takes no card."""
+        return self.gate is not None and (self.gate.closed or self.journal.full)
+
+    def _say_closed(self) -> None:
+        if self.gate is not None and not self._closed and not self.gate.emergency:
+            self._closed = True
+            self._panel.show("closed")
+
     def _announce(self) -> None:
         """Say once that cards are taken."""
         if self._ready and self._ready_for != self.duty.ready:
@@ -296,6 +319,8 @@ class Validator:
         try:
             if self._card_present:
                 self._card_present = not self._reader.removed(wait_ms)
+            elif self.gate is not None and not self.gate.ready:
+                return  # as many as may pass have paid
             elif self._reader.poll(wait_ms) is not None:
                 self._card_present = True
                 self._ready = False
@@ -303,6 +328,11 @@ class Validator:
                     self._panel.show("refused", reason=reason.OUT_OF_SERVICE)
                 else:
                     self._serve()
+        except TwoCards:
+            self._card_present = True
+            self._ready = False
+            note(self.journal, wire.REFUSED, reason=reason.TWO_CARDS)
+            self._panel.show("two_cards")
         except ReaderLost as fault:
             reader.fail(fault)
         except SamLost as fault:
@@ -373,6 +403,17 @@ class Validator:
         self._flash_failed_ms = None
         self._panel.show("back", part="flash")
         return True
+
+
+def make_gate(
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", health: Health, modes: Modes
+) -> "GateKeeper | None":
+    """What stands between the tap path and flaps, where there are any."""
+    if ports.gate is None:
+        return None
+    from validator.gate import GateKeeper
+
+    return GateKeeper(ports.gate, journal, ports.clock, panel, health, modes, settings.gate.keep_s or GATE_KEEP_S)
 
 
 def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Journal) -> "Params | None":

@@ -86,6 +86,11 @@ class Journal:
         """Sectors that are skipped for ever, because they are worn."""
         return len(self._ring.retired)
 
+    @property
+    def full(self) -> bool:
+        """The next claim would be refused."""
+        return self._room() <= AMEND_RESERVE
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     def claim(self, **fields: "Any") -> Claim:
@@ -226,11 +231,14 @@ class Journal:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _require_room(self) -> None:
+    def _room(self) -> int:
+        """Slots that can be written before the next erase."""
         ring = self._ring
-        room = ring.slots - self._next + len(ring.ready) * (ring.slots - 1)
-        if room <= AMEND_RESERVE:
-            raise JournalFull("%d entries wait for the back office: %s" % (self.waiting, ring.advice()))
+        return ring.slots - self._next + len(ring.ready) * (ring.slots - 1)
+
+    def _require_room(self) -> None:
+        if self.full:
+            raise JournalFull("%d entries wait for the back office: %s" % (self.waiting, self._ring.advice()))
 
     def _forget_one(self) -> None:
         """Make room in the table of claims: the oldest grey one, else the oldest open one, which becomes grey."""

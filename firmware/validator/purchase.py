@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from validator.rides.charge import Charge
 
 _BALANCE_MASK = const(0x7FFFFFFF)  # bit 31 of a balance is reserved
-_MORE_TO_COME = (0x61, 0x6C)  # of a status word: ask again. Never for DEBIT: it may have happened
+_NOT_DEBITED = (b"\x93\x02", b"\x94\x01")  # what DEBIT answers when nothing has happened: wrong MAC1, too poor
+_DONE = b"\x90\x00"
+_REPLY_BYTES = const(10)  # of DEBIT: TAC, MAC2, status word
 
 
 class Purchases:
@@ -51,6 +53,10 @@ class Purchases:
         """Another card."""
         self.sam_exchanges = 0
         self.sam_fault = None
+
+    def prepare(self, card: "Identity") -> None:
+        """This card may ride: what the SAM can derive before the card has begun a purchase."""
+        self._sam.prepare(card)
 
     def offered(self, type: int, debit_fen: int) -> "Any":
         """INITIALIZE FOR (CAPP) PURCHASE; nothing has changed on the card. Raises Refused."""
@@ -175,10 +181,14 @@ class Purchases:
         )
 
     def _debited(self, **values: "Any") -> "Any":
-        """DEBIT FOR PURCHASE, sent once: unlike Card.send this never repeats a command."""
+        """DEBIT FOR PURCHASE, sent once: unlike Card.send this never repeats a command.
+
+        Whatever is neither a whole answer nor one of two refusals says nothing: a stump, the rest of it still in the
+        card (61xx), another command's answer. The claim stays open, and the card is asked when it returns.
+        """
         response = self._link.transceive(purse.DEBIT_FOR_PURCHASE.encode(**values), WAIT_MS)
-        if len(response) == 2 and response[0] in _MORE_TO_COME:
-            raise LinkLost("DEBIT: the answer stayed in the card")
+        if response not in _NOT_DEBITED and (len(response) != _REPLY_BYTES or response[-2:] != _DONE):
+            raise LinkLost("DEBIT: no answer to it")
         return purse.DEBIT_FOR_PURCHASE.decode(response)
 
 

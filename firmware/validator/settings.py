@@ -55,8 +55,12 @@ Care = namedtuple(
 )
 # What the driver does not take is None.
 Part = namedtuple(
-    "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
-)
+    "Part",
+    (
+        "driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo", "open_s",
+        "keep_s",
+    ),
+)  # fmt: skip
 
 
 def _number(low: int, high: int) -> "tuple[str, Check]":
@@ -126,6 +130,7 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("sam", _MAP, _KEPT),
     ("modem", _MAP, {}),  # empty: the board's own network
     ("flash", _MAP, _KEPT),
+    ("gate", _MAP, {"driver": "none"}),  # flaps
     ("fare", _MAP, _KEPT),  # tunion.fare.flat.FlatFare.to_map
     ("line", _U16, 0),
     ("vehicle", _U32, 0),
@@ -223,6 +228,10 @@ _DRIVERS: "dict[str, dict[str, Any]]" = {
         "stx_etx": (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT)),  # profile: drivers/stx_etx_profile
         "ccid": (("path", _TEXT, _KEPT), ("slot", _number(0, 7), 0)),
     },
+    "gate": {
+        "none": (),
+        "serial": (("path", _TEXT, _KEPT), ("open_s", _number(1, 60), 5), ("keep_s", _number(60, 7200), 1200)),
+    },
     "sam": {
         "psam": (("name", _TEXT, _KEPT),),
         "reader": (("slot", _number(1, 7), 1),),  # a slot of the serial reader itself
@@ -257,6 +266,9 @@ class Settings:
         if self.sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
             raise BadSettings("sam.driver takes reader only beside a stx_etx or ccid reader")
         self.modem = _modem(found["modem"]) if found["modem"] else None
+        self.gate = _part("gate", found["gate"])
+        if self.gate.driver != "none" and found["role"] not in ("entry", "exit", "both"):
+            raise BadSettings("gate.driver takes serial only where role is entry, exit or both")
         self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
         self.params: ParamsArea | None = None
         if found["params"]:
@@ -426,5 +438,7 @@ def _part(which: str, values: "dict[str, Any]") -> Part:
             found["profile"] = Profile(found["profile"])
         except BadInput as problem:
             raise BadSettings("reader.profile: %s" % problem)
-    keys = ("name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
+    keys = (
+        "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo", "open_s", "keep_s"
+    )  # fmt: skip
     return Part(driver, *[found.get(key) for key in keys])

@@ -326,9 +326,10 @@ class Supervisor:
         self._panel.show("back", part="power")
 
 
-def note(journal: "Journal", code: int, value: int = 0, reason: int = 0) -> None:
+def note(journal: "Journal", code: int, value: int = 0, reason: int = 0, card: bytes = bytes(10)) -> bool:
     """An event, unless the journal is full: taps have the first call on the last slots, and the panel tells too."""
     try:
-        journal.event(code, reason=reason, value=value)
+        journal.event(code, reason, card, value)
     except JournalFull:
-        pass
+        return False
+    return True

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from validator.claim import Claim
     from validator.denylist import DenyList
     from validator.duty import Duty
+    from validator.gate import GateKeeper
     from validator.journal import Journal
     from validator.list_views import DenyView
-    from validator.ports import Clock, Gate, Panel, Reader, Sam
+    from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules
     from validator.settings import Settings
 
@@ -71,7 +72,7 @@ class TapPath:
         rules: "Rules",
         settings: "Settings",
         duty: "Duty",
-        gate: "Gate | None" = None,
+        gate: "GateKeeper | None" = None,
     ) -> None:
         self._reader = reader
         self._journal = journal
@@ -154,9 +155,13 @@ class TapPath:
         if not self._duty.ready:
             raise Refused(reason.NOT_ON_DUTY)
         public = self._seen()
+        if self._gate is not None and self._gate.again(public.serial):
+            self._show_again(public.serial)
+            return
         if self._was_just_served(public.serial):
-            self.again = True
-            self._panel.show(self._shown[0], **self._shown[1])
+            if self._gate is not None:
+                self._gate.stay_shut()
+            self._show_again(public.serial)
             return
         if self._recovered():
             return
@@ -261,9 +266,10 @@ class TapPath:
         while True:
             overdraft = self._rules.overdraft
             charge = ride.decide(card, records, now_s, _RICH_FEN, overdraft)
+            if self._gate is not None:
+                self._gate.judge(card.serial, charge)
             if not charge.type:
-                self._panel.show(charge.shown)
-                self._let_through(charge.shown)
+                self._without_debit(card, charge.shown)
                 return
             debit_fen = amount_fen(charge)
             offer = self._purchases.offered(charge.type, debit_fen)
@@ -365,7 +371,24 @@ class TapPath:
         """Open the gate after a ride that begins or ends, or where a mode says so."""
         if self._gate is not None and shown in ("enter", "exit", "passed"):
             out = shown == "exit" or (shown == "passed" and self._settings.site.role == "exit")
-            self._gate.open(EXIT if out else ENTRY)
+            self._gate.permit(EXIT if out else ENTRY, self._serial)
+
+    def _without_debit(self, card: Identity, shown: str) -> None:
+        """Let through by a mode; or the same tap again, which opens a gate that has just started. Raises Refused."""
+        if shown == "ignored" and self._gate is not None:
+            self._gate.ignored(EXIT if self._settings.site.role == "exit" else ENTRY, card.serial)
+            shown = "passed"
+        elif shown == "passed":
+            self._let_through(shown)
+        self._panel.show(shown)
+
+    def _show_again(self, serial: bytes) -> None:
+        """What the last card was shown; an earlier one, for which a gate opens again, that it may pass."""
+        self.again = True
+        if serial == self._served:
+            self._panel.show(self._shown[0], **self._shown[1])
+        else:
+            self._panel.show("passed")
 
     def _refuse(self, refused: Refused) -> None:
         try:

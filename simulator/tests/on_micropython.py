@@ -23,8 +23,10 @@ DESK = (sys.executable, "-u")
 ANSWER_S = 30       # the longest wait a test asks of a driver is 5 s; the rest is a loaded machine
 ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
-    for error in (ports.ReaderLost, ports.SamLost, ports.NetLost, refusals.LinkLost, refusals.Unproven, BadInput)
-}
+    for error in (
+        ports.ReaderLost, ports.SamLost, ports.NetLost, ports.TwoCards, refusals.LinkLost, refusals.Unproven, BadInput,
+    )
+}  # fmt: skip
 
 
 class Driver:

@@ -9,7 +9,16 @@ import sys
 
 from boards.common.commands import Commands
 from boards.common.orders import Orders, say
-from boards.common.wiring import Microseconds, make_dial, make_gps, make_meter, make_reader, make_sam, statistics
+from boards.common.wiring import (
+    Microseconds,
+    make_dial,
+    make_gate,
+    make_gps,
+    make_meter,
+    make_reader,
+    make_sam,
+    statistics,
+)
 from tunion.compat import const
 from validator import app
 from validator.cells import ForeignFlash
@@ -121,6 +130,7 @@ def make_ports(board: "LoneBoard", settings: Settings) -> "Any":
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
         keep=keep("keep"),
+        gate=make_gate(board, settings, clock),
         duty=DutyParts(keep("duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)),
         care=CarePorts(
             keep=keep("care"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from validator.app import Validator
     from validator.drivers.sam_uart import SamUart
     from validator.drivers.tls_line import Dial
-    from validator.ports import Clock, Reader, Sam
+    from validator.ports import Clock, Gate, Reader, Sam
     from validator.settings import Settings
     from validator.statistics import Meter
 
@@ -77,6 +77,16 @@ def make_dial(board: "Board", settings: "Settings", clock: "Clock") -> "Dial":
 
     line = board.line(settings.modem.path, settings.modem.profile.speed)
     return Modem(line, clock, settings.modem.profile, server.address, server.port, board.switch("modem"))
+
+
+def make_gate(board: "Board", settings: "Settings", clock: "Clock") -> "Gate | None":
+    """Flaps on a serial line, or none."""
+    part = settings.gate
+    if part.driver == "none":
+        return None
+    from validator.drivers.gate_serial import SerialGate
+
+    return SerialGate(board.line(part.path), clock, part.open_s)
 
 
 def make_gps(board: "Board", settings: "Settings", clock: "Clock") -> "Any":

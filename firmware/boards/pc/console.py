@@ -27,6 +27,7 @@ from boards.common.orders import Orders, say
 from boards.common.wiring import (
     Microseconds,
     make_dial,
+    make_gate,
     make_gps,
     make_meter,
     make_reader,
@@ -155,6 +156,7 @@ def make_ports(board: "PcBoard", settings: Settings) -> "Any":
         heap_free=lambda: board.heap()[1],
         meter=Meter(Microseconds(board.time)) if settings.statistics else None,
         keep=KeepFile(area.path + ".keep"),
+        gate=make_gate(board, settings, clock),
         duty=DutyParts(
             KeepFile(area.path + ".duty"), make_gps(board, settings, clock), make_meter(board, settings, clock)
         ),

@@ -13,7 +13,7 @@ from boards.common.clock import SystemClock
 from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
-from validator.ports import Identity, NetLost, ReaderLost, SamLost
+from validator.ports import Identity, NetLost, ReaderLost, SamLost, TwoCards
 
 if sys.implementation.name == "micropython":
     from boards.unix.board import UnixBoard as Board
@@ -159,7 +159,7 @@ def serve(driver):
         method, arguments = json.loads(line)
         try:
             answer = {"value": to_wire(getattr(driver, method)(*from_wire(arguments)))}
-        except (ReaderLost, SamLost, NetLost, LinkLost, CardRefused, Unproven, BadInput) as error:
+        except (ReaderLost, SamLost, NetLost, TwoCards, LinkLost, CardRefused, Unproven, BadInput) as error:
             name = "ReaderLost" if isinstance(error, ReaderLost) else type(error).__name__
             answer = {"error": name, "words": str(error), "sw": getattr(error, "sw", 0)}
         print(json.dumps(answer))

@@ -7,7 +7,7 @@ from tunion.card import files, purse
 from tunion.card.refusals import LinkLost
 from tunion.crypto import keys
 from tunion.crypto.mac import maintenance_mac
-from validator.ports import ReaderLost, Target
+from validator.ports import ReaderLost, Target, TwoCards
 
 MPK = bytes.fromhex("11111111222222223333333344444444")  # invented, those of the published vectors
 MTK = bytes.fromhex("99999999aaaaaaaabbbbbbbbcccccccc")
@@ -212,6 +212,7 @@ class FieldReader:
         self.tear = None
         self.exchanges = 0
         self.broken = False
+        self.crowd = False  # a second card beside the first
         self.commands = []
 
     def present(self, card, tear=None):
@@ -227,6 +228,8 @@ class FieldReader:
 
     def poll(self, wait_ms):
         self.open()
+        if self.card and self.crowd:
+            raise TwoCards("two cards")
         return Target(b"\x08\x01\x02\x03") if self.card else None
 
     def transceive(self, apdu, wait_ms):

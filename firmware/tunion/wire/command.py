@@ -16,6 +16,8 @@ LOCK = "lock"  # cards are not taken, until `unlock`
 UNLOCK = "unlock"
 SELF_TEST = "self_test"
 RE_ENROL = "re_enrol"  # prove the journal afresh
+SET_MODES = "set_modes"  # argument: degraded modes of the station, the five lowest bits of tunion.fare.trip; 0: none
+MODES_MAX = const(31)
 LEAVE_SAFE_MODE = "leave_safe_mode"  # start again, normally
 INTERVAL_S_MAX = const(86400)
 
@@ -29,6 +31,7 @@ ARGUMENTS = {
     UNLOCK: (0, 0),
     SELF_TEST: (0, 0),
     RE_ENROL: (0, 0),
+    SET_MODES: (0, MODES_MAX),
     LEAVE_SAFE_MODE: (0, 0),
 }
 

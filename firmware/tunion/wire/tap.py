@@ -145,6 +145,11 @@ SAFE_MODE = const(41)
 SELF_TEST = const(42)
 BROWN_OUT = const(43)
 WATCHDOG = const(44)
+GATE_TIMED_OUT = const(56)  # a permit that nobody used; card: whose; value: the way, 1 in, 2 out
+INTRUSION = const(57)  # value: how many persons; reason: INTRUDED, TAILGATED or WRONG_WAY of validator.ports
+GATE_FAULT = const(58)  # value: 1 flaps jammed, 2 without power, 3 the gate does not answer; 0: it works again
+EMERGENCY = const(59)  # the fire contact; value 1: the flaps have dropped, 0: it is over
+MODE_CHANGED = const(60)  # value: degraded modes in force, bits of tunion.fare.trip; reason: those of the switch
 
 
 def as_value(version: int) -> int:
