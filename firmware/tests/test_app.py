@@ -96,7 +96,7 @@ class AppCase(unittest.TestCase):
         self.meter = Meter(ByMilliseconds(self.clock)) if self.settings.statistics else None
         ports = app.Ports(
             reader=self.reader,
-            sam=lambda next_seq: soft_sam(self.clock, next_seq, FlakySam),
+            sam=self.make_sam,
             flash=self.flash,
             params_flash=self.params_flash,
             lists_flash=self.lists_flash,
@@ -112,6 +112,10 @@ class AppCase(unittest.TestCase):
             care=self.care,
         )
         self.validator = app.build(ports, self.settings)
+
+    def make_sam(self, next_seq, part=None):
+        """As a board does."""
+        return soft_sam(self.clock, next_seq, FlakySam)
 
     def network(self):
         """What the validator is given for a network."""

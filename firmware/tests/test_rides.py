@@ -6,6 +6,7 @@ from support import rides
 from support.purse_card import AFTER, BEFORE, PurseCard
 from tunion.bcd import at_s, from_digits
 from tunion.card import trips
+from tunion.card.product import NATIONAL
 from tunion.fare import decision, grid, kept
 from tunion.fare.tariff import GRID, Tariff
 from tunion.fare.trip import DATE_FREE, ENTRY_FREE, EXIT_FREE
@@ -22,7 +23,7 @@ PAID = (wire.SETTLED, wire.PROVED)
 EXCHANGES = 8  # SELECT, READ 17h, READ 1Ah, INITIALIZE, UPDATE 1Ah, UPDATE 1Eh, DEBIT; and one to spare for a sweep
 LINE = rides.line()
 TERMINAL = from_digits("611000000042")
-HOME = Identity(bytes(10), bytes(8), rides.CITY, 1)
+HOME = Identity(bytes(10), bytes(8), rides.CITY, 1, NATIONAL)
 
 # The published vectors: metro entry, metro exit, boarding a segment bus
 ENTRY_1A = (

@@ -27,6 +27,7 @@ from validator.telemetry import CountingPanel, Health
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from validator.downlink import Downlink
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from validator.params import Params
     from validator.ports import Sam
     from validator.rules import Rules
+    from validator.sams import Made, Sams
     from validator.settings import Settings
 
 VERSION = "0.1.0"
@@ -45,7 +47,8 @@ FLASH_WAIT_MS = const(2000)  # between two tries to read a flash that failed
 
 _CLOCK_UNKNOWN = const(0)
 
-# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
+# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with, and
+# `sam(next_seq, part)` that of an application with one of its own; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
 # None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps,
@@ -105,8 +108,7 @@ class Validator:
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
-        self._bare_sam: Sam = ports.sam(self.journal.last_terminal_seq() + 1)
-        self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
+        bare, self._sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
         zero = provisioned(settings)
         optional = supervisor.stage  # of safe mode: what may be what breaks is left off
@@ -117,9 +119,10 @@ class Validator:
         self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
         self.modes = Modes(self.duty, self.journal, ports.clock)
         self.gate = make_gate(ports, settings, self.journal, self._panel, counters, self.modes)
+        self._sams = make_sams(ports, settings, self.journal, self._panel, (bare, self._sam, open_sam), self._made)
         self.tap = TapPath(
             self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
-            self.gate,
+            self.gate, self._sams,
         )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
@@ -151,12 +154,12 @@ class Validator:
         cycle_after = settings.care.power_cycle_after
         self._parts = (
             reader_part(ports.reader, self._reader.open, self.journal, ports.clock, self._panel, cycle_after),
-            sam_part(self._bare_sam, self._open_sam, self.journal, ports.clock, self._panel, cycle_after),
+            self._sams or sam_part(bare, open_sam, self.journal, ports.clock, self._panel, cycle_after),
         )
         self.self_test = SelfTest(
             supervisor,
             self.journal,
-            self._bare_sam,
+            self._sams or bare,
             self.params,
             self.lists,
             ports.clock,
@@ -363,10 +366,16 @@ class Validator:
             self._meter.stop("tap", started_us)
             self._meter.in_tap = False
 
-    def _open_sam(self) -> None:
-        self._sam.open()
-        if self._settings.production and getattr(self._bare_sam, "test", False):
-            raise SamLost("the soft SAM holds test keys: provision this device for production")
+    def _made(self, bare: "Sam") -> "Made":
+        """A SAM as validator.sams takes it."""
+        sam = MeteredSam(bare, self._meter) if self._meter else bare
+
+        def opens() -> None:
+            sam.open()
+            if self._settings.production and getattr(bare, "test", False):
+                raise SamLost("the soft SAM holds test keys: provision this device for production")
+
+        return bare, sam, opens
 
     def _self_test(self) -> int:
         """What is not in order, as bits of tunion.wire.command."""
@@ -425,6 +434,24 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     area = settings.params
     site = settings.site if settings.tariffs else None
     return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site)
+
+
+def make_sams(
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", common: "Made", made: "Callable[[Sam], Made]"
+) -> "Sams | None":
+    """Where an application has a SAM of its own."""
+    parts = [taken.sam for taken in settings.applications]
+    if parts == [None] * len(parts):
+        return None
+    from validator.sams import Sams
+
+    sams = [common]
+    serving = []
+    for part in parts:
+        if part is not None:
+            sams.append(made(ports.sam(journal.last_terminal_seq() + 1, part)))
+        serving.append(0 if part is None else len(sams) - 1)
+    return Sams(sams, serving, journal, ports.clock, panel, settings.care.power_cycle_after)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

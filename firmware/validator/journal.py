@@ -105,7 +105,7 @@ class Journal:
         seq = self.seq + 1
         body = wire.TAP_V1.pack(kind=wire.TAP, version=wire.VERSION, seq=seq, **fields)
         claim = Claim(self, seq, self._append(body), fields["card"])
-        self._terminal_seq = fields["terminal_seq"]
+        self._terminal_seq = max(self._terminal_seq, fields["terminal_seq"])
         self._claims.append(claim)
         return claim
 
@@ -184,7 +184,7 @@ class Journal:
         return wire.TAP_V1.unpack(self._slot.bytes)
 
     def last_terminal_seq(self) -> int:
-        """The SAM's counter in the newest tap, 0 for none: where a soft SAM goes on."""
+        """The highest counter of any SAM here in a tap, 0 for none: where a soft SAM goes on."""
         return self._terminal_seq
 
     # -- the back office's side ---------------------------------------------------------------------------------

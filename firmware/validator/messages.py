@@ -148,6 +148,7 @@ _REASONS = {
     reason.METER_NOT_READY: "meter|计价器未结束\n请稍候再刷|Meter is running\nWait, then tap",
     reason.NO_REPAIR: "clerk|未选择更新项目\n请告知工作人员|Nothing to mend\nAsk the clerk",
     reason.GATE_FAULT: "wait|闸门故障\n请走其他闸机|Gate is faulty\nUse another one",
+    reason.NO_SAM: "driver|该卡PSAM故障\n请通知司机|SAM is missing\nTell the driver",
     reason.NOT_ON_DUTY: "driver|司机未登录\n请通知司机|Not in service\nTell the driver",
 }
 

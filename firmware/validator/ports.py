@@ -48,8 +48,8 @@ Target = namedtuple("Target", ("uid",))
 # One HTTP answer. `retry_after_s` is 0 where the server named none.
 Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 
-# The card as read: what pricing, SAM and journal need of it.
-Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
+# The card as read: what pricing, SAM and journal need of it. `product`: which application, tunion.card.product.
+Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind", "product"))
 
 # What the supervisor takes of a board; each may be None.
 # keep: a Keep of its own; watchdog: a Watchdog; reset_cause(): why the board started, of tunion.wire.health;

@@ -7,6 +7,7 @@ with the debit or not at all. JT/T 978.2; why in this order: firmware/docs/tap.m
 from tunion import bcd
 from tunion.card import purse
 from tunion.card.apdu import WAIT_MS
+from tunion.card.product import of_product
 from tunion.card.refusals import Blocked, CardRefused, LinkLost, NotEnoughMoney, Unproven
 from tunion.compat import const
 from tunion.crypto.keys import PURCHASE
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tunion.card.apdu import Card, Link
+    from tunion.card.product import Product
     from validator.claim import Claim
     from validator.journal import Journal
     from validator.ports import Clock, Identity, Sam
@@ -49,6 +51,10 @@ class Purchases:
         self.sam_exchanges = 0
         self.sam_fault: SamLost | None = None
 
+    def use(self, sam: "Sam") -> None:
+        """From now on: of the application at hand."""
+        self._sam = sam
+
     def begin(self) -> None:
         """Another card."""
         self.sam_exchanges = 0
@@ -58,13 +64,12 @@ class Purchases:
         """This card may ride: what the SAM can derive before the card has begun a purchase."""
         self._sam.prepare(card)
 
-    def offered(self, type: int, debit_fen: int) -> "Any":
+    def offered(self, type: int, debit_fen: int, product: "Product") -> "Any":
         """INITIALIZE FOR (CAPP) PURCHASE; nothing has changed on the card. Raises Refused."""
+        key_index = product.key_index or self._sam.key_index
         command = purse.INITIALIZE_FOR_PURCHASE if type == PURCHASE else purse.INITIALIZE_FOR_COMPOUND
         try:
-            return self._card.send(
-                command, key_index=self._sam.key_index, amount_fen=debit_fen, terminal=self._sam.terminal
-            )
+            return self._card.send(command, key_index=key_index, amount_fen=debit_fen, terminal=self._sam.terminal)
         except NotEnoughMoney as refusal:
             raise Refused(reason.NOT_ENOUGH_MONEY, refusal.sw)
         except Blocked as refusal:
@@ -165,12 +170,12 @@ class Purchases:
             owed_fen=charge.owed_fen,
             terminal=self._sam.terminal,
             terminal_seq=terminal_seq,
-            key_index=self._sam.key_index,
+            key_index=card.product.key_index or self._sam.key_index,
             key_version=offer.key_version,
             algorithm=offer.algorithm,
             stop_in=charge.stop_in,
             stop_out=charge.stop_out,
-            event=charge.event,
+            event=of_product(card.product.number, charge.event),
             fare_case=charge.case,
             layer=charge.layer,
             riders=charge.riders,

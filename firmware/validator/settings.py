@@ -7,6 +7,8 @@ from collections import namedtuple
 
 from tunion import cbor
 from tunion.bcd import is_bcd
+from tunion.card.product import NATIONAL
+from tunion.crypto.keys import COMPOUND
 from tunion.fare import flat
 from tunion.record import BadInput, is_int
 from tunion.wire import limits
@@ -40,6 +42,9 @@ ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
 Modem = namedtuple("Modem", ("path", "profile"))
+# An application that is taken. `issuers`: whose cards, 4 bytes each, None: those of the rules. `fare`, `sam`: its own,
+# None: the common one.
+Application = namedtuple("Application", ("product", "issuers", "fare", "sam"))
 # Lines that the driver may choose, directions, how the stop advances; gps and meter: {} for none; profile: the meter's.
 DutyPart = namedtuple(
     "DutyPart",
@@ -149,6 +154,8 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("kept_in", _number(0, 2), 0),  # record of 1Ah with the card's counters for transfers and months, 0: none
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
+    ("applications", ("a list", lambda value: isinstance(value, list)), []),  # in order; empty: the national one
+    ("application_choice", _one_of("answers", "may_ride"), "may_ride"),  # of a card with several: the first that ...
     ("params", _MAP, {}),  # empty: no sets are taken, what this file says stays in force
     ("lists", _MAP, {}),  # empty: the deny list below stays, whatever the office publishes
     ("deny", _MAP, {"version": 0, "serials": b""}),
@@ -191,6 +198,12 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("deny_max", _number(1, denylist.SERIALS_MAX), denylist.SERIALS_MAX),
     ("delta_max", _number(1, denylist.SERIALS_MAX), 6000),  # one day's changes; more come as a full list
     ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
+)
+_APPLICATION_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
+    ("product", ("0 or a map", lambda value: isinstance(value, (int, dict))), _KEPT),  # validator.applications
+    ("issuers", _ISSUERS, []),  # of a product other than 0
+    ("sam", _MAP, {}),  # empty: the common one
+    ("fare", _MAP, {}),  # empty: that of the device or of the parameter set
 )
 _CARE_ROWS = (
     ("watchdog_s", _SECONDS, 60),  # a turn may take so long; 0: no watchdog
@@ -263,8 +276,7 @@ class Settings:
         self.server = Server(**_checked("server.", found["server"], _SERVER_ROWS))
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
-        if self.sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
-            raise BadSettings("sam.driver takes reader only beside a stx_etx or ccid reader")
+        self._check_sam("sam", self.sam)
         self.modem = _modem(found["modem"]) if found["modem"] else None
         self.gate = _part("gate", found["gate"])
         if self.gate.driver != "none" and found["role"] not in ("entry", "exit", "both"):
@@ -310,10 +322,54 @@ class Settings:
         try:
             self.fare = _fare(found["fare"])
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
-            self.site = _site(found, hasattr(self.fare, "scheme") or self.tariffs)
-            rides.make(self.fare, self.site, None)
+            self.applications: tuple[Application, ...] = (Application(NATIONAL, None, None, None),)
+            if found["applications"]:
+                self.applications = self._applications(found["applications"])
+            tariffs = any([hasattr(taken.fare or self.fare, "scheme") for taken in self.applications])
+            self.site = _site(found, tariffs or self.tariffs)
+            for taken in self.applications:
+                rides.make(taken.fare or self.fare, self.site, None)
         except BadInput as problem:
             raise BadSettings(str(problem))
+        self.application_choice: str = found["application_choice"]
+
+    def _applications(self, values: "list[Any]") -> "tuple[Application, ...]":
+        """Raises BadSettings, BadInput."""
+        from validator import applications  # for devices that take other applications
+
+        if len(values) > applications.APPLICATIONS_MAX:
+            raise BadSettings("applications takes at most %d" % applications.APPLICATIONS_MAX)
+        taken = []
+        slots = [_slot_of(self.sam)]
+        for index in range(len(values)):
+            where = "applications[%d]." % index
+            found = _checked(where, values[index], _APPLICATION_ROWS)
+            try:
+                product = applications.product_of(found["product"])
+            except BadInput as problem:
+                raise BadSettings("%sproduct%s%s" % (where, "" if str(problem)[:1] == "." else " ", problem))
+            if found["issuers"] and not product.number:
+                raise BadSettings("%sissuers: national ones stand in home_issuers and issuers" % where)
+            if product.number and not found["issuers"]:
+                raise BadSettings("%sissuers takes those whose cards are accepted" % where)
+            fare = _fare(found["fare"]) if found["fare"] else None
+            simple = not hasattr(fare or self.fare, "scheme") and (fare is not None or not self.tariffs)
+            if COMPOUND not in product.types and not simple:
+                raise BadSettings("%sfare takes a flat fare of its own: this product can do nothing else" % where)
+            sam = None
+            if found["sam"]:
+                sam = _part("sam", found["sam"], where + "sam")
+                self._check_sam(where + "sam", sam)
+                if _slot_of(sam) in slots:
+                    raise BadSettings("%ssam is the same as another: leave it out to share it" % where)
+                slots.append(_slot_of(sam))
+            taken.append(Application(product, found["issuers"] or None, fare, sam))
+        applications.check_together(taken)
+        return tuple(taken)
+
+    def _check_sam(self, where: str, sam: Part) -> None:
+        if sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
+            raise BadSettings("%s.driver takes reader only beside a stx_etx or ccid reader" % where)
 
 
 def _fare(values: "dict[str, Any]") -> "Any":
@@ -399,6 +455,10 @@ def _modem(values: "dict[str, Any]") -> Modem:
         raise BadSettings("modem.profile: %s" % problem)
 
 
+def _slot_of(sam: Part) -> "tuple[Any, ...]":
+    return sam.driver, sam.name, sam.path, sam.slot, sam.blob
+
+
 def _duty(values: "dict[str, Any]") -> DutyPart:
     found = _checked("duty.", values, _DUTY_ROWS)
     from validator.stops import Stops
@@ -425,12 +485,13 @@ def _duty(values: "dict[str, Any]") -> DutyPart:
     return DutyPart(**found)
 
 
-def _part(which: str, values: "dict[str, Any]") -> Part:
+def _part(which: str, values: "dict[str, Any]", where: str = "") -> Part:
+    """where: what it is called in the file, which: of the drivers."""
     drivers = _DRIVERS[which]
     driver = values.get("driver")
     if driver not in drivers:
-        raise BadSettings("%s.driver takes one of %s" % (which, ", ".join(sorted(drivers))))
-    found = _checked(which + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
+        raise BadSettings("%s.driver takes one of %s" % (where or which, ", ".join(sorted(drivers))))
+    found = _checked((where or which) + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
     if driver == "stx_etx":
         from validator.drivers.stx_etx_profile import Profile  # for devices that have such a reader
 

@@ -112,7 +112,7 @@ def _to_wire(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return {"hex": value.hex()}
     if isinstance(value, ports.Identity):
-        return {"identity": [_to_wire(item) for item in value]}
+        return {"identity": [_to_wire(item) for item in value[:4]]}  # of the national product
     if isinstance(value, (list, tuple)):
         return [_to_wire(item) for item in value]
     return value

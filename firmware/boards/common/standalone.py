@@ -119,7 +119,7 @@ def make_ports(board: "LoneBoard", settings: Settings) -> "Any":
 
     return app.Ports(
         reader=reader,
-        sam=lambda next_seq: make_sam(board, settings, clock, next_seq, reader),
+        sam=lambda next_seq, part=settings.sam: make_sam(board, part, clock, next_seq, reader),
         flash=flash(settings.flash),
         params_flash=flash(settings.params) if settings.params is not None else None,
         lists_flash=flash(settings.lists) if settings.lists is not None else None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from validator.drivers.sam_uart import SamUart
     from validator.drivers.tls_line import Dial
     from validator.ports import Clock, Gate, Reader, Sam
-    from validator.settings import Settings
+    from validator.settings import Part, Settings
     from validator.statistics import Meter
 
 
@@ -39,22 +39,22 @@ def make_reader(board: "Board", settings: "Settings", clock: "Clock") -> "Reader
     return Pn532(board.line(part.path), clock)
 
 
-def make_sam(board: "Board", settings: "Settings", clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
+def make_sam(board: "Board", part: "Part", clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
     """In a slot behind pcscd, of the serial reader or of a UART, or in software."""
-    if settings.sam.driver in ("reader", "uart"):
+    if part.driver in ("reader", "uart"):
         from validator.drivers.sam_slot import SamSlot
 
-        if settings.sam.driver == "reader":
-            return SamSlot(reader.slot(settings.sam.slot), clock)
-        return SamSlot(make_uart_slot(board, settings.sam, clock), clock)
-    if settings.sam.driver == "psam":
+        if part.driver == "reader":
+            return SamSlot(reader.slot(part.slot), clock)
+        return SamSlot(make_uart_slot(board, part, clock), clock)
+    if part.driver == "psam":
         from validator.drivers.pcsc import PcscSlot
         from validator.drivers.sam_slot import SamSlot
 
-        return SamSlot(PcscSlot(board.pcsc(), settings.sam.name), clock)
+        return SamSlot(PcscSlot(board.pcsc(), part.name), clock)
     from validator.drivers.soft_sam import SoftSam
 
-    return SoftSam(settings.sam.blob, settings.sam.storage_key, board.aes_cbc_decrypt, clock, next_seq)
+    return SoftSam(part.blob, part.storage_key, board.aes_cbc_decrypt, clock, next_seq)
 
 
 def make_uart_slot(board: "Board", part: "Any", clock: "Clock") -> "SamUart":

@@ -145,7 +145,7 @@ def make_ports(board: "PcBoard", settings: Settings) -> "Any":
     reader = make_reader(board, settings, clock)
     return app.Ports(
         reader=reader,
-        sam=lambda next_seq: make_sam(board, settings, clock, next_seq, reader),
+        sam=lambda next_seq, part=settings.sam: make_sam(board, part, clock, next_seq, reader),
         flash=make_flash(area),
         params_flash=make_flash(settings.params) if settings.params is not None else None,
         lists_flash=make_flash(settings.lists) if settings.lists is not None else None,

@@ -10,6 +10,7 @@ import json
 import sys
 
 from boards.common.clock import SystemClock
+from tunion.card.product import NATIONAL
 from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
@@ -149,7 +150,7 @@ def to_wire(value):
 
 def from_wire(value):
     if isinstance(value, dict):
-        return bytes.fromhex(value["hex"]) if "hex" in value else Identity(*from_wire(value["identity"]))
+        return bytes.fromhex(value["hex"]) if "hex" in value else Identity(*(from_wire(value["identity"]) + [NATIONAL]))
     return [from_wire(item) for item in value] if isinstance(value, list) else value
 
 
