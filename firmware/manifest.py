@@ -4,9 +4,13 @@
 """
 
 # ruff: noqa: F821 - the build brings these names
+
+import os
+
 options.defaults(board="qemu_mps2")
+board = "boards/" + options.board
 package("tunion")
 package("validator")
 package("boards/common")
-package("boards/" + options.board)
-include("boards/" + options.board + "/port/manifest.py")
+package(board, files=[name for name in sorted(os.listdir(board)) if name.endswith(".py")])  # `port` is the build's
+include(board + "/port/manifest.py")
