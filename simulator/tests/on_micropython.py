@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FIRMWARE = ROOT / "firmware"
 AGENT = FIRMWARE / "tests" / "hosted" / "driver_agent.py"
 MICROPYTHON = ROOT / "build" / "bin" / "micropython"        # from `make setup`
-UNIX = (str(MICROPYTHON), "-X", "heapsize=768k")            # interpreters, by the board that they bring
+UNIX = (str(MICROPYTHON), "-X", "heapsize=1m")              # interpreters, by the board that they bring
 DESK = (sys.executable, "-u")
 ANSWER_S = 30       # the longest wait a test asks of a driver is 5 s; the rest is a loaded machine
 ERRORS: dict[str, type[Exception]] = {
