@@ -51,7 +51,7 @@ class Station:
         self.keeper = gate.GateKeeper(
             self.flaps, bus.journal, bus.clock, bus.panel, self.health, self.modes, 1200
         )
-        bus.tap._gate = self.keeper
+        bus.use_gate(self.keeper)
         self.turn()
 
     def turn(self, ms=0, each_ms=100):

@@ -62,8 +62,7 @@ def gate(role, station, **changes):
     settings = {name: changes.pop(name) for name in names if name in changes}
     bus = rides.terminal(rides.metro(**changes), role=role, **settings)
     bus.duty.stop = station
-    bus.gate = rides.Post()
-    bus.tap._gate = bus.gate
+    bus.use_gate(rides.Post())
     return bus
 
 

@@ -23,7 +23,7 @@ def terminals(tariff, roles, **settings):
     made = []
     for role in roles:
         terminal = rides.terminal(tariff, role=role, kept_in=2, same_card_s=0, **settings)
-        terminal.tap._gate = rides.Post()
+        terminal.use_gate(rides.Post())
         made.append(terminal)
     return made
 

@@ -14,7 +14,7 @@ never debited. Rules and reasons: firmware/docs/tap.md.
 """
 
 from tunion import bcd
-from tunion.card import files, product, purse
+from tunion.card import product, purse
 from tunion.card.apdu import Card
 from tunion.card.refusals import Blocked, CardRefused, LinkLost, NotOurCard
 from tunion.compat import const
@@ -22,16 +22,17 @@ from tunion.record import BadInput
 from tunion.wire import reason
 from tunion.wire import tap as wire
 from validator import checks, rides
-from validator.ports import ENTRY, EXIT, Identity
+from validator.answers import Answers
+from validator.ports import Identity
 from validator.purchase import Purchases, own_fen
 from validator.rides.charge import Refused, amount_fen
 from validator.ring import JournalFull
+from validator.torn import Torn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from validator.claim import Claim
     from validator.denylist import DenyList
     from validator.duty import Duty
     from validator.gate import GateKeeper
@@ -42,15 +43,11 @@ if TYPE_CHECKING:
     from validator.sams import Sams
     from validator.settings import Settings
 
-_BY_NUMBER = const(4)  # low three bits of P2 of READ RECORD; record 1 is the newest
-_NO_PROOF = const(0x9406)  # what a card says that proves nothing
-_COUNTER_MASK = const(0xFFFF)
 _CLOCK_UNKNOWN = const(0)
 _NO_CARD = bytes(10)
 _RICH_FEN = const(0x3FFFFFFF)  # a ride is decided before the balance is known, and again with it
 _BLOCK_HEAD = b"\x84\x1e\x00\x00\x04"  # what the MAC of APPLICATION BLOCK covers
 _DATE_FREE = const(8)  # of a station's modes: cards past their last day ride
-_SHOWN = {wire.BOARD: "board", wire.ALIGHT: "alight"}  # of a ride that is proved, where it is no plain "paid"
 
 
 class TapPath:
@@ -87,19 +84,21 @@ class TapPath:
         self._card = Card(self)
         self._purchases = Purchases(self, self._card, sam, journal, clock)
         self._serial = _NO_CARD  # of the card at hand, for the journal
-        self._unanswered: list[tuple[Claim, int]] = []  # claims this card did not prove, and what it said
         self._sam = sam
         self._sams = sams
         self._taken = settings.applications
         self._seen_here: list[tuple[int, bytes]] = []  # (product, serial) of the applications of the card at hand
-        self._served: list[tuple[int, bytes]] = []  # of the last card that paid, when, and what it was shown
-        self._served_ms = 0
-        self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
         self.paid = False
-        self.again = False
+        self._torn = Torn(self._card, self._purchases, journal, settings.site.role == "desk")
+        self._answers = Answers(panel, clock, gate, settings.site.role)
         self.use(rules)
-        self._resume()
+        self._answers.resume(journal, rules.same_card_s)
+
+    @property
+    def again(self) -> bool:
+        """As above."""
+        return self._answers.again
 
     @property
     def sam_exchanges(self) -> int:
@@ -119,11 +118,11 @@ class TapPath:
         """
         self._serial = _NO_CARD
         self._seen_here = []
-        self._unanswered = []
+        self._torn.unanswered = []
         self._purchases.begin()
         self.card_exchanges = 0
         self.paid = False
-        self.again = False
+        self._answers.again = False
         try:
             self._serve()
         except LinkLost:
@@ -140,24 +139,6 @@ class TapPath:
         self.card_exchanges += 1
         return self._reader.transceive(apdu, wait_ms)
 
-    def _resume(self) -> None:
-        """The power may have failed between the last outcome and "paid": that passenger will hold the card there again.
-
-        Not charged twice within `same_card_s` of the ride, as far as the clock can tell.
-        """
-        last = self._journal.last_paid
-        if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
-            return
-        card, at_s, fare_fen, balance_fen, event, kind = last
-        for index in range(len(self._taken)):
-            if self._taken[index].product.number == product.number_in(event):
-                self._take(index)
-        if 0 <= self._clock.now_s() - at_s < self._rules.same_card_s:
-            self._served = [(product.number_in(event), card)]
-            self._served_ms = self._clock.ticks_ms()
-            details: dict[str, Any] = {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen, "kind": kind}
-            self._shown = (self._name_of(event), details)
-
     # -- the steps ----------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
@@ -172,7 +153,7 @@ class TapPath:
                 self._take(index)
             try:
                 found = self._seen()
-                if self._was_here():
+                if self._answers.repeated(self._product.number, self._serial, self._rules.same_card_s):
                     return
                 if self._recovered() or (several and self._recovered_elsewhere(index)):
                     return
@@ -218,24 +199,6 @@ class TapPath:
         self._seen_here.append((self._product.number, self._serial))
         return found
 
-    def _was_here(self) -> bool:
-        """This card, or one that the gate still owes a passage: shown again, and nothing is charged."""
-        if self._gate is not None and self._gate.again(self._serial):
-            self._show_again()
-            return True
-        if self._was_just_served():
-            if self._gate is not None:
-                self._gate.stay_shut()
-            self._show_again()
-            return True
-        return False
-
-    def _was_just_served(self) -> bool:
-        """The passenger holds on, or comes again at once: show again what was shown, charge nothing."""
-        if (self._product.number, self._serial) not in self._served:
-            return False
-        return bool(self._clock.since_ms(self._served_ms) < 1000 * self._rules.same_card_s)
-
     def _goes_on(self, why: int) -> bool:
         """The card's next application may ride, though this one does not.
 
@@ -247,25 +210,21 @@ class TapPath:
             return True
         if self._settings.application_choice != "may_ride":
             return False
-        return self._serial != _NO_CARD or self._product.number not in self._claimed()
-
-    def _claimed(self) -> "list[int]":
-        """Products with open claims."""
-        return [product.number_in(claim.tap().event) for claim in self._journal.open_claims()]
+        return self._serial != _NO_CARD or self._product.number not in self._torn.products()
 
     def _recovered_elsewhere(self, index: int) -> bool:
         """As _recovered, of applications later in the order: none is charged while a claim of another was not asked.
 
         Those before this one were asked when their turn was.
         """
-        claimed = self._claimed()
-        own = self._unanswered
+        claimed = self._torn.products()
+        own = self._torn.unanswered
         asked = False
         for other in range(index + 1, len(self._taken)):
             if self._taken[other].product.number not in claimed:
                 continue
             asked = True
-            self._unanswered = []  # without proof they stay open: no INITIALIZE here tells that card's counter
+            self._torn.unanswered = []  # without proof they stay open: no INITIALIZE here tells that card's counter
             self._take(other)
             try:
                 self._seen()
@@ -274,58 +233,19 @@ class TapPath:
             except Refused as refused:
                 if refused.reason != reason.NOT_OUR_CARD:
                     raise  # nor passed by where it does not open
-        self._unanswered = own
+        self._torn.unanswered = own
         if asked:
             self._take(index)
             self._seen()
         return False
 
     def _recovered(self) -> bool:
-        """Ask the card about claims without an answer. True if one of them was debited and is this ride."""
-        paid = False
-        for claim in self._journal.claims_of(self._serial):
-            tap = claim.tap()
-            if product.number_in(tap.event) != self._product.number:
-                continue  # another application under the same number
-            this_ride = not claim.grey and not self._is_made_up(tap)
-            try:
-                proof = self._card.send(
-                    purse.GET_TRANSACTION_PROVE, p2=tap.type, counter=tap.counter + 1 & _COUNTER_MASK
-                )
-            except CardRefused as refusal:
-                self._unanswered.append((claim, refusal.sw))
-                continue
-            if self._is_of_another(tap):
-                self._unanswered.append((claim, _NO_PROOF))
-                continue
-            mac2 = self._purchases.verdict(claim, proof.mac2)
-            if mac2 == wire.MAC2_WRONG:
-                claim.dispute(proof.tac)
-                raise Refused(reason.NOT_GENUINE)
-            claim.prove(proof.tac, mac2)
-            if this_ride:
-                paid = True
-                details = {"fare_fen": tap.amount_fen, "balance_fen": tap.balance_fen - tap.amount_fen}
-                self._say("recovered", details, self._name_of(tap.event))
-        return paid
-
-    def _is_of_another(self, tap: "Any") -> bool:
-        """The card's log names another terminal or time for its last transaction: what it proves is not this claim.
-
-        A card torn before its debit spends the same counter elsewhere, and proves that. A card whose log cannot be
-        read is believed; clearing still has the TAC.
-        """
-        if not self._product.log_sfi:
+        """This card has proved that its ride is paid, and was told so."""
+        tap = self._torn.ask(self._product, self._serial)
+        if tap is None:
             return False
-        try:
-            p2 = self._product.log_sfi << 3 | _BY_NUMBER
-            raw = self._card.send(files.READ_RECORD, p1=1, p2=p2, le=files.LOG_ENTRY.size)
-            last = files.LOG_ENTRY.unpack(raw)
-        except (CardRefused, BadInput):
-            return False
-        if raw.count(raw[:1]) == len(raw):  # never written: all 00, or all FF
-            return False
-        return (last.terminal, last.at) != (tap.terminal, bcd.stamp(tap.at_s))
+        self._answers.recovered(tap, self._seen_here)
+        return True
 
     def _judged(self, found: "dict[int, bytes]", today: bytes) -> Identity:
         """The card's identity, if it may ride. Raises Refused."""
@@ -365,13 +285,13 @@ class TapPath:
             if self._gate is not None:
                 self._gate.judge(card.serial, charge)
             if not charge.type:
-                self._without_debit(card, charge.shown)
+                self._answers.without_debit(charge.shown, card.serial)
                 return
             if charge.type not in self._product.types:
                 raise Refused(reason.NO_FARE)  # a tariff has come where the device file had a flat fare
             debit_fen = amount_fen(charge)
             offer = self._purchases.offered(charge.type, debit_fen, self._product)
-            self._close_unanswered(offer.counter)
+            self._torn.close(offer.counter)
             balance_fen = own_fen(offer)
             self._check_balance(balance_fen, offer.limit_fen, debit_fen)
             if ride.judges_balance:
@@ -387,7 +307,7 @@ class TapPath:
             details["saved_fen"] = charge.discount_fen
         if charge.event == wire.BOARD:
             details["marked_fen"] = charge.marked_fen
-        self._say(charge.shown, details)
+        self._answers.say(charge.shown, details, self._seen_here)
 
     def _fixed(self, ride: "Any") -> "dict[str, Any]":
         """What a claim says of terminal and tariff."""
@@ -403,26 +323,6 @@ class TapPath:
         }
 
     # -- parts of the steps -------------------------------------------------------------------------------------
-
-    def _is_made_up(self, tap: "Any") -> bool:
-        """A debit for an earlier ride: this card's own ride is not decided by it."""
-        return bool(tap.event & 15 == wire.MAKE_UP and self._settings.site.role != "desk")
-
-    def _close_unanswered(self, counter: int) -> None:
-        """Claims the card did not prove: where its counter stands as it did, no debit happened.
-
-        Where it has moved on, the card proves only its last transaction, and whether ours came before that nobody
-        can tell here: the claim goes to clearing as grey.
-        """
-        for claim, sw in self._unanswered:
-            if claim.grey:
-                self._journal.forget(claim)
-            elif claim.tap().counter == counter:
-                claim.void(sw)
-            else:
-                claim.give_up()
-                self._journal.forget(claim)
-        self._unanswered = []
 
     def _check_balance(self, balance_fen: int, limit_fen: int, amount_fen: int) -> None:
         if balance_fen > self._rules.balance_max_fen or balance_fen + limit_fen < amount_fen:
@@ -443,46 +343,6 @@ class TapPath:
             raise Refused(reason.DENIED, refusal.sw)
         except LinkLost:
             raise Refused(reason.DENIED)
-
-    def _say(self, what: str, details: "dict[str, Any]", ride: str = "") -> None:
-        """The outcome is durable: tell, and open a gate. The same card is told again for a while.
-
-        ride  what it came to, where the panel says something else
-        """
-        self._served = self._seen_here
-        self._served_ms = self._clock.ticks_ms()
-        self._shown = (what, details)
-        self._panel.show(what, **details)
-        self._let_through(ride or what)
-
-    def _name_of(self, event: int) -> str:
-        """What the panel said of a tap with this event."""
-        gates = self._settings.site.role in ("entry", "exit", "both") and self._ride.record == 1
-        names = {wire.BOARD: "enter", wire.ALIGHT: "exit"} if gates else _SHOWN
-        return names.get(event & 15, "paid")
-
-    def _let_through(self, shown: str) -> None:
-        """Open the gate after a ride that begins or ends, or where a mode says so."""
-        if self._gate is not None and shown in ("enter", "exit", "passed"):
-            out = shown == "exit" or (shown == "passed" and self._settings.site.role == "exit")
-            self._gate.permit(EXIT if out else ENTRY, self._serial)
-
-    def _without_debit(self, card: Identity, shown: str) -> None:
-        """Let through by a mode; or the same tap again, which opens a gate that has just started. Raises Refused."""
-        if shown == "ignored" and self._gate is not None:
-            self._gate.ignored(EXIT if self._settings.site.role == "exit" else ENTRY, card.serial)
-            shown = "passed"
-        elif shown == "passed":
-            self._let_through(shown)
-        self._panel.show(shown)
-
-    def _show_again(self) -> None:
-        """What the last card was shown; an earlier one, for which a gate opens again, that it may pass."""
-        self.again = True
-        if (self._product.number, self._serial) in self._served:
-            self._panel.show(self._shown[0], **self._shown[1])
-        else:
-            self._panel.show("passed")
 
     def _refuse(self, refused: Refused) -> None:
         try:

@@ -95,7 +95,7 @@ def test_a_day_of_each_mode_clears_to_the_fen(name: str, seed: int, city: City, 
     stops = stops or ([grid.code(i) for i in range(grid.places)] if grid else [0])
     coding = "CCL0000S" if max(stops) > 99 else "CC0000SS"  # stations of each line, or numbered without lines
     terminal: Any = terminals.terminal(tariff, role=role, kept_in=trips.BUS, same_card_s=0, station_coding=coding)
-    terminal.tap._gate = terminals.Post()
+    terminal.use_gate(terminals.Post())
     dice = random.Random(seed)
     cards = [
         PurseCard(b"\x03\x10" + bytes(7) + bytes([17 + i]), kind=kind, balance_fen=400_000, city=card_city)

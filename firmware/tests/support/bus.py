@@ -102,6 +102,7 @@ class Bus:
         self.reader = FieldReader()
         self.panel = PanelNotes()
         self.sam_kind = sam_kind
+        self.gate = None
         self.duty = None
         self.flash = flash or NorFlash(sectors=8, sector_bytes=4096)
         self._wire_up()
@@ -126,8 +127,14 @@ class Bus:
             provisioned(self.settings),
             self.settings,
             self.duty,
-            sams=self.make_sams(),
+            self.gate,
+            self.make_sams(),
         )
+
+    def use_gate(self, gate):
+        """From now on; a reboot keeps it."""
+        self.gate = gate
+        self.tap = self.tap_path()
 
     def make_sams(self):
         """One SAM serves all."""
