@@ -228,7 +228,7 @@ class Scene:
         self.cards = [self.card]
         self.before = {}  # serial -> debits that happened elsewhere
         self.old = self.last_seq()
-        self.opened = len(self.bus.gate.opened) if hasattr(self.bus, "gate") else 0
+        self.opened = len(self.bus.gate.opened) if self.bus.gate else 0
         self.shown = []
         self.note(self.card)
 
@@ -287,7 +287,7 @@ class Scene:
         let_in = [shown for shown in self.shown if shown in LET_IN]
         rides_paid = [body for body in paid if body.event != wire.MAKE_UP or "desk" in let_in]
         assert len(let_in) <= max(len(rides_paid), len(paid)), "let in %s, paid %d" % (let_in, len(paid))
-        if hasattr(self.bus, "gate"):
+        if self.bus.gate:
             passes = 0 if self.bus.settings.site.role == "desk" else len(let_in)
             assert len(self.bus.gate.opened) - self.opened == passes, "the gate"
         for shown in self.shown:
