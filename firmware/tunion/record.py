@@ -35,45 +35,47 @@ def is_int(value: "Any") -> bool:
 
 
 class Record:
-    """One layout. `pack(**fields) -> bytes`, `unpack(blob, offset=0) -> namedtuple`."""
+    """One layout. `pack(**fields) -> bytes`, `unpack(blob, offset=0) -> namedtuple`; `names` in their order.
+
+    What only an error asks for is not kept: the rows say it, which lie in a board's ROM.
+    """
 
     def __init__(self, name: str, size: int, rows: "tuple[tuple[str, str], ...]") -> None:
-        fields: list[tuple[str, str, int, int]] = []
-        # (field, width, least, most) of a number, (field, width, None, 0) of bytes
-        checks: list[tuple[str, int, int | None, int]] = []
         triples = []  # which are numbers of three bytes: those pass through struct as bytes
+        types: list[type] = []
         layout = ">"
         offset = 0
-        for field, code in rows:
-            kind = code[-1]
-            width = int(code[:-1]) if kind == "s" else _WIDTHS[kind]
-            if kind == "s":
-                checks.append((field, width, None, 0))
-            else:
-                least = -(1 << (8 * width - 1)) if kind == "i" else 0
-                checks.append((field, width, least, least + (1 << (8 * width)) - 1))
-            if kind == "T":
-                triples.append(len(fields))
-                code = "3s"
-            fields.append((field, kind, offset, width))
-            layout += code
-            offset += width
+        for _, code in rows:
+            if code == "T":
+                triples.append(len(types))
+            types.append(bytes if code[-1] == "s" else int)
+            layout += "3s" if code == "T" else code
+            offset += _width(code)
         if offset != size:
             raise BadInput("%s: rows make %d bytes, declared %d" % (name, offset, size))
         self.name = name
         self.size = size
-        self.fields = tuple(fields)
-        self._names = tuple([field[0] for field in fields])
-        self._types = tuple([bytes if field[1] == "s" else int for field in fields])
-        self._checks = tuple(checks)
+        self.names = tuple([row[0] for row in rows])
+        self._rows = rows
+        self._types = tuple(types)
         self._triples = tuple(triples)
         self._layout = layout
         make_row: Any = namedtuple  # the checker wants literal names
-        self._row = make_row(name, self._names)
+        self._row = make_row(name, self.names)
+
+    @property
+    def fields(self) -> "list[tuple[str, str, int, int]]":
+        """(name, kind, offset, width) of each; for whoever describes a layout."""
+        found = []
+        offset = 0
+        for field, code in self._rows:
+            found.append((field, code[-1], offset, _width(code)))
+            offset += _width(code)
+        return found
 
     def pack(self, **values: "Any") -> bytes:
         """The layout's bytes. Every field must be given, no other may be; raises BadInput naming the field."""
-        row: list[Any] = [values.get(name) for name in self._names]
+        row: list[Any] = [values.get(name) for name in self.names]
         # What struct truncated does not come back as it was: one comparison instead of a check for each field.
         if len(values) == len(row) and tuple(map(type, row)) == self._types:
             for at in self._triples:
@@ -91,20 +93,24 @@ class Record:
     def _slowly(self, values: "dict[str, Any]") -> bytes:
         """With a check for each field, for what is wrong or no plain bytes."""
         row: list[Any] = []
-        for field, width, least, most in self._checks:
+        for field, code in self._rows:
             if field not in values:
                 raise BadInput("%s.%s is missing" % (self.name, field))
             value = values[field]
-            if least is None:
+            width = _width(code)
+            if code[-1] == "s":
                 if not isinstance(value, (bytes, bytearray, memoryview)) or len(value) != width:
                     raise BadInput("%s.%s takes %d bytes" % (self.name, field, width))
                 if isinstance(value, memoryview):
                     value = bytes(value)
-            elif type(value) is not int or not least <= value <= most:  # a bool is no int here
-                raise BadInput("%s.%s takes an int that fits %d bytes" % (self.name, field, width))
+            else:
+                least = -(1 << (8 * width - 1)) if code == "i" else 0
+                if type(value) is not int or not least <= value < least + (1 << (8 * width)):  # a bool is no int here
+                    raise BadInput("%s.%s takes an int that fits %d bytes" % (self.name, field, width))
             row.append(value)
         if len(values) != len(row):
-            raise BadInput("%s takes no %s" % (self.name, ", ".join(self._strangers(values))))
+            strangers = sorted([name for name in values if name not in self.names])
+            raise BadInput("%s takes no %s" % (self.name, ", ".join(strangers)))
         for at in self._triples:
             row[at] = row[at].to_bytes(3, "big")
         return struct.pack(self._layout, *row)
@@ -127,6 +133,6 @@ class Record:
             raise BadInput("%s takes %d bytes, got %d" % (self.name, self.size, len(blob)))
         return self.unpack(blob)
 
-    def _strangers(self, values: "dict[str, Any]") -> "list[str]":
-        known = [field[0] for field in self.fields]
-        return sorted(name for name in values if name not in known)
+
+def _width(code: str) -> int:
+    return int(code[:-1]) if code[-1] == "s" else _WIDTHS[code]

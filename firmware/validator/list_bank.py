@@ -55,7 +55,7 @@ HEADER = Record(
         ("crc", "I"),
     ),
 )
-VARYING = tuple([field[0] for field in HEADER.fields if field[0] not in ("magic", "layout", "reserved", "crc")])
+VARYING = tuple([name for name in HEADER.names if name not in ("magic", "layout", "reserved", "crc")])
 _PROVEN_AT = const(192)
 _REFUSED_AT = const(193)
 _OLD_AT = const(194)

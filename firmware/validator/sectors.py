@@ -201,7 +201,7 @@ class Sectors:
         found = header.format
         if found is not None:
             self.erases = found.erases
-        row = dict([(field[0], value) for field, value in zip(USE.fields[:-1], newest)])
+        row = dict(zip(USE.names[:-1], newest))
         use = sealed(USE, **row)
         for at, firm in ((CHECKPOINT_AT, header.bytes[CHECKPOINT_AT : USE_AT[0]]), (USE_AT[0], use), (USE_AT[1], use)):
             try:

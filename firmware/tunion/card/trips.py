@@ -13,6 +13,8 @@ from tunion.record import BadInput, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tunion.record import Bytes
 
 RAIL, BUS = const(1), const(2)  # record 27tt, by number and by P1 of its update
@@ -122,11 +124,8 @@ def changed(raw: "Bytes", number: int, **fields: "int | bytes") -> bytes:
     """
     layout = _LAYOUTS[number]
     assert layout is not None
-    if is_written(raw, number):
-        row = layout.unpack(raw)
-        values = {field[0]: row[at] for at, field in enumerate(layout.fields)}
-    else:
-        values = {field[0]: 0 if field[1] != "s" else bytes(field[3]) for field in layout.fields}
+    row = layout.unpack(raw if is_written(raw, number) else bytes(RECORD_BYTES))
+    values: dict[str, Any] = dict(zip(layout.names, row))
     try:
         count = bcd.to_int(values["number"])
     except BadInput:
