@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from simulator.field import Faults
+from simulator.image import PsamImage
 from simulator.pcscd import READERS, Pcscd
 from simulator.personalise import TEST_MASTERS, psam_image
 from simulator.pn532_chip import Pn532Chip
@@ -122,7 +123,7 @@ class Depot:
         parts.callback(self.cable.close)
 
         self.pcscd = pcscd = parts.enter_context(Pcscd())
-        self._psam = SimPsam(_psam(one))
+        self._psam = SimPsam(make_psam(one))
         self.psam = VpcdSlot(pcscd.port + 1)
         self.insert_psam()
         parts.callback(self.psam.remove)
@@ -134,7 +135,7 @@ class Depot:
 
         card_reader, sam_reader = READERS
         self._write(one, {"driver": "pcsc", "name": card_reader}, {"driver": "psam", "name": sam_reader})
-        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, _soft_sam(two))
+        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, make_soft_sam(two))
         self.first = Post(one, card_slot, self._starter(pcscd.command))
         self.second = Post(two, self.chip, self._starter(list))
         self.posts = (self.first, self.second)
@@ -159,13 +160,14 @@ class Depot:
         )
 
 
-def _psam(bus: Bus) -> Any:
+def make_psam(bus: Bus) -> PsamImage:
+    """A PSAM with root test keys, and the bus's number."""
     return psam_image(
         TEST_MASTERS, bus.terminal, issuer=ISSUERS[0].identifier, start=START, expiry=EXPIRY, start_counter=1
     )
 
 
-def _soft_sam(bus: Bus) -> dict[str, Any]:
+def make_soft_sam(bus: Bus) -> dict[str, Any]:
     """Issuer-level test keys for a validator without a SAM slot."""
     ciphers = suite(0)
     storage_key = secrets.token_bytes(32)

@@ -14,6 +14,7 @@ from simulator.rig.riders import ISSUERS
 from tunion import cbor
 from tunion.card.files import SENIOR, STUDENT
 from tunion.fare.flat import FlatFare
+from tunion.fare.tariff import Tariff
 
 AUDIENCE = "clearing.sample.invalid"
 DEVICE_FILE = "device.cbor"
@@ -32,7 +33,7 @@ class Bus:
     acquirer: str
     terminal: bytes         # 6 bytes BCD, the SAM's number
     line: int
-    fare: FlatFare
+    fare: FlatFare | Tariff
     folder: Path
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
@@ -62,7 +63,7 @@ def buses(folder: Path) -> tuple[Bus, Bus]:
 
 
 def registry(fleet: tuple[Bus, ...]) -> dict[str, Any]:
-    """The registry file of `ykt backoffice init`: backoffice/docs/store.md."""
+    """The registry file of `ykt backoffice init`: backoffice/docs/store.md. Tariffs come by being published."""
     names = (
         ("SAMPLE-NN", "示例南宁一卡通", "Sample Nanning card company", "6110"),
         ("SAMPLE-LZ", "示例柳州一卡通", "Sample Liuzhou card company", "6140"),
@@ -98,7 +99,7 @@ def registry(fleet: tuple[Bus, ...]) -> dict[str, Any]:
                 "acquirer_rate": 200,
             },
         ],
-        "fares": [{"table": bus.fare.to_map()} for bus in fleet],
+        "fares": [{"table": bus.fare.to_map()} for bus in fleet if isinstance(bus.fare, FlatFare)],
     }
 
 
