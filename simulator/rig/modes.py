@@ -123,6 +123,7 @@ class Street:
             "debited_fen": debited_fen,
             "open_fen": figures["open_fen"],
             "taps": figures["taps"],
+            "void": figures["states"].get("VOID", {}).get("count", 0),
             "refused": figures["refused"],
             "steps": len(self._scenario.story),
             "seconds": round(seconds, 1),
@@ -165,8 +166,9 @@ class Street:
         answer = validator.expect(says("driver", "unknown"), since, TAP_WAIT_S, step["say"])
         self._hold(number, step, step.get("answer", "ok"), answer.get("word", "unknown"))
         if "duty" in step:
-            panel = validator.expect(says("duty"), since, TAP_WAIT_S, "the driver's panel")
-            self._hold(number, step, step["duty"], {name: panel.get(name) for name in step["duty"]})
+            wanted = {"what": "duty", **step["duty"]}
+            of = f"{self._scenario.name}, step {number}: the driver's panel with {step['duty']}"
+            validator.expect(lambda line: _has(line, wanted), since, TAP_WAIT_S, of)
 
     def _metered(self, number: int, step: dict[str, Any], post: Post) -> None:
         """The meter reports, again and again as meters do, until the driver's panel shows what is to be paid."""
@@ -272,6 +274,10 @@ class Street:
             {"MICROPYPATH": self._firmware, CLOCK_VARIABLE: str(-3600 * self._behind_h[bus.name])},
             (lambda line: heard(bus.name, line)) if heard is not None else None,
         )
+
+
+def _has(line: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return all(line.get(name) == value for name, value in wanted.items())
 
 
 def _rider(number: int, card: story.Card) -> Rider:
