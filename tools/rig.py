@@ -11,11 +11,12 @@ from simulator.rig import story
 from simulator.rig.modes import Street
 from simulator.rig.program import RigFault
 from tools.backoffice_text import print_table
+from tools.clerk import in_process
 from tools.firmware import CompileFailed, build
 from tools.paths import BUILD, MICROPYTHON, require
 from tunion.money import yuan
 
-HEAP = "448k"           # of each validator
+HEAP = "1m"             # of each validator; a segment bus with its SAM in the reader needs more than 640 KiB on a PC
 ARCH = "x64"
 
 
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("names", nargs="*", metavar="NAME",
                        help=f"默认全部 | {', '.join(story.names())}, or a scenario file (default: all of these)")
     modes.add_argument("--folder", type=Path, default=BUILD / "modes",
-                       help="文件放在此处的子目录，先清空 | a folder of each mode is emptied here (default build/modes)")
+                       help="文件放在此处的子目录，先清空 | each mode's folder here is emptied (default build/modes)")
     modes.add_argument("--json", action="store_true", help="一个 JSON 对象 | one object with the figures of each mode")
 
 
@@ -57,7 +58,8 @@ def _run(scenario: story.Scenario, folder: Path) -> dict[str, Any]:
         return _failed(scenario, f"{folder.name} holds something else than a run: choose another --folder")
     try:
         firmware = f"{BUILD / 'firmware' / ARCH}:.frozen"
-        with Street(scenario, folder, [str(MICROPYTHON), "-X", f"heapsize={HEAP}"], firmware) as street:
+        micropython = [str(MICROPYTHON), "-X", f"heapsize={HEAP}"]
+        with Street(scenario, folder, micropython, firmware, clerk=in_process) as street:
             return street.run()
     except (RigFault, FleetRefused) as fault:
         return _failed(scenario, str(fault))

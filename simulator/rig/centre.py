@@ -1,16 +1,12 @@
 """The back office as its clerks run it: the `ykt backoffice` command, a database file and a vault file."""
 
-import contextlib
-import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from simulator.personalise import TEST_MASTERS
 from simulator.rig.program import Program, RigFault
@@ -19,8 +15,9 @@ from simulator.rig.provision import AUDIENCE, Bus, write_registry
 START_WAIT_S = 30.0
 CLERK_WAIT_S = 120.0
 PASSPHRASE = "demo"         # of a vault that holds test keys only
+Clerk = Callable[[list[str]], str]      # runs a command line of `ykt`; returns what it prints, raises RigFault
 _YKT = (sys.executable, "-m", "tools.cli")
-_PASSPHRASE_ENV = {"YKT_VAULT_PASSPHRASE": PASSPHRASE}
+PASSPHRASE_ENV = {"YKT_VAULT_PASSPHRASE": PASSPHRASE}
 
 
 class Centre:
@@ -29,7 +26,7 @@ class Centre:
     clerk  runs one command of `ykt` and returns what it prints; the server is a process of its own in any case
     """
 
-    def __init__(self, folder: Path, clerk: Callable[[list[str]], str] | None = None) -> None:
+    def __init__(self, folder: Path, clerk: Clerk | None = None) -> None:
         self.folder = folder
         self._run = clerk or as_process
         self.db = folder / "clearing.sqlite"
@@ -62,7 +59,7 @@ class Centre:
         """Start the server, on the port that it had before; returns when it accepts connections."""
         port = self.port if self.facts else 0
         argv = ("serve", "--db", self.db, "--vault", self.vault, "--port", port, "--json")
-        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", _PASSPHRASE_ENV)
+        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", PASSPHRASE_ENV)
         self.facts = self.server.expect(lambda line: "url" in line, 0, START_WAIT_S, "its address")
 
     def close(self) -> None:
@@ -153,27 +150,11 @@ class Centre:
 def as_process(argv: list[str]) -> str:
     """The command line of `ykt`, as a clerk's shell runs it. Raises RigFault with its refusal."""
     done = subprocess.run(
-        [*_YKT, *argv], capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **_PASSPHRASE_ENV}
+        [*_YKT, *argv], capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **PASSPHRASE_ENV}
     )
     if done.returncode:
         raise RigFault(f"ykt {' '.join(argv[:2])} refused: {done.stderr.strip()}")
     return done.stdout
-
-
-def in_process(argv: list[str]) -> str:
-    """The same without a new interpreter each time: 0.5 s less. For the main thread."""
-    from tools import cli  # the commands, and all that they import
-
-    said, refusal = io.StringIO(), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with mock.patch.dict(os.environ, _PASSPHRASE_ENV), contextlib.redirect_stdout(said), contextlib.redirect_stderr(refusal):
-            code = cli.main(argv)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if code:
-        raise RigFault(f"ykt {' '.join(argv[:2])} refused: {refusal.getvalue().strip()}")
-    return said.getvalue()
 
 
 def _ykt(*argv: object, command: str = "backoffice") -> list[str]:

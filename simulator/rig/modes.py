@@ -23,7 +23,7 @@ from simulator.psam import SimPsam
 from simulator.rig import story
 from simulator.rig.books import Books
 from simulator.rig.cable import Cable
-from simulator.rig.centre import Centre, in_process
+from simulator.rig.centre import Centre, Clerk
 from simulator.rig.depot import make_psam, make_soft_sam
 from simulator.rig.program import Program, RigFault
 from simulator.rig.provision import Bus, write_device_file
@@ -36,8 +36,7 @@ from tunion.bcd import from_digits
 from tunion.wire import params
 
 OPERATORS = ("SAMPLE-BUS-A", "SAMPLE-BUS-B")    # each publishes one tariff
-SET_CLOCK = Path(__file__).parent / "micropython"
-CLOCK_VARIABLE = "YKT_RIG_CLOCK_S"
+CLOCK_VARIABLE = "YKT_RIG_CLOCK_S"      # boards/unix/set_clock.py
 _FIRST_DEVICE, _FIRST_TERMINAL = 0x2A01, 611000000100
 _MONTH_S = 30 * 86400
 
@@ -53,6 +52,7 @@ class Street:
     interpreter  of the validators: its command, options included
     firmware     where it finds their modules: MICROPYPATH
     heard        takes each line of a validator, after the device's name
+    clerk        runs a command of `ykt`; None: as a process of its own, each
     """
 
     def __init__(
@@ -62,17 +62,18 @@ class Street:
         interpreter: list[str],
         firmware: str,
         heard: Callable[[str, dict[str, Any]], None] | None = None,
+        clerk: Clerk | None = None,
     ) -> None:
         self._scenario = scenario
         self._folder = folder
         self._interpreter = interpreter
-        self._firmware = f"{firmware}:{SET_CLOCK}"
+        self._firmware = firmware
         self._heard = heard
         self._parts = contextlib.ExitStack()
         self._meters: dict[str, SimTaxiMeter] = {}
         self._behind_h: dict[str, int] = {}     # clocks, by device
         self._tariffs: dict[str, Path] = {}     # operator -> the clerk's file
-        self.centre = Centre(folder / "centre", in_process)
+        self.centre = Centre(folder / "centre", clerk)
         self.posts: dict[str, Post] = {}
         self.riders = {card.name: _rider(number, card) for number, card in enumerate(scenario.cards)}
 
@@ -195,7 +196,9 @@ class Street:
     # -- setting up -----------------------------------------------------------------------------------------------
 
     def _set_up(self, parts: contextlib.ExitStack) -> None:
-        profiles = {each.name: devices.read(devices.DEVICES / f"{each.profile}.json") for each in self._scenario.devices}
+        profiles = {
+            each.name: devices.read(devices.DEVICES / f"{each.profile}.json") for each in self._scenario.devices
+        }
         operators = dict(zip(dict.fromkeys(each.tariff for each in profiles.values()), OPERATORS, strict=False))
         fares = {path: self._tariff(path, operator) for path, operator in operators.items()}
         fleet = []
@@ -244,7 +247,8 @@ class Street:
         door: Pn532Chip | StxEtxReader
         if each.reader == "pn532":
             door = Pn532Chip(link)
-            reader, sam = {"driver": "pn532", "path": str(link)}, make_soft_sam(bus)
+            reader: dict[str, Any] = {"driver": "pn532", "path": str(link)}
+            sam = make_soft_sam(bus)
         else:
             profile = load_profile(each.reader)
             door = StxEtxReader(profile, link, [SimPsam(make_psam(bus))])
@@ -269,7 +273,7 @@ class Street:
         heard = self._heard
         return Program(
             bus.name,
-            [*self._interpreter, "-m", "set_clock", str(bus.device_file)],
+            [*self._interpreter, "-m", "boards.unix.set_clock", str(bus.device_file)],
             bus.folder / "validator.log",
             {"MICROPYPATH": self._firmware, CLOCK_VARIABLE: str(-3600 * self._behind_h[bus.name])},
             (lambda line: heard(bus.name, line)) if heard is not None else None,

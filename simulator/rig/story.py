@@ -27,7 +27,7 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 READERS = ("pn532", "sample_binary_xor", "sample_nibble_crc")
 KINDS = {en: kind for kind, (_, en) in KIND_WORDS.items()}
 
-_STEPS = (     # what names the step, what must stand beside it, what may
+_STEPS: tuple[tuple[str, set[str], set[str]], ...] = (      # what names the step, what must stand beside it, what may
     ("card", {"at", "shows"}, {"costs_fen", "tear", "panel"}),
     ("say", {"at"}, {"answer", "duty"}),
     ("meter", {"at"}, set()),
@@ -114,7 +114,8 @@ def _check(number: int, step: dict[str, Any], devices: set[str], cards: set[str]
     for key, needed, more in _STEPS:
         if key in step:
             if set(step) - {key, *more} != needed:
-                raise ValueError(f"step {number}: beside {key} it takes {', '.join(sorted(needed | more)) or 'nothing'}")
+                beside = ", ".join(sorted(needed | more)) or "nothing"
+                raise ValueError(f"step {number}: beside {key} it takes {beside}")
             break
     else:
         raise ValueError(f"step {number}: it has none of {', '.join(row[0] for row in _STEPS)}")

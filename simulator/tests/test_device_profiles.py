@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,19 +26,20 @@ CHARGES = {
 EACH = pytest.mark.parametrize("name", devices.names())
 
 
-def profile_of(name):
+def profile_of(name: str) -> devices.Profile:
     return devices.read(devices.DEVICES / f"{name}.json")
 
 
-def fare_of(profile):
+def fare_of(profile: devices.Profile) -> Any:
     return params.decode(spec.payload_of(profile.tariff, int(time.time())), True).fare
 
 
-def started(profile, **changes):
-    return settings(**{**profile.settings, "fare": fare_of(profile).to_map(), **changes})
+def started(profile: devices.Profile, **changes: Any) -> Any:
+    make: Any = settings
+    return make(**{**profile.settings, "fare": fare_of(profile).to_map(), **changes})
 
 
-def test_every_mode_role_and_tariff_has_a_profile():
+def test_every_mode_role_and_tariff_has_a_profile() -> None:
     profiles = [profile_of(name) for name in devices.names()]
     assert set(devices.names()) == set(CHARGES)
     assert {profile.settings["role"] for profile in profiles} == set(ROLES)
@@ -46,7 +48,7 @@ def test_every_mode_role_and_tariff_has_a_profile():
 
 
 @EACH
-def test_a_device_starts_with_profile_and_tariff(name):
+def test_a_device_starts_with_profile_and_tariff(name: str) -> None:
     profile = profile_of(name)
     found = started(profile)
     ride = rides.make(found.fare, found.site, None)
@@ -56,7 +58,7 @@ def test_a_device_starts_with_profile_and_tariff(name):
 
 
 @EACH
-def test_its_stops_and_its_layer_are_those_of_the_tariff(name):
+def test_its_stops_and_its_layer_are_those_of_the_tariff(name: str) -> None:
     found = started(profile_of(name))
     grid = found.fare.grid
     if grid is None:
@@ -72,7 +74,7 @@ def test_its_stops_and_its_layer_are_those_of_the_tariff(name):
 
 
 @EACH
-def test_every_station_of_the_tariff_fits_the_coding_and_comes_back(name):
+def test_every_station_of_the_tariff_fits_the_coding_and_comes_back(name: str) -> None:
     found = started(profile_of(name))
     ride = rides.make(found.fare, found.site, None)
     if not isinstance(ride, GateRide):
@@ -82,12 +84,12 @@ def test_every_station_of_the_tariff_fits_the_coding_and_comes_back(name):
         assert ride._decoded(ride._coded(code)) == code
 
 
-def test_a_coding_without_room_for_a_station_is_refused():
+def test_a_coding_without_room_for_a_station_is_refused() -> None:
     with pytest.raises(BadSettings, match="has no room for station 224"):
         started(profile_of("metro_entry"), station_coding="CC00000S")
 
 
-def test_a_line_at_a_gate_is_refused():
+def test_a_line_at_a_gate_is_refused() -> None:
     with pytest.raises(BadSettings, match="network's table"):
         started(profile_of("coach"), role="entry")
 
@@ -101,14 +103,14 @@ def test_a_line_at_a_gate_is_refused():
     ({"more": 1}, "a profile has about, tariff, settings"),
     ({"settings": {"duty": {"meter": {"path": "/dev/ttyS2", "profile": "none.json"}}}}, "no such profile as none.json"),
 ])  # fmt: skip
-def test_a_wrong_profile_is_refused_by_name(tmp_path: Path, change, words):
+def test_a_wrong_profile_is_refused_by_name(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"about": "mine", "tariff": "taxi", "settings": {}, **change}))
     with pytest.raises(spec.FleetRefused, match=f"^mine.json: .*{words}"):
         devices.read(path)
 
 
-def test_what_is_no_json_or_not_there_is_refused(tmp_path: Path):
+def test_what_is_no_json_or_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     for name, words in (("broken", "not JSON"), ("absent", "No such file")):
         with pytest.raises(spec.FleetRefused, match=words):

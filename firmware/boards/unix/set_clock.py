@@ -1,7 +1,7 @@
-"""A validator in MicroPython on a PC whose clock was set otherwise: micropython -m set_clock DEVICE_CBOR
+"""A validator on a PC whose clock is set otherwise: micropython -m boards.unix.set_clock DEVICE_CBOR
 
-YKT_RIG_CLOCK_S of the environment is added to the PC's time, as the clock on a board that was used hours or days ago
-showed it. Once the office can be reached it steers this clock as any other. All else is boards/unix/main.py.
+YKT_RIG_CLOCK_S of the environment is added to the PC's time: what a board's clock showed hours or days ago, for the
+rig. Once the office can be reached it steers this clock as any other. All else is boards/unix/main.py.
 """
 
 import os
@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_time: "Any" = time  # MicroPython's: with ticks
+CLOCK_VARIABLE = "YKT_RIG_CLOCK_S"
 
 
 class SetTime:
@@ -26,25 +26,25 @@ class SetTime:
 
     def time(self) -> float:
         """Seconds since 1970 by the clock on the board."""
-        return float(_time.time()) + self._ahead_s
+        return time.time() + self._ahead_s
 
     def ticks_ms(self) -> int:
         """As the PC counts them."""
-        return int(_time.ticks_ms())
+        return time.ticks_ms()
 
     def ticks_us(self) -> int:
         """Likewise."""
-        return int(_time.ticks_us())
+        return time.ticks_us()
 
     def ticks_diff(self, new: int, old: int) -> int:
         """Across the wrap."""
-        return int(_time.ticks_diff(new, old))
+        return time.ticks_diff(new, old)
 
 
 class SetBoard(UnixBoard):
     """A PC's board with that clock."""
 
-    time: "Any" = SetTime(int(os.getenv("YKT_RIG_CLOCK_S") or 0))
+    time: "Any" = SetTime(int(os.getenv(CLOCK_VARIABLE) or 0))
 
 
 if __name__ == "__main__":
