@@ -44,11 +44,11 @@ class Centre:
         """SHA-256 of its public key, which devices are provisioned with."""
         return bytes.fromhex(self.facts["pin"])
 
-    def prepare(self, fleet: tuple[Bus, ...]) -> None:
-        """Database, certificate, registry and vault."""
+    def prepare(self, fleet: tuple[Bus, ...], tariffs: bool = False) -> None:
+        """Database, certificate, registry and vault. tariffs: those of the fleet stand in the registry."""
         self.folder.mkdir(parents=True)
         registry = self.folder / "registry.json"
-        write_registry(registry, fleet)
+        write_registry(registry, fleet, tariffs)
         keys = self.folder / "test-keys.json"
         keys.write_text(json.dumps(_test_keys(fleet), indent=2), encoding="utf-8")
         self._clerk("init", "--db", self.db, "--audience", AUDIENCE, "--org", registry)

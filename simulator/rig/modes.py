@@ -13,32 +13,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from backoffice.fleet import devices, spec
+from backoffice.fleet import devices
 from simulator.card import SimCard
 from simulator.field import Faults
 from simulator.image import CardImage
 from simulator.personalise import TEST_MASTERS, card_image
-from simulator.pn532_chip import Pn532Chip
-from simulator.psam import SimPsam
 from simulator.rig import story
 from simulator.rig.books import Books
 from simulator.rig.cable import Cable
 from simulator.rig.centre import Centre, Clerk
-from simulator.rig.depot import make_psam, make_soft_sam
 from simulator.rig.program import Program, RigFault
-from simulator.rig.provision import Bus, write_device_file
+from simulator.rig.provision import Bus
 from simulator.rig.riders import ISSUERS, Rider
 from simulator.rig.shift import TAP_WAIT_S, Post, in_parallel, says
 from simulator.rig.story import Scenario
-from simulator.stx_etx_reader import StxEtxReader, load_profile
+from simulator.rig.terminals import mount, tariff
 from simulator.taxi_meter import SimTaxiMeter
 from tunion.bcd import from_digits
-from tunion.wire import params
 
 OPERATORS = ("SAMPLE-BUS-A", "SAMPLE-BUS-B")    # each publishes one tariff
 CLOCK_VARIABLE = "YKT_RIG_CLOCK_S"      # boards/unix/set_clock.py
 _FIRST_DEVICE, _FIRST_TERMINAL = 0x2A01, 611000000100
-_MONTH_S = 30 * 86400
 
 
 class StoryFailed(RigFault):
@@ -217,19 +212,11 @@ class Street:
             self._mount(each, bus, profiles[each.name].settings, parts)
 
     def _tariff(self, sample: Path, operator: str) -> Any:
-        """The sample with the scenario's changes, in force since a month ago, as a clerk's file; the fare it makes."""
-        content = json.loads(sample.read_text(encoding="utf-8"))
-        for section, changes in self._scenario.tariffs.get(sample.stem, {}).items():
-            content[section].update(changes)
-        now_s = int(time.time())
-        content.update(scope=operator, version=1, effective_at=now_s - _MONTH_S, expires_at=now_s + _MONTH_S)
-        folder = self._folder / operator
-        folder.mkdir()
-        for network in sample.parent.glob("*_network.json"):
-            shutil.copy(network, folder)
-        path = self._tariffs[operator] = folder / f"{sample.stem}.json"
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        return params.decode(spec.payload_of(path, now_s), True).fare
+        """With the scenario's changes, as a clerk's file; the fare it makes."""
+        changes = self._scenario.tariffs.get(sample.stem)
+        path, fare = tariff(sample, self._folder / operator, operator, int(time.time()), changes)
+        self._tariffs[operator] = path
+        return fare
 
     def _open_office(self, fleet: tuple[Bus, ...], parts: contextlib.ExitStack) -> None:
         self.centre.prepare(fleet)
@@ -243,28 +230,10 @@ class Street:
 
     def _mount(self, each: story.Device, bus: Bus, settings: dict[str, Any], parts: contextlib.ExitStack) -> None:
         """Reader, SAM, meter, device file; the validator is started later."""
-        link = bus.folder / "reader"
-        door: Pn532Chip | StxEtxReader
-        if each.reader == "pn532":
-            door = Pn532Chip(link)
-            reader: dict[str, Any] = {"driver": "pn532", "path": str(link)}
-            sam = make_soft_sam(bus)
-        else:
-            profile = load_profile(each.reader)
-            door = StxEtxReader(profile, link, [SimPsam(make_psam(bus))])
-            reader = {"driver": "stx_etx", "path": str(link), "profile": profile}
-            sam = {"driver": "reader", "slot": 1}
-        parts.callback(door.close)
-        more = {**settings, **each.settings, "duty": {**settings["duty"], **each.settings.get("duty", {})}}
-        if "plate" in each.settings:
-            more["plate"] = bytes.fromhex(each.settings["plate"])
-        if "meter" in more["duty"]:
-            meter = more["duty"]["meter"]
-            made = self._meters[bus.name] = SimTaxiMeter(bus.folder / "meter", meter["profile"])
-            parts.callback(made.close)
-            more["duty"]["meter"] = {**meter, "path": str(bus.folder / "meter")}
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
-        write_device_file(bus, reader, sam, server, [], more)
+        door, meter = mount(bus, each.reader, settings, each.settings, server, parts)
+        if meter is not None:
+            self._meters[bus.name] = meter
         self._behind_h[bus.name] = 0
         post = self.posts[bus.name] = Post(bus, door, self._start)
         parts.callback(lambda: hasattr(post, "validator") and post.validator.stop())

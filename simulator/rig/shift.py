@@ -105,6 +105,14 @@ class Post:
         self.power_on()
         self.tap(rider)
 
+    def tell(self, words: str) -> None:
+        """The driver's keys. Raises RigFault where they are refused."""
+        since = self.validator.mark()
+        self.validator.say(words)
+        answer = self.validator.expect(says("driver", "unknown"), since, TAP_WAIT_S, words)
+        if answer.get("word") != "ok":
+            raise RigFault(f"{self.bus.name} answered {answer.get('word', 'unknown')} to {words}")
+
     def figures(self) -> dict[str, Any]:
         """What the validator says of itself: its `stats` line."""
         since = self.validator.mark()
