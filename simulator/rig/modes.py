@@ -23,17 +23,22 @@ from simulator.rig.books import Books
 from simulator.rig.cable import Cable
 from simulator.rig.centre import Centre, Clerk
 from simulator.rig.program import Program, RigFault
-from simulator.rig.provision import Bus
+from simulator.rig.provision import Bus, params_area
 from simulator.rig.riders import ISSUERS, Rider
 from simulator.rig.shift import TAP_WAIT_S, Post, in_parallel, says
 from simulator.rig.story import Scenario
 from simulator.rig.terminals import mount, tariff
 from simulator.taxi_meter import SimTaxiMeter
 from tunion.bcd import from_digits
+from tunion.fare.flat import FlatFare
 
 OPERATORS = ("SAMPLE-BUS-A", "SAMPLE-BUS-B")    # each publishes one tariff
 CLOCK_VARIABLE = "YKT_RIG_CLOCK_S"      # boards/unix/set_clock.py
 _FIRST_DEVICE, _FIRST_TERMINAL = 0x2A01, 611000000100
+
+
+_NO_TARIFF = FlatFare(9999, 1, 999900, {})      # nobody could pay it: a story that is told by it fails
+_DELIVERY_WAIT_S = 60.0
 
 
 class StoryFailed(RigFault):
@@ -90,6 +95,8 @@ class Street:
         started_s = time.monotonic()
         posts = list(self.posts.values())
         in_parallel(*[post.power_on for post in posts])
+        if self._scenario.delivered:
+            self._wait_for_sets(posts)
         for number, step in enumerate(self._scenario.story, 1):
             self._step(number, step)
         in_parallel(*[post.end_shift for post in posts])
@@ -128,6 +135,14 @@ class Street:
             "findings": books.findings + figures["problems"],
             "db": str(self.centre.db),
         }
+
+    def _wait_for_sets(self, posts: list[Post]) -> None:
+        """Until every device says that it charges by its operator's set; each look is behind an upload."""
+        deadline = time.monotonic() + _DELIVERY_WAIT_S
+        while any(row["running"] != row["devices"] for row in self.centre.coverage()):
+            if time.monotonic() > deadline:
+                raise StoryFailed(f"{self._scenario.name}: not every device took its set: {self.centre.coverage()}")
+            in_parallel(*[post.drain for post in posts])
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -220,7 +235,7 @@ class Street:
 
     def _open_office(self, fleet: tuple[Bus, ...], parts: contextlib.ExitStack) -> None:
         self.centre.prepare(fleet)
-        self.centre.make_signing_key()
+        self._key = self.centre.make_signing_key()
         for operator, path in self._tariffs.items():
             self.centre.publish(path, operator, 1, tariffs=True)
         self.centre.open()
@@ -231,7 +246,11 @@ class Street:
     def _mount(self, each: story.Device, bus: Bus, settings: dict[str, Any], parts: contextlib.ExitStack) -> None:
         """Reader, SAM, meter, device file; the validator is started later."""
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
-        door, meter = mount(bus, each.reader, settings, each.settings, server, parts)
+        changes = each.settings
+        if self._scenario.delivered:
+            area = params_area(bus, self._key, interval_s=1)
+            changes = {**changes, "params": area, "fare": _NO_TARIFF.to_map()}
+        door, meter = mount(bus, each.reader, settings, changes, server, parts)
         if meter is not None:
             self._meters[bus.name] = meter
         self._behind_h[bus.name] = 0

@@ -4,6 +4,7 @@
  "devices": {"in-101": {"profile": "metro_entry", "reader": "pn532", "settings": {"duty": {"stop": 101}}}, ...},
  "cards":   {"Li": {"balance_fen": 5000, "kind": "ordinary", "home": true}, ...},
  "tariffs": {"metro": {"rules": {"hours": []}}},          changes of the sample; nothing for most
+ "delivered": true,                                      the device files know no tariff: each fetches its set first
  "story":   [{"at": "in-101", "card": "Li", "shows": "enter", "costs_fen": 0}, ...],
  "end":     {"cleared_fen": 570, "grey": 1, "rides": {"matched": 1}, "anomalies": {}}}
 
@@ -68,6 +69,7 @@ class Scenario(NamedTuple):
     devices: list[Device]
     cards: list[Card]
     tariffs: dict[str, dict[str, Any]]
+    delivered: bool
     story: list[dict[str, Any]]
     end: dict[str, Any]
 
@@ -84,14 +86,14 @@ def read(path: Path) -> Scenario:
         zh, _, en = content["about"].partition(" | ")
         devices = [_device(name, **said) for name, said in content["devices"].items()]
         cards = [_card(name, **said) for name, said in content["cards"].items()]
-        story, end = content["story"], content["end"]
-        if set(content) - {"about", "devices", "cards", "tariffs", "story", "end"}:
+        story, end, delivered = content["story"], content["end"], content.get("delivered", False)
+        if set(content) - {"about", "devices", "cards", "tariffs", "delivered", "story", "end"}:
             raise ValueError("it has keys that no scenario has")
         if set(end) != {"cleared_fen", "grey", "rides", "anomalies"}:
             raise ValueError("end takes cleared_fen, grey, rides, anomalies")
         for number, step in enumerate(story, 1):
             _check(number, step, {device.name for device in devices}, {card.name for card in cards})
-        return Scenario(path.stem, zh, en, devices, cards, content.get("tariffs", {}), story, end)
+        return Scenario(path.stem, zh, en, devices, cards, content.get("tariffs", {}), delivered, story, end)
     except OSError as error:
         raise ScenarioRefused(f"{path.name}: {error.strerror}: there are {', '.join(names())}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

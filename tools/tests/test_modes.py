@@ -53,14 +53,14 @@ def ages_in_days(figures):
     ({"panel": {"balance_fen": 1}}, "step 1 .*: wanted .*'balance_fen': 1}, seen .*'balance_fen': 4800}"),
 ])  # fmt: skip
 def test_a_story_that_comes_out_otherwise_stops_there(tmp_path: Path, changes, words):
-    told = scenario_of("ferry")
+    told = scenario_of("ferry")._replace(delivered=False)
     told.story[:] = [{**told.story[0], **changes}]
     with street(told, tmp_path) as made, pytest.raises(StoryFailed, match=words):
         made.run()
 
 
 def test_another_end_is_not_ok(tmp_path: Path):
-    told = scenario_of("ferry")
+    told = scenario_of("ferry")._replace(delivered=False)
     told.story[1:] = []
     with street(told, tmp_path) as made:
         figures = made.run()
@@ -68,14 +68,14 @@ def test_another_end_is_not_ok(tmp_path: Path):
 
 
 def test_the_command_says_which_mode_did_not_come_out(tmp_path: Path, capsys):
-    other = json.loads((story.SCENARIOS / "ferry.json").read_text(encoding="utf-8"))
+    other = json.loads((story.SCENARIOS / "toll.json").read_text(encoding="utf-8"))
     other["end"]["cleared_fen"] += 1
     (tmp_path / "other.json").write_text(json.dumps(other))
-    argv = ["rig", "modes", "ferry", str(tmp_path / "other.json"), "--folder", str(tmp_path / "runs")]
+    argv = ["rig", "modes", "toll", str(tmp_path / "other.json"), "--folder", str(tmp_path / "runs")]
     assert main([*argv, "--json"]) == 1
     said = json.loads(capsys.readouterr().out)
     assert [(each["mode"], each["ok"], each["balanced"]) for each in said["modes"]] == [
-        ("ferry", True, True), ("other", False, True)
+        ("toll", True, True), ("other", False, True)
     ]  # fmt: skip
     assert not said["ok"]
 
