@@ -10,6 +10,8 @@ from simulator.rig.centre import PASSPHRASE_ENV
 from simulator.rig.program import RigFault
 from tools import cli
 
+INTERRUPTED = 130       # exit code
+
 
 def in_process(argv: list[str]) -> str:
     """As a clerk's shell runs it, 0.5 s faster; what it prints. Raises RigFault with its refusal.
@@ -24,6 +26,8 @@ def in_process(argv: list[str]) -> str:
                 code = cli.main(argv)
     finally:
         signal.signal(signal.SIGTERM, before)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt  # the command has caught it, and it is meant for us all
     if code:
         raise RigFault(f"ykt {' '.join(argv[:2])} refused: {refusal.getvalue().strip()}")
     return said.getvalue()
