@@ -78,8 +78,8 @@ class DutyCase(unittest.TestCase):
         self.gps = self.meter = None
         self.start(**BUS)
 
-    def start(self, line=11, **duty):
-        self.options = settings(line=line, duty=duty)
+    def start(self, line=11, role="bus", **duty):
+        self.options = settings(line=line, role=role, duty=duty)
         self.boot()
 
     def boot(self):
@@ -504,6 +504,55 @@ class Words(DutyCase):
                 self.assertEqual(answer, (word,) + messages.driver_words(word))
         self.assertEqual((self.duty.changed, self.keep.saves), (before, 0))
 
+    def test_a_service_counter_mends_the_next_card_only(self):
+        self.start(role="desk", stop=105)
+        for text, repair in (
+            ("repair entry 101", ("entry", 101)), ("repair exit 116", ("exit", 116)), ("repair exit 0", ("exit", 0)),
+            ("repair off", ()),
+        ):  # fmt: skip
+            before = self.duty.changed
+            self.assertEqual((self.said(text), self.duty.repair), ("ok", repair))
+            self.assertTrue(self.duty.changed > before)
+        for shown, left in (
+            (("tap_again", {}), True), (("refused", {"reason": 15}), False),
+            (("desk", {"fare_fen": 0, "balance_fen": 0}), False), (("recovered", {"fare_fen": 0}), False),
+        ):  # fmt: skip
+            self.said("repair entry 101")
+            self.duty.served(shown)
+            self.assertEqual(bool(self.duty.repair), left, shown)
+        self.said("repair entry 101")
+        self.duty.served(("desk", {"fare_fen": 0, "balance_fen": 0}), again=True)
+        self.assertEqual(self.duty.repair, ("entry", 101))
+
+    def test_a_conductor_names_the_ride_until_the_next(self):
+        self.start(role="conductor")
+        self.assertEqual(self.said("ride 11 14"), "ok")
+        self.duty.served(PAID)
+        self.assertEqual((self.duty.stop, self.duty.stop_to), (11, 14))
+        self.boot()
+        self.assertEqual((self.duty.stop, self.duty.stop_to), (0, 0))
+
+    def test_what_counter_and_conductor_may_not_say(self):
+        for role, text, word in (
+            ("bus", "repair entry 1", "no_desk"), ("conductor", "repair off", "no_desk"),
+            ("bus", "ride 1 2", "no_conductor"), ("desk", "ride 1 2", "no_conductor"),
+            ("desk", "repair", "unknown"), ("desk", "repair both 1", "unknown"), ("desk", "repair entry", "number"),
+            ("desk", "repair exit x", "number"), ("desk", "repair exit 1 2", "number"),
+            ("desk", "repair entry 0", "station"), ("desk", "repair exit 65536", "station"),
+            ("conductor", "ride", "numbers"), ("conductor", "ride 1", "numbers"), ("conductor", "ride 1 ２", "numbers"),
+            ("conductor", "ride 0 2", "station"), ("conductor", "ride 2 0", "station"),
+            ("conductor", "ride 2 65536", "station"),
+        ):  # fmt: skip
+            with self.subTest(role=role, text=text):
+                self.start(role=role)
+                answer = duty_words.said(self.duty, text.split())
+                self.assertEqual(answer, (word,) + messages.driver_words(word))
+                self.assertEqual((self.duty.changed, self.duty.repair, self.duty.stop_to), (0, (), 0))
+
+    def test_every_first_word_is_told_where_a_word_is_unknown(self):
+        for first in duty_words.KNOWN.split():
+            self.assertIn(first, messages.driver_words("help")[1] + " help")
+
     def test_every_answer_is_in_both_languages(self):
         for word in messages.DRIVER:
             zh, en = messages.driver_words(word)
@@ -560,6 +609,18 @@ class DriverPanels(DutyCase):
         self.keep.failing = True
         self.refused(self.duty.turn)
         self.assertIn("未能保存", self.check_fits()[0])
+
+    def test_counter_and_conductor_see_what_they_have_named(self):
+        self.start(65535, role="desk", stop=65535)
+        self.duty.to_repair("exit", 65535)
+        zh, en = self.check_fits()
+        self.assertEqual((zh[2:], en[1]), (("补出站", "站65535"), "Mend out S65535"))
+        self.duty.to_repair("entry", 1)
+        self.assertEqual(self.check_fits()[0][2], "补进站")
+        self.start(role="conductor")
+        self.duty.to_ride(65535, 65534)
+        zh, en = self.check_fits()
+        self.assertEqual((zh[:2], en[0]), (("站65535至65534", "每卡1人"), "S65535 to S65534"))
 
     def test_programs_read_it_as_a_line(self):
         lines = []

@@ -106,6 +106,7 @@ class Duty:
         self._finder = StopFinder()
         self._fixes = 0  # of the receiver, those that were looked at
         self._provisioned = (settings.line, settings.driver)
+        self._role = settings.site.role
         self.vehicle = settings.vehicle
         self.line = settings.line
         self.direction = 0
@@ -216,6 +217,27 @@ class Duty:
         self.riders = count
         self.changed += 1
 
+    def to_repair(self, what: str, station: int) -> None:
+        """The service counter mends the next card: "entry", "exit", or "" for nothing. Raises DutyRefused.
+
+        station  that the passenger names; of an exit 0: unknown
+        """
+        if self._role != "desk":
+            raise DutyRefused("no_desk")
+        if what and not (what == "entry") <= station <= 0xFFFF:
+            raise DutyRefused("station")
+        self.repair = (what, station) if what else ()
+        self.changed += 1
+
+    def to_ride(self, start: int, end: int) -> None:
+        """The ride that a conductor sells, until another is named or the power goes. Raises DutyRefused."""
+        if self._role != "conductor":
+            raise DutyRefused("no_conductor")
+        if not (0 < start <= 0xFFFF and 0 < end <= 0xFFFF):
+            raise DutyRefused("station")
+        self.stop, self.stop_to = start, end
+        self.changed += 1
+
     # -- what happens -------------------------------------------------------------------------------------------
 
     def served(self, shown: "tuple[str, dict[str, Any]] | None", again: bool = False) -> None:
@@ -226,6 +248,9 @@ class Duty:
         if shown is None or again:
             return
         what, details = shown
+        if self.repair and (what in _COUNTED or what == "refused"):
+            self.repair = ()  # it was for that card: the next passenger may need another
+            self.changed += 1
         if what in _COUNTED:
             self.riders = 1
             if self.meter_fen:

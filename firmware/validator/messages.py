@@ -226,11 +226,17 @@ _FINDINGS = (
 DRIVER = {
     "ok": "好|done",
     "help": (
-        "命令：login 工号、logout、line 线路、direction、stop +、stop -、riders 人数、duty|"
-        "words: login NUMBER, logout, line NUMBER, direction, stop +, stop -, riders NUMBER, duty"
+        "命令：login 工号、logout、line 线路、direction、stop +、stop -、riders 人数、duty、"
+        "repair entry 站、repair exit 站或0、repair off、ride 起站 终站|"
+        "words: login NUMBER, logout, line NUMBER, direction, stop +, stop -, riders NUMBER, duty, "
+        "repair entry STATION, repair exit STATION or 0, repair off, ride FROM TO"
     ),
     "unknown": "没有这个命令，输入help查看|no such word: help lists them",
     "number": "请在命令后输入一个数字|a number goes behind this word",
+    "numbers": "请在命令后输入两个数字|two numbers go behind this word",
+    "station": "车站编号为1到65535，未知的出站为0|a station is 1 to 65535, an exit that nobody knows is 0",
+    "no_desk": "本机不是客服中心终端|this device is no service counter",
+    "no_conductor": "本机不是乘务员手持机|this device is no conductor's handheld",
     "driver_number": "工号为1到4294967295|a driver's number is 1 to 4294967295",
     "logged_in": "已有司机登录，请先退出|a driver has logged in: log out first",
     "not_logged_in": "没有司机登录|no driver has logged in",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simulator.rig.riders import Debit, Rider
-from simulator.rig.shift import Post, Visit
+from simulator.rig.shift import RIDES, Post, Visit
 from tunion import bcd
 from tunion.wire import tap
 
@@ -104,9 +104,9 @@ class Books:
         """What the panel told a rider is what happened to the card."""
         where = f"{post.bus.name}, rider {visit.rider.number}"
         shown = [line["what"] for line in visit.lines]
-        if len(visit.debits) > 1:
+        if len(visit.debits) > 1 + ("board" in shown):      # a ride left open is made up before the next begins
             self._find(f"{where}: {len(visit.debits)} debits for one tap")
-        told = [line for line in visit.lines if line["what"] in ("paid", "recovered")]
+        told = [line for line in visit.lines if line["what"] in (*RIDES, "recovered")]
         for line in told:
             before = [debit for other in earlier if other.rider is visit.rider for debit in other.debits]
             known = visit.debits or before[-1:]

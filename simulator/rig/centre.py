@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,20 @@ from simulator.rig.provision import AUDIENCE, Bus, write_registry
 START_WAIT_S = 30.0
 CLERK_WAIT_S = 120.0
 PASSPHRASE = "demo"         # of a vault that holds test keys only
-_PASSPHRASE_ENV = {"YKT_VAULT_PASSPHRASE": PASSPHRASE}
+Clerk = Callable[[list[str]], str]      # runs a command line of `ykt`; returns what it prints, raises RigFault
+_YKT = (sys.executable, "-m", "tools.cli")
+PASSPHRASE_ENV = {"YKT_VAULT_PASSPHRASE": PASSPHRASE}
 
 
 class Centre:
-    """One back office in `folder`. `prepare`, `open`, then `clear`; `close` or `kill` end it, `open` brings it back."""
+    """One back office in `folder`. `prepare`, `open`, then `clear`; `close` or `kill` end it, `open` brings it back.
 
-    def __init__(self, folder: Path) -> None:
+    clerk  runs one command of `ykt` and returns what it prints; the server is a process of its own in any case
+    """
+
+    def __init__(self, folder: Path, clerk: Clerk | None = None) -> None:
         self.folder = folder
+        self._run = clerk or as_process
         self.db = folder / "clearing.sqlite"
         self.vault = folder / "vault.bin"
         self.facts: dict[str, Any] = {}
@@ -37,11 +44,11 @@ class Centre:
         """SHA-256 of its public key, which devices are provisioned with."""
         return bytes.fromhex(self.facts["pin"])
 
-    def prepare(self, fleet: tuple[Bus, ...]) -> None:
-        """Database, certificate, registry and vault."""
+    def prepare(self, fleet: tuple[Bus, ...], tariffs: bool = False) -> None:
+        """Database, certificate, registry and vault. tariffs: those of the fleet stand in the registry."""
         self.folder.mkdir(parents=True)
         registry = self.folder / "registry.json"
-        write_registry(registry, fleet)
+        write_registry(registry, fleet, tariffs)
         keys = self.folder / "test-keys.json"
         keys.write_text(json.dumps(_test_keys(fleet), indent=2), encoding="utf-8")
         self._clerk("init", "--db", self.db, "--audience", AUDIENCE, "--org", registry)
@@ -52,7 +59,7 @@ class Centre:
         """Start the server, on the port that it had before; returns when it accepts connections."""
         port = self.port if self.facts else 0
         argv = ("serve", "--db", self.db, "--vault", self.vault, "--port", port, "--json")
-        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", _PASSPHRASE_ENV)
+        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", PASSPHRASE_ENV)
         self.facts = self.server.expect(lambda line: "url" in line, 0, START_WAIT_S, "its address")
 
     def close(self) -> None:
@@ -76,10 +83,14 @@ class Centre:
         """A key for parameter sets, made inside the vault; its public half, 65 bytes."""
         return bytes.fromhex(self._clerk("key", "new", "--vault", self.vault, command="fleet"))
 
-    def publish(self, params: Path, scope: str, version: int) -> None:
-        """What `ykt fleet params` does with a clerk's file: wang builds it, li approves and publishes it."""
+    def publish(self, params: Path, scope: str, version: int, tariffs: bool = False) -> None:
+        """What `ykt fleet params` does with a clerk's file: wang builds it, li approves and publishes it.
+
+        tariffs  every device of the scope charges them
+        """
         named = ("--db", self.db, "--scope", scope, "--version", version)
-        self._clerk("params", "build", "--db", self.db, "--file", params, "--user", "wang", command="fleet")
+        build: tuple[object, ...] = ("params", "build", "--db", self.db, "--file", params, "--user", "wang")
+        self._clerk(*build, *(["--tariffs"] if tariffs else []), command="fleet")
         self._clerk("params", "approve", *named, "--user", "li", command="fleet")
         self._clerk("params", "publish", *named, "--vault", self.vault, "--user", "li", command="fleet")
 
@@ -120,6 +131,11 @@ class Centre:
         """What `ykt backoffice device enrol` does with a journal that waits."""
         self._clerk("device", "enrol", "--db", self.db, "--id", device_id, "--epoch", f"{epoch:08X}", "--user", "li")
 
+    def rides(self) -> dict[str, Any]:
+        """What `ykt backoffice rides --json` says."""
+        found: dict[str, Any] = json.loads(self._clerk("rides", "--db", self.db, "--json"))
+        return found
+
     def coverage(self) -> list[dict[str, Any]]:
         """What `ykt fleet params status --json` says."""
         rows: list[dict[str, Any]] = json.loads(
@@ -128,20 +144,21 @@ class Centre:
         return rows
 
     def _clerk(self, *argv: object, command: str = "backoffice") -> str:
-        done = subprocess.run(
-            _ykt(*argv, command=command),
-            capture_output=True,
-            text=True,
-            timeout=CLERK_WAIT_S,
-            env={**os.environ, **_PASSPHRASE_ENV},
-        )
-        if done.returncode:
-            raise RigFault(f"ykt {command} {argv[0]} refused: {done.stderr.strip()}")
-        return done.stdout
+        return self._run([command, *map(str, argv)])
+
+
+def as_process(argv: list[str]) -> str:
+    """The command line of `ykt`, as a clerk's shell runs it. Raises RigFault with its refusal."""
+    done = subprocess.run(
+        [*_YKT, *argv], capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **PASSPHRASE_ENV}
+    )
+    if done.returncode:
+        raise RigFault(f"ykt {' '.join(argv[:2])} refused: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _ykt(*argv: object, command: str = "backoffice") -> list[str]:
-    return [sys.executable, "-m", "tools.cli", command, *map(str, argv)]
+    return [*_YKT, command, *map(str, argv)]
 
 
 def _test_keys(fleet: tuple[Bus, ...]) -> dict[str, Any]:

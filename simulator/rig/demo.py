@@ -1,4 +1,5 @@
-"""The demo: forty riders, two buses, one evening. Every part is the real program or refuses what the real one does.
+"""The demo: forty riders, three buses and a metro, one day. Every part is the real program or refuses what the
+real one does.
 
 What left the cards is read from the cards; what was cleared, from the back office. They must agree to the fen.
 """
@@ -10,13 +11,14 @@ from typing import Any
 
 from simulator.field import Faults
 from simulator.rig import shift
-from simulator.rig.depot import Depot
+from simulator.rig.depot import OTHERS, Depot
 from simulator.rig.riders import Rider, riders
 
 RIDERS = 40
 POOR, DENIED, TORN, EXPIRED, TORN_AND_GONE, UNDER_POWER_CUT = 3, 7, 9, 12, 14, 25     # rider numbers
 
-NAMES = ("A-101", "B-207")       # of the buses
+NAMES = ("A-101", "B-207", *(name for name, _, _ in OTHERS))       # of the buses and gates
+BY_SEGMENT, BY_METRO = slice(30, 34), slice(36, 40)     # riders
 
 Say = Callable[[str, str], None]        # 中文, English
 Heard = Callable[[str, dict[str, Any]], None]
@@ -35,7 +37,7 @@ class Demo:
         """
         self._say = say
         self.riders = riders(RIDERS, seed, poor=POOR, expired=EXPIRED)
-        self.depot = Depot(folder, micropython, firmware, (self.riders[DENIED].serial,), heard=heard)
+        self.depot = Depot(folder, micropython, firmware, (self.riders[DENIED].serial,), heard=heard, modes=True)
 
     def run(self) -> dict[str, Any]:
         """The whole scenario; its figures. Raises RigFault, PcscdFailed."""
@@ -46,15 +48,18 @@ class Demo:
         )
         with self.depot as depot:
             first, second = depot.first, depot.second
-            self._say("启动两台车载机（MicroPython）", "starting two validators in MicroPython")
-            depot.power_on(first)
-            depot.power_on(second)
+            self._say(
+                "启动三台车载机和两台地铁闸机（MicroPython）",
+                "starting validators in MicroPython: three buses, and two gates of a metro",
+            )
+            shift.in_parallel(*[lambda post=post: depot.power_on(post) for post in depot.posts])
             self._morning(first, second)
             self._network_cut(first, second)
             self._afternoon(first, second)
+            self._evening()
             self._say("收班：等待全部记录送达", "end of shift: waiting until the back office has every record")
-            shift.in_parallel(first.end_shift, second.end_shift)
-            devices = {post.bus.name: post.figures() for post in (first, second)}
+            shift.in_parallel(*[post.end_shift for post in depot.posts])
+            devices = {post.bus.name: post.figures() for post in depot.posts}
         self._say("验证每一笔TAC并清分", "verifying every TAC and clearing")
         figures = depot.centre.clear()
         return self._held_together(figures, devices, time.monotonic() - started_s)
@@ -99,6 +104,26 @@ class Demo:
             lambda: first.tap_all(self.riders[20:25]),
             lambda: second.tap_all([self.riders[TORN_AND_GONE], *self.riders[0:3], *self.riders[15:18]]),
         )
+
+    def _evening(self) -> None:
+        """Tap on, a stop further tap off; and through the gates of a metro, by distance."""
+        self._say(
+            "傍晚：分段计费公交上下车刷卡，地铁进出站",
+            "evening: tap on and tap off in a segment bus, in and out of a metro",
+        )
+        bus, (entry, way_out) = self.depot.segment, self.depot.gates
+
+        def in_bus() -> None:
+            bus.tell("login 1234")
+            bus.tap_all(self.riders[BY_SEGMENT])
+            bus.tell("stop +")
+            bus.tap_all(self.riders[BY_SEGMENT])
+
+        def in_metro() -> None:
+            entry.tap_all(self.riders[BY_METRO])
+            way_out.tap_all(self.riders[BY_METRO])
+
+        shift.in_parallel(in_bus, in_metro)
 
     def _torn_and_back(self, post: shift.Post, rider: Rider) -> None:
         self._say("一张卡在扣款应答前被拿走", "a card is torn away between DEBIT and its answer, and comes back")

@@ -2,34 +2,41 @@
 
 import contextlib
 import functools
-import secrets
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES128
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-
+from backoffice.fleet import devices
 from simulator.field import Faults
 from simulator.pcscd import READERS, Pcscd
-from simulator.personalise import TEST_MASTERS, psam_image
 from simulator.pn532_chip import Pn532Chip
 from simulator.psam import SimPsam
 from simulator.rig.cable import Cable
 from simulator.rig.centre import Centre
+from simulator.rig.parts import make_psam, make_soft_sam
 from simulator.rig.program import Program
-from simulator.rig.provision import Bus, buses, lists_area, params_area, write_device_file
-from simulator.rig.riders import ISSUERS
+from simulator.rig.provision import (
+    Bus,
+    buses,
+    lists_area,
+    other_terminal,
+    params_area,
+    write_device_file,
+)
 from simulator.rig.shift import Post
+from simulator.rig.terminals import mount, tariff
 from simulator.vpcd import VpcdSlot
-from tunion.bcd import from_digits
-from tunion.crypto.keys import suite
-from tunion.wire.soft_sam import make_blob
 
-START, EXPIRY = from_digits("20240101"), from_digits("20351231")     # of both SAMs
+# name, profile, the SAM's number: terminals of other modes, all of one operator
+OTHERS = (
+    ("C-207", "bus_segment", "611000000207"), ("M-101", "metro_entry", "611000000901"),
+    ("M-105", "metro_exit", "611000000905"),
+)  # fmt: skip
+STOPS = {"M-101": 101, "M-105": 105}
+OTHERS_OPERATOR = "SAMPLE-BUS-A"
 
 
 class Depot:
@@ -46,6 +53,7 @@ class Depot:
     downlink_s   how often the validators ask for parameter sets and lists; 0: they take none
     deny_max     denied cards that a published list may have; 0: they take no lists
     heard        takes each line of a validator, after the bus's name
+    modes        beside the two buses of flat fares a segment bus and a pair of metro gates: `segment`, `gates`
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class Depot:
         downlink_s: int = 0,
         deny_max: int = 0,
         heard: Callable[[str, dict[str, Any]], None] | None = None,
+        modes: bool = False,
     ) -> None:
         self._folder = folder
         self._interpreter = interpreter
@@ -69,10 +78,13 @@ class Depot:
         self._downlink_s = downlink_s
         self._deny_max = deny_max
         self._heard = heard
+        self._modes = modes
         self._parts = contextlib.ExitStack()
         self.chip: Pn532Chip
         self.first: Post
         self.second: Post
+        self.segment: Post
+        self.gates: tuple[Post, Post]
         self.posts: tuple[Post, ...] = ()
         self.centre = Centre(folder / "centre")
 
@@ -113,7 +125,8 @@ class Depot:
 
     def _set_up(self, parts: contextlib.ExitStack) -> None:
         one, two = buses(self._folder)
-        self.centre.prepare((one, two))
+        others = self._others() if self._modes else []
+        self.centre.prepare((one, two, *(bus for bus, _ in others)), tariffs=True)
         if self._downlink_s:
             self._params_key = self.centre.make_signing_key()
         self.centre.open()
@@ -122,7 +135,7 @@ class Depot:
         parts.callback(self.cable.close)
 
         self.pcscd = pcscd = parts.enter_context(Pcscd())
-        self._psam = SimPsam(_psam(one))
+        self._psam = SimPsam(make_psam(one))
         self.psam = VpcdSlot(pcscd.port + 1)
         self.insert_psam()
         parts.callback(self.psam.remove)
@@ -134,10 +147,28 @@ class Depot:
 
         card_reader, sam_reader = READERS
         self._write(one, {"driver": "pcsc", "name": card_reader}, {"driver": "psam", "name": sam_reader})
-        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, _soft_sam(two))
+        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, make_soft_sam(two))
         self.first = Post(one, card_slot, self._starter(pcscd.command))
         self.second = Post(two, self.chip, self._starter(list))
-        self.posts = (self.first, self.second)
+        self.posts = (self.first, self.second, *(self._mounted(bus, profile, parts) for bus, profile in others))
+        if others:
+            self.segment, *gates = self.posts[2:]
+            self.gates = (gates[0], gates[1])
+
+    def _others(self) -> list[tuple[Bus, devices.Profile]]:
+        """The terminals of other modes, by the sample profiles, and the tariffs that they charge."""
+        found = []
+        for name, profile_name, terminal in OTHERS:
+            profile = devices.read(devices.DEVICES / f"{profile_name}.json")
+            _, fare = tariff(profile.tariff, self._folder / "tariffs", OTHERS_OPERATOR, int(time.time()))
+            found.append((other_terminal(self._folder, name, terminal, profile.settings["line"], fare), profile))
+        return found
+
+    def _mounted(self, bus: Bus, profile: devices.Profile, parts: contextlib.ExitStack) -> Post:
+        server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
+        changes = {"same_card_s": 0, "duty": {"stop": STOPS.get(bus.name, 0)}}
+        door, _ = mount(bus, "pn532", profile.settings, changes, server, parts)
+        return Post(bus, door, self._starter(list))
 
     def _write(self, bus: Bus, reader: dict[str, Any], sam: dict[str, Any]) -> None:
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
@@ -157,31 +188,3 @@ class Depot:
             {"MICROPYPATH": self._firmware, "PYTHONPATH": self._firmware},
             functools.partial(self._heard, bus.name) if self._heard is not None else None,
         )
-
-
-def _psam(bus: Bus) -> Any:
-    return psam_image(
-        TEST_MASTERS, bus.terminal, issuer=ISSUERS[0].identifier, start=START, expiry=EXPIRY, start_counter=1
-    )
-
-
-def _soft_sam(bus: Bus) -> dict[str, Any]:
-    """Issuer-level test keys for a validator without a SAM slot."""
-    ciphers = suite(0)
-    storage_key = secrets.token_bytes(32)
-    blob = make_blob(
-        storage_key,
-        _aes_cbc_encrypt,
-        secrets.token_bytes(16),
-        {issuer.identifier: ciphers.diversify(TEST_MASTERS.purchase, issuer.identifier) for issuer in ISSUERS},
-        bus.terminal,
-        1,
-        START,
-        EXPIRY,
-    )
-    return {"driver": "soft", "blob": blob, "storage_key": storage_key}
-
-
-def _aes_cbc_encrypt(key: bytes, iv: bytes, blocks: bytes) -> bytes:
-    encryptor = Cipher(AES128(key), CBC(iv)).encryptor()
-    return encryptor.update(blocks) + encryptor.finalize()

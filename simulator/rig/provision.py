@@ -14,6 +14,7 @@ from simulator.rig.riders import ISSUERS
 from tunion import cbor
 from tunion.card.files import SENIOR, STUDENT
 from tunion.fare.flat import FlatFare
+from tunion.fare.tariff import Tariff
 
 AUDIENCE = "clearing.sample.invalid"
 DEVICE_FILE = "device.cbor"
@@ -32,7 +33,7 @@ class Bus:
     acquirer: str
     terminal: bytes         # 6 bytes BCD, the SAM's number
     line: int
-    fare: FlatFare
+    fare: FlatFare | Tariff
     folder: Path
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
@@ -61,8 +62,19 @@ def buses(folder: Path) -> tuple[Bus, Bus]:
     return made[0], made[1]
 
 
-def registry(fleet: tuple[Bus, ...]) -> dict[str, Any]:
-    """The registry file of `ykt backoffice init`: backoffice/docs/store.md."""
+def other_terminal(folder: Path, name: str, terminal: str, line: int, fare: Tariff) -> Bus:
+    """One of another mode, run by the first bus company; its folder is made."""
+    place = folder / f"bus-{name}"
+    place.mkdir(parents=True)
+    device_id = 0x1C00 + int(terminal[-4:])
+    return Bus(device_id, name, "SAMPLE-BUS-A", ISSUERS[0].org, bytes.fromhex(terminal), line, fare, place)
+
+
+def registry(fleet: tuple[Bus, ...], tariffs: bool = False) -> dict[str, Any]:
+    """The registry file of `ykt backoffice init`: backoffice/docs/store.md.
+
+    tariffs  stand in it, too; else they come by being published
+    """
     names = (
         ("SAMPLE-NN", "示例南宁一卡通", "Sample Nanning card company", "6110"),
         ("SAMPLE-LZ", "示例柳州一卡通", "Sample Liuzhou card company", "6140"),
@@ -98,13 +110,13 @@ def registry(fleet: tuple[Bus, ...]) -> dict[str, Any]:
                 "acquirer_rate": 200,
             },
         ],
-        "fares": [{"table": bus.fare.to_map()} for bus in fleet],
+        "fares": [{"table": bus.fare.to_map()} for bus in fleet if tariffs or isinstance(bus.fare, FlatFare)],
     }
 
 
-def write_registry(path: Path, fleet: tuple[Bus, ...]) -> None:
+def write_registry(path: Path, fleet: tuple[Bus, ...], tariffs: bool = False) -> None:
     """As `registry`, to a file."""
-    path.write_text(json.dumps(registry(fleet), ensure_ascii=False, indent=2), encoding="utf-8")
+    path.write_text(json.dumps(registry(fleet, tariffs), ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 def write_device_file(

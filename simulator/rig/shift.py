@@ -18,7 +18,9 @@ from simulator.rig.riders import Debit, Rider
 
 TAP_WAIT_S = 20.0       # a tap takes 0.1 s here; pcscd sees a card after 0.4 s; a loaded machine needs more
 SYNC_WAIT_S = 60.0      # back-off of some seconds, then one upload
-SHOWN = ("paid", "refused", "recovered", "tap_again")
+RIDES = ("paid", "board", "alight", "enter", "exit", "desk")    # each with a debit, of 0 fen perhaps
+OPEN = ("ready", "closed")      # what is said between two cards; closed: no driver has logged in
+SHOWN = (*RIDES, "refused", "recovered", "tap_again", "passed", "ignored")
 
 
 class Door(Protocol):
@@ -51,7 +53,7 @@ class Post:
     def power_on(self) -> None:
         """Start the validator and wait until it takes cards."""
         self.validator = self.start(self.bus)
-        self.validator.expect(says("ready"), 0, TAP_WAIT_S, "ready")
+        self.validator.expect(says(*OPEN), 0, TAP_WAIT_S, "ready")
 
     def power_cut(self) -> None:
         """SIGKILL, and the same flash image again."""
@@ -67,7 +69,7 @@ class Post:
                 shown = self.validator.expect(says(*SHOWN), since, TAP_WAIT_S, f"the tap of rider {rider.number}")
             finally:
                 self.door.remove()
-            self.validator.expect(says("ready"), since, TAP_WAIT_S, "ready for the next rider")
+            self.validator.expect(says(*OPEN), since, TAP_WAIT_S, "ready for the next rider")
         rider.taps.append(shown["what"])
         return shown
 
@@ -102,6 +104,14 @@ class Post:
             self.door.remove()
         self.power_on()
         self.tap(rider)
+
+    def tell(self, words: str) -> None:
+        """The driver's keys. Raises RigFault where they are refused."""
+        since = self.validator.mark()
+        self.validator.say(words)
+        answer = self.validator.expect(says("driver", "unknown"), since, TAP_WAIT_S, words)
+        if answer.get("word") != "ok":
+            raise RigFault(f"{self.bus.name} answered {answer.get('word', 'unknown')} to {words}")
 
     def figures(self) -> dict[str, Any]:
         """What the validator says of itself: its `stats` line."""

@@ -67,7 +67,7 @@ def driver_said(validator: "Validator", command: bytes) -> None:
         words = []
     word, zh, en = duty_words.said(validator.duty, words)
     if word == "unknown":
-        say("unknown", known="grey drain stats login logout line direction stop riders duty help", zh=zh, en=en)
+        say("unknown", known="grey drain stats " + duty_words.KNOWN, zh=zh, en=en)
     else:
         say("driver", word=word, zh=zh, en=en)
 

@@ -7,6 +7,7 @@
 and the driver's keys (validator.duty_words), each answered {"what": "driver", "word": "ok", "zh": "...", "en": "..."}:
 
     login 1234   logout   line 5   direction   stop +   stop -   riders 3   duty   help
+    repair entry 101   repair exit 105   repair off   ride 11 14
 
 His panel is a line {"what": "duty", ...} at the start, after each of his words, and when something on it changes.
 

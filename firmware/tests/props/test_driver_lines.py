@@ -16,6 +16,7 @@ from validator.drivers import taxi_meter
 from validator.drivers.nmea import Nmea
 from validator.drivers.taxi_meter import MeterProfile, TaxiMeter
 from validator.duty import Duty
+from validator.rides.site import ROLES
 
 SAMPLE = json.loads(
     (Path(taxi_meter.__file__).parents[1] / "profiles" / "sample_taxi_meter.json").read_text(encoding="utf-8")
@@ -67,12 +68,14 @@ def test_a_meters_frame_is_found_behind_any_noise(ride, jiao, state, before):
     assert (meter.state, meter.ride, meter.amount_fen) == (state, ride, 10 * jiao)
 
 
-words = st.one_of(st.text(max_size=12), st.sampled_from(("login", "logout", "line", "stop", "+", "-", "riders", "1")))
+words = st.one_of(
+    st.text(max_size=12), st.sampled_from([*duty_words.KNOWN.split(), "+", "-", "1", "entry", "exit", "off", "65535"])
+)
 
 
-@given(st.lists(st.lists(words, max_size=3), max_size=8))
-def test_any_words_are_answered_by_name(lines):
-    duty = Duty(settings(duty={"lines": [1]}), NoJournal(), ManualClock())
+@given(st.lists(st.lists(words, max_size=3), max_size=8), st.sampled_from(ROLES))
+def test_any_words_are_answered_by_name(lines, role):
+    duty = Duty(settings(duty={"lines": [1]}, role=role), NoJournal(), ManualClock())
     for line in lines:
         word, zh, en = duty_words.said(duty, line)
         assert word in messages.DRIVER and zh and en

@@ -36,6 +36,8 @@ class DriverText:
             ("line", duty.line),
             ("direction", duty.direction),
             ("stop", duty.stop),
+            ("stop_to", duty.stop_to),
+            ("repair", list(duty.repair)),
             ("driver", duty.driver),
             ("ready", duty.ready),
             ("shift", duty.shift),

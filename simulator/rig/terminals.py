@@ -1,0 +1,79 @@
+"""Terminals by profile: a sample tariff as a clerk's file, and what a profile names mounted on ptys."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from backoffice.fleet import spec
+from simulator.pn532_chip import Pn532Chip
+from simulator.psam import SimPsam
+from simulator.rig.parts import make_psam, make_soft_sam
+from simulator.rig.provision import Bus, write_device_file
+from simulator.stx_etx_reader import StxEtxReader, load_profile
+from simulator.taxi_meter import SimTaxiMeter
+from tunion.fare.tariff import Tariff
+from tunion.wire import params
+
+_MONTH_S = 30 * 86400
+
+
+def tariff(
+    sample: Path, folder: Path, scope: str, now_s: int, changes: dict[str, dict[str, Any]] | None = None
+) -> tuple[Path, Tariff]:
+    """A sample as a clerk's file in `folder`, in force since a month ago, and the fare that it makes.
+
+    changes  of the sample's sections: {"rules": {"hours": []}}
+    """
+    content = json.loads(sample.read_text(encoding="utf-8"))
+    for section, values in (changes or {}).items():
+        content[section].update(values)
+    content.update(scope=scope, version=1, effective_at=now_s - _MONTH_S, expires_at=now_s + _MONTH_S)
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in sample.parent.glob("*_network.json"):
+        shutil.copy(network, folder)
+    path = folder / sample.name
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    fare: Tariff = params.decode(spec.payload_of(path, now_s), True).fare
+    return path, fare
+
+
+def mount(
+    bus: Bus,
+    reader: str,
+    settings: dict[str, Any],
+    changes: dict[str, Any],
+    server: dict[str, Any],
+    parts: contextlib.ExitStack,
+) -> tuple[Pn532Chip | StxEtxReader, SimTaxiMeter | None]:
+    """Reader, SAM and meter as long as `parts` lives, and the device file.
+
+    reader    "pn532", with a soft SAM; or a profile of a serial reader, with a PSAM in its slot
+    settings  of the profile
+    changes   in place of them; of `duty` key by key; a plate is hex
+    server    address, port, pin
+    """
+    link = bus.folder / "reader"
+    door: Pn532Chip | StxEtxReader
+    if reader == "pn532":
+        door = Pn532Chip(link)
+        reader_part: dict[str, Any] = {"driver": "pn532", "path": str(link)}
+        sam = make_soft_sam(bus)
+    else:
+        profile = load_profile(reader)
+        door = StxEtxReader(profile, link, [SimPsam(make_psam(bus))])
+        reader_part = {"driver": "stx_etx", "path": str(link), "profile": profile}
+        sam = {"driver": "reader", "slot": 1}
+    parts.callback(door.close)
+    more = {**settings, **changes, "duty": {**settings["duty"], **changes.get("duty", {})}}
+    if "plate" in changes:
+        more["plate"] = bytes.fromhex(changes["plate"])
+    meter = None
+    if "meter" in more["duty"]:
+        profile = more["duty"]["meter"]["profile"]
+        meter = SimTaxiMeter(bus.folder / "meter", profile)
+        parts.callback(meter.close)
+        more["duty"]["meter"] = {"path": str(bus.folder / "meter"), "profile": profile}
+    write_device_file(bus, reader_part, sam, server, [], more)
+    return door, meter
