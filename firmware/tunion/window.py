@@ -33,6 +33,10 @@ class Window:
             self._read_into(self._start + cut.start, found)
         return found
 
+    def read_into(self, start: int, buffer: "bytearray | memoryview") -> None:
+        """Fill the buffer with the bytes from `start` on, which are at least as many."""
+        self._read_into(self._start + start, buffer)
+
     def part(self, start: int, count: int) -> "Window":
         """The window on some of these bytes."""
         return Window(self._read_into, self._start + start, count)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from validator.rides.site import Site
     from validator.settings import ParamsArea
 
-ROUNDS_A_STEP = const(8)  # of a signature's 257: some 30 ms on a board, so that a card is noticed at once
+ROUNDS_A_STEP = const(4)  # of a signature's 257: some 50 ms on a board, so that a card is noticed at once
 HASH_STEP_BYTES = const(4096)
 FETCHES_MAX = const(3)  # of one blob whose hash comes out wrong, until the next boot: a gateway that spoils it stays so
 

@@ -49,6 +49,7 @@ LAYOUT = const(1)
 AAD = b"params"
 SAMPLES_MAX = const(40)
 KINDS_MAX = const(32)
+_STEP_DAYS = const(32)  # checked between two yields; a day takes 50 thousand instructions
 DAYS_MAX = const(128)  # named days; a year of the state council's calendar has some 35
 
 TOO_LARGE = const(9)  # beyond those of tunion.wire.refused
@@ -146,7 +147,7 @@ def decoding(payload: "Bytes | Window", tariffs: bool = False) -> "Generator[Non
     if effective_at_s >= expires_at_s:
         raise BadParams("the set expires before it becomes effective")
     found = _sections(sections, tariffs)
-    days = _days(found["CAL"].content)
+    days = yield from _days(found["CAL"].content)
     fare: FlatFare | Tariff
     if RULE in found:
         if samples is None:
@@ -192,7 +193,7 @@ def fare_of(sections: "dict[str, Any]") -> FlatFare:
 def tariff_of(sections: "dict[str, Any]") -> "Tariff":
     """The tariff of FARE, KIND, CAL and RULE, given as (version, content). Raises BadParams."""
     found = {name: Section(*sections[name]) for name in ("FARE", "KIND", "CAL", RULE)}
-    made: Tariff = _finished(_tariff(found, _days(found["CAL"].content), None, 0))
+    made: Tariff = _finished(_tariff(found, _finished(_days(found["CAL"].content)), None, 0))
     return made
 
 
@@ -271,11 +272,14 @@ def _check_samples(samples: "Any", fare: FlatFare, kinds: "list[Any]") -> None:
         raise BadParams("no sample price of card kind %d" % missing[0])
 
 
-def _days(days: "Any") -> "dict[int, int]":
+def _days(days: "Any") -> "Generator[None, None, dict[int, int]]":
     """YYYYMMDD -> day type."""
     if not isinstance(days, list) or len(days) > DAYS_MAX or not _grows(days):
         raise BadParams("CAL is at most %d pairs of day and day type, days growing" % DAYS_MAX)
-    for day, kind in days:
+    for at in range(len(days)):
+        if at % _STEP_DAYS == _STEP_DAYS - 1:
+            yield
+        day, kind = days[at]
         if not _within(day, 0, 99999999) or not bcd.is_date(bcd.from_digits("%08d" % day)):
             raise BadParams("CAL names a day that is none; days are YYYYMMDD")
         if not _within(kind, WORKDAY, HOLIDAY):

@@ -65,6 +65,7 @@ def fields(payload: "Window") -> "Generator[None, None, list[Any]]":
             sections[name], at = _item(payload, at, _ISSUERS_BYTES if name == "BIN" else _SECTION_BYTES)
     if at != len(payload):
         raise BadInput("%d bytes follow the set" % (len(payload) - at))
+    yield
     return found + [samples, sections]
 
 
