@@ -58,7 +58,7 @@ def make(tariff: "Tariff", from_s: int) -> "list[list[int]]":
             keys.append(ride + [other, 1, from_s, 1, -1, 0, -1])
     if tariff.scheme == METER:
         keys.append([0, 0, tariff.high_fen, other, 1, from_s, 1, -1, 0, -1])
-    return [key + list(_price(tariff, key)) for key in keys]
+    return [key + list(price(tariff, key)) for key in keys]
 
 
 def checking(tariff: "Tariff", samples: "Any") -> "Iterator[None]":
@@ -76,7 +76,7 @@ def checking(tariff: "Tariff", samples: "Any") -> "Iterator[None]":
         if not isinstance(sample, list) or len(sample) != KEY + 3 or not all([is_int(part) for part in sample]):
             raise BadInput("sample price %d has %d numbers" % (at + 1, KEY + 3))
         try:
-            found = list(_price(tariff, sample))
+            found = list(price(tariff, sample))
         except (NoFare, BadInput) as problem:
             raise BadInput("sample price %d: %s" % (at + 1, problem))
         if found != sample[KEY:]:
@@ -88,7 +88,8 @@ def checking(tariff: "Tariff", samples: "Any") -> "Iterator[None]":
         raise BadInput("no sample price of %s %d" % missing[0])
 
 
-def _price(tariff: "Tariff", key: "list[int]") -> "Any":
+def price(tariff: "Tariff", key: "list[int]") -> "Any":
+    """What the first KEY numbers of a sample come to. Raises BadInput, NoFare."""
     layer, start, end, kind, home, at_s, riders, rides, spent_fen, pair = key[:KEY]
     if not 0 <= kind <= 255 or home not in (0, 1) or not 0 <= at_s <= 0xFFFFFFFF or rides < -1 or spent_fen < 0:
         raise BadInput("a kind, a place or a counter out of range")
