@@ -10,13 +10,12 @@ from tunion.fare import samples as prices
 from tunion.fare.grid import GRID_BYTES_MAX
 from tunion.fare.tariff import GRID, Tariff
 from tunion.record import BadInput
+from tunion.window import Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import Any
-
-    from tunion.window import Window
 
 # At most so many bytes are read to RAM to decode one part; a longer part is none of a set.
 _PART_BYTES = const(136)  # a text of 32 characters, or a number
@@ -89,9 +88,9 @@ def checking(tariff: Tariff, samples: "Any") -> "Iterator[None]":
 
 def grid_bytes(content: "Any") -> int:
     """Of FARE's content: how long its grid is, 0 where it has none."""
-    if not isinstance(content, list) or len(content) != 4 or content[1] != GRID or not hasattr(content[3], "__len__"):
+    if not isinstance(content, list) or len(content) != 4 or content[1] != GRID:
         return 0
-    return len(content[3])
+    return len(content[3]) if isinstance(content[3], (bytes, Window)) else 0
 
 
 def _item(payload: "Window", at: int, bytes_max: int) -> "tuple[Any, int]":
