@@ -6,7 +6,7 @@ from support import large_sets, sets
 from support.large_sets import SET_BYTES_MAX, SITE, price_fen
 from support.manual_clock import ManualClock
 from support.nor import NorFlash, PowerCut
-from test_params import LATER_S, SECTOR_BYTES, ZERO, Notes
+from test_params import LATER_S, SECTOR_BYTES, ZERO, Notes, record
 from tunion.fare.grid import NoFare
 from tunion.window import Window
 from tunion.wire import params as wire
@@ -128,6 +128,13 @@ class Life(Case):
             images.append(bytes(self.flash.cells[BANK_1 : BANK_1 + 256 + SET_BYTES]))
         self.assertEqual(images[0], images[1])
         self.assertEqual(images[0][256 : 256 + len(SMALL)], SMALL)
+
+    def test_all_marks_are_programmed_again_before_the_set_is_relied_on(self):
+        self.work(sets.entry(2, BLOBS[2]), BLOBS[2])
+        programmed = record(self.flash)
+        self.reach()
+        marks = (len(BLOBS[2]) + CHUNK_BYTES - 1) // CHUNK_BYTES
+        self.assertTrue(set(range(BANK_1 + 128, BANK_1 + 128 + marks)) <= set(programmed))
 
     def test_a_default_bank_takes_as_many_sectors_as_ever(self):
         for sector_bytes, sectors in ((512, 36), (1024, 20), (4096, 8), (65536, 4)):

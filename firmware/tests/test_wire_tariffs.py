@@ -163,6 +163,14 @@ class Sets(unittest.TestCase):
                 with self.assertRaises(BadInput):
                     wire.decode(raw, True)
 
+        rules = payload[payload.index(b"dRULE") :]
+        swapped = payload[: payload.index(b"cDEV")]  # BIN and CAL; then RULE before DEV
+        rest = payload[payload.index(b"cDEV") : payload.index(b"dRULE")]
+        for raw in (payload.replace(b"\xa6cBIN", b"\xa7cBIN") + rules, swapped + rules + rest):
+            for source in (raw, window(raw)):
+                with self.assertRaises(BadInput):
+                    wire.decode(source, True)
+
     def test_a_large_grid_is_checked_in_steps_and_what_is_beside_it_is_bounded(self):
         made = large_sections(110)
         payload = wire.encode(sets.header(), prices(made), made)
