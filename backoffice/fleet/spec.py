@@ -135,8 +135,8 @@ def refuse_undeliverable(payload: bytes, tariffs: bool, set_bytes: int = limits.
         raise FleetRefused(f"the set would have {size} bytes, no device takes more than {limits.SET_BYTES_MAX}")
     if size > set_bytes:
         raise FleetRefused(
-            f"the set would have {size} bytes, and devices take {set_bytes}: shorten it, or, if params.set_bytes_max of "
-            f"every device of the scope is {size} or more, say so with --set-bytes"
+            f"the set would have {size} bytes, and devices take {set_bytes}: shorten it, or, if params.set_bytes_max "
+            f"of every device of the scope is {size} or more, say so with --set-bytes"
         )
 
 

@@ -1,4 +1,4 @@
-"""Sets with a grid of many kB: staged with several chunks of marks, checked in small steps, read in place from flash."""
+"""Sets with a grid of many kB: staged with several chunks of marks, checked in small steps, read in place."""
 
 import unittest
 
@@ -44,7 +44,7 @@ class Case(unittest.TestCase):
         return self.params
 
     def work(self, offer, blob, steps=2000):
-        """Download and check, until it waits for its time or `steps` are over. Returns the most bytes read in a step."""
+        """Download and check, until it waits for its time or `steps` are over; the most bytes read in a step."""
         chosen = self.params.choose([offer])
         if chosen is not None:
             self.params.begin(chosen)
@@ -110,7 +110,8 @@ class Life(Case):
             for j in range(1, large_sets.PLACES + 1, 11):
                 if i != j:
                     self.assertEqual(there.fen(0, i, j), here.fen(0, i, j))
-            self.assertEqual((there.least_fen(0, i), there.onward_fen(0, i)), (here.least_fen(0, i), here.onward_fen(0, i)))
+            self.assertEqual(there.least_fen(0, i), here.least_fen(0, i))
+            self.assertEqual(there.onward_fen(0, i), here.onward_fen(0, i))
 
     def test_marks_take_as_many_chunks_as_the_blob_needs_and_a_small_set_lies_as_in_a_small_bank(self):
         blob = BLOBS[2]

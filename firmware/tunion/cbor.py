@@ -73,7 +73,7 @@ def item(source: "Source", at: int) -> "tuple[Any, int]":
 
 
 def opened(source: "Source", at: int, major: int) -> "tuple[int, int]":
-    """(items or pairs, where the first starts) of the ARRAY or MAP at `at`, to be read piece by piece. Raises BadCbor."""
+    """(items or pairs, where the first starts) of the ARRAY or MAP at `at`, to be read by pieces. Raises BadCbor."""
     if at >= len(source):
         raise BadCbor("ends early")
     first = source[at]

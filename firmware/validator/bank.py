@@ -4,7 +4,9 @@
     chunk 1.. marks: one byte for each chunk of the blob that is durable; a chunk of them for each 16 kB of blob
     then      the blob
 
-How long the blob is decides where it starts, so a small set lies in a large bank as in a small one. A chunk is programmed, then its mark. After a power cut the first chunk without a mark is programmed again: the same
+How long the blob is decides where it starts, so a small set lies in a large bank as in a small one.
+
+A chunk is programmed, then its mark. After a power cut the first chunk without a mark is programmed again: the same
 bytes on top of themselves, which NOR flash takes. Every byte and why: firmware/docs/params.md.
 """
 

@@ -33,7 +33,7 @@ class BadSettings(ValueError):
 
 Server = namedtuple("Server", ("address", "port", "pin", "cert"))
 FlashArea = namedtuple("FlashArea", ("path", "sector_bytes", "page_bytes", "sectors"))
-# Where parameter sets are kept and how large they may be, whose are taken, who signs them, how often the office is asked.
+# Where parameter sets are kept, how large they may be, whose are taken, who signs them, how often the office is asked.
 ParamsArea = namedtuple(
     "ParamsArea", ("path", "sector_bytes", "page_bytes", "sectors", "scope", "keys", "interval_s", "set_bytes_max")
 )
@@ -179,7 +179,7 @@ _PARAMS_ROWS = _FLASH_ROWS[:3] + (
     ("scope", _SCOPE, _KEPT),
     ("keys", _KEYS, _KEPT),
     ("interval_s", _number(1, 86400), 3600),
-    ("set_bytes_max", _number(limits.SET_BYTES, limits.SET_BYTES_MAX), limits.SET_BYTES),  # more: fares of a large metro
+    ("set_bytes_max", _number(limits.SET_BYTES, limits.SET_BYTES_MAX), limits.SET_BYTES),  # more for a large metro
 )
 _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("sectors", _number(0, 0xFFFF), 0),  # 0: as many as are needed

@@ -250,7 +250,7 @@ def test_a_network_too_large_for_a_set_needs_somebody_who_says_that_devices_have
     assert build(city, path) == 1
     assert "and devices take 8192" in capsys.readouterr().err
     said = ("build", "--db", city.db, "--file", path, "--user", "wang", "--tariffs", "--set-bytes")
-    assert fleet(*said, 8300) == 1
+    assert fleet(*said, 8200) == 1
     assert "with --set-bytes" in capsys.readouterr().err
     assert fleet(*said, 16384) == 0
 

@@ -69,7 +69,10 @@ def fields(payload: "Window") -> "Generator[None, None, list[Any]]":
 
 
 def tariff_of(version: int, content: "Any", rules: "Any", kinds: "dict[int, int]", days: "dict[int, int]") -> Tariff:
-    """The tariff of FARE's version and content and RULE's content; of a grid only the head is checked. Raises BadInput."""
+    """The tariff of FARE's version and content and RULE's content; the cells of a grid are left to `checking`.
+
+    raises  BadInput
+    """
     if not isinstance(content, list) or len(content) != 4:
         raise BadInput("FARE of a tariff is [fare_id, scheme, mode, table]")
     fare_id, scheme, mode, table = content
