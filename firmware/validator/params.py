@@ -11,7 +11,6 @@ from tunion import cose_sign1
 from tunion.compat import const
 from tunion.crypto.p256 import BadSignature, Verification
 from tunion.record import BadInput
-from tunion.window import Window
 from tunion.wire import manifest
 from tunion.wire import params as wire
 from tunion.wire.limits import SET_BYTES
@@ -317,6 +316,8 @@ class Params:
             if self._site is None:
                 found = wire.decode(bank.read(start, min(length, SET_BYTES)))
             else:
+                from tunion.window import Window  # here: a bus of flat fares has no use for it
+
                 found = yield from wire.decoding(Window(bank.read_into, start, length), True)
                 rides.make(found.fare, self._site, None)
         except BadInput:

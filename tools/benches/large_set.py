@@ -91,7 +91,9 @@ def note(what, since):
     steps[what] = steps.get(what, 0) + 1
 
 def step():
+    global most
     gc.collect()
+    most = max(most, gc.mem_alloc() - idle)
     since = instructions()
     done = params.step()
     return since, done
@@ -108,12 +110,10 @@ while params.staged_version != VERSION:
     what = "erase" if params._erasing else "program" if params._piece else "check"
     since, changed = step()
     note(what, since)
-    most = max(most, gc.mem_alloc() - idle)
 clock.at_s = EFFECTIVE_S
 while not changed:
     since, changed = step()
     note("activate", since)
-    most = max(most, gc.mem_alloc() - idle)
 assert params.version == VERSION
 since = instructions()
 assert params.is_intact()
@@ -157,7 +157,7 @@ for name, of in (("flash", grid), ("ram", beside)):
 
 
 def large() -> Iterator[Figure]:
-    """Steps, boot and prices in instructions, RAM in bytes: at most, above what stood before, and what stays."""
+    """Steps, boot and prices in instructions, RAM in bytes: held between two steps at most, and what stays."""
     with tempfile.TemporaryDirectory() as folder:
         payload = _payload(Path(folder))
         key = signing.new()

@@ -154,23 +154,20 @@ class Grid:
         if not 0 <= layer < self.layers:
             raise NoFare("the fare table has no layer %d" % layer)
         first = self._cells_at + layer * self._cells
-        low, high = NO_RIDE, -1
-        for j in range(i + 1 if self.shape == ONWARD else 0, self.places):
-            if self.shape == SQUARE:
-                cell = i * self.places + j
-            elif i < j:
-                cell = j * (j - 1) // 2 + i
-            elif j < i:
-                cell = i * (i - 1) // 2 + j
-            else:
-                continue
-            level = self._raw[first + cell]
-            if level < self._levels:
-                low = min(low, level)
-                high = max(high, level)
-        if high < 0:
+        if self.shape == SQUARE:
+            levels = bytearray(self._raw[first + i * self.places : first + (i + 1) * self.places])
+        else:
+            levels = bytearray()
+            if self.shape == BOTH_WAYS:
+                levels += self._raw[first + i * (i - 1) // 2 : first + i * (i + 1) // 2]
+            at = first + i * (i + 1) // 2 + i  # the cell of i and i + 1
+            for j in range(i + 1, self.places):
+                levels.append(self._raw[at])
+                at += j
+        ridden = [level for level in levels if level < self._levels]
+        if not ridden:
             raise NoFare("no ride leads on from place %d" % self.code(i))
-        return self._price(low), self._price(high)
+        return self._price(min(ridden)), self._price(max(ridden))
 
     def _price(self, level: int) -> int:
         fen: int = unpack_from(">I", self._table, HEAD.size + 4 * level)[0]
