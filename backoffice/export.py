@@ -18,7 +18,7 @@ FORMATS = ("csv", "json")
 _QUERIES = {
     "lines": """
         SELECT run.day, line.level, line.payer, line.payee, share.operator, line.business, line.service, line.test,
-               line.rule_id, share.count, share.amount_fen, share.fee_fen, line.count AS line_count,
+               line.rule_id, line.product, share.count, share.amount_fen, share.fee_fen, line.count AS line_count,
                line.amount_fen AS line_amount_fen, line.fee_fen AS line_fee_fen, line.issuer_fen AS line_issuer_fen,
                line.acquirer_fen AS line_acquirer_fen, line.centre_fen AS line_centre_fen
         FROM operator_share AS share

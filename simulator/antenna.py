@@ -15,7 +15,7 @@ class Antenna:
     torn    the last card left by a tear
     error   why the last card stopped otherwise than by leaving: its given random numbers were spent
     active  the card has been activated and nothing has gone wrong since
-    crowd   cards beside the first: two or more answer at once, and none can be activated
+    crowd   another card lies beside the first: both answer at once, and none can be activated
     """
 
     def __init__(self, on_left: Callable[[], object] = lambda: None) -> None:
@@ -25,7 +25,7 @@ class Antenna:
         self.torn = False
         self.error: Exception | None = None
         self.active = False
-        self.crowd = 0
+        self.crowd = False
         self._card: Card | None = None
         self._faults = Faults()
         self._field = True

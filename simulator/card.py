@@ -149,7 +149,7 @@ class SimCard:
             return self._select_name(apdu)
         need((apdu.p1, apdu.p2) == (0, 0) and self.image.settings.select_by_fid, sw.WRONG_P1P2)
         need(len(apdu.data) == 2, sw.WRONG_LENGTH)
-        need(self._selected == EPURSE and apdu.data[0] == 0 and card_files.exists(apdu.data[1]), sw.NO_FILE)
+        need(self._selected == EPURSE and apdu.data[0] == 0 and card_files.exists(self.image, apdu.data[1]), sw.NO_FILE)
         need(self.image.blocked == "no", sw.BLOCKED)
         self._pending = None
         self._file = apdu.data[1]

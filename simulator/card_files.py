@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from simulator import sw
 from simulator.apdu import Apdu, Refused, need
-from simulator.image import COMPOUND, CYCLIC, HISTORY, LOCAL, LOG, RECORD_BYTES_MAX, TRANSPARENT, VARIABLE, CardImage
+from simulator.image import COMPOUND, CYCLIC, HISTORY, LOCAL, LOG, RECORD_BYTES_MAX, VARIABLE, CardImage
 from tunion.card.files import PPSE_NAME
 
 BY_IDENTIFIER = 0       # low three bits of P2: P1 is the tt of a record's identifier 27tt
@@ -27,28 +27,30 @@ def named(name: bytes, wanted: bytes) -> bool:
     return len(wanted) >= AID_PREFIX_BYTES_MIN and name.startswith(wanted)
 
 
-def ppse_answer(aid: bytes) -> bytes:
-    """The directory of contactless applications, with this one as its only entry."""
-    entry = _tlv(b"\x4f", aid) + _tlv(b"\x50", b"MOT_T_EP") + _tlv(b"\x87", b"\x01")
-    listed = _tlv(b"\xbf\x0c", _tlv(b"\x61", entry))
-    return _tlv(b"\x6f", _tlv(b"\x84", PPSE_NAME) + _tlv(b"\xa5", listed))
+def ppse_answer(*aids: bytes) -> bytes:
+    """The directory of contactless applications, in the order of their priority; the first is the e-purse."""
+    listed = b""
+    for priority, aid in enumerate(aids, 1):
+        label = _tlv(b"\x50", b"MOT_T_EP") if priority == 1 else b""
+        listed += _tlv(b"\x61", _tlv(b"\x4f", aid) + label + _tlv(b"\x87", bytes((priority,))))
+    return _tlv(b"\x6f", _tlv(b"\x84", PPSE_NAME) + _tlv(b"\xa5", _tlv(b"\xbf\x0c", listed)))
 
 
-def exists(sfi: int) -> bool:
-    return sfi in TRANSPARENT or sfi in CYCLIC or sfi in VARIABLE
+def exists(image: CardImage, sfi: int) -> bool:
+    return sfi in image.layout or sfi in CYCLIC or sfi in VARIABLE
 
 
 def read_binary(image: CardImage, sfi: int, offset: int, le: int | None) -> bytes:
-    need(exists(sfi), sw.NO_FILE)
-    need(sfi in TRANSPARENT, sw.WRONG_FILE_KIND)
+    need(exists(image, sfi), sw.NO_FILE)
+    need(sfi in image.layout, sw.WRONG_FILE_KIND)
     content = image.files[sfi]
     need(offset < len(content), sw.OUTSIDE_FILE)
     return limited(image, content[offset:], le)
 
 
 def read_record(image: CardImage, sfi: int, p1: int, mode: int, le: int | None) -> bytes:
-    need(exists(sfi), sw.NO_FILE)
-    need(sfi not in TRANSPARENT, sw.WRONG_FILE_KIND)
+    need(exists(image, sfi), sw.NO_FILE)
+    need(sfi not in image.layout, sw.WRONG_FILE_KIND)
     if mode == BY_IDENTIFIER and sfi == COMPOUND:
         number = _number_of(image, p1)
     else:
@@ -73,8 +75,8 @@ def limited(image: CardImage, content: bytes, le: int | None) -> bytes:
 def resolve_update(image: CardImage, apdu: Apdu) -> Update:
     """Where an UPDATE CAPP DATA CACHE will go; raises Refused where it can go nowhere."""
     sfi, mode = apdu.p2 >> 3, apdu.p2 & 7
-    need(exists(sfi), sw.NO_FILE)
-    need(sfi not in TRANSPARENT, sw.WRONG_FILE_KIND)
+    need(exists(image, sfi), sw.NO_FILE)
+    need(sfi not in image.layout, sw.WRONG_FILE_KIND)
     need(sfi != LOG, sw.NOT_ALLOWED)       # the card alone writes its log
     need(bool(apdu.data), sw.WRONG_LENGTH)
     if sfi == HISTORY:

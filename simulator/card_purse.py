@@ -44,6 +44,7 @@ def initialize(image: CardImage, apdu: Apdu, random: Random) -> tuple[Transactio
     """Any of the three INITIALIZE commands: the open transaction and the answer."""
     need(apdu.p2 == 0x02 and apdu.p1 in _INITIALIZE, sw.WRONG_P1P2)
     command, type = _INITIALIZE[apdu.p1]
+    need(type != keys.COMPOUND or image.settings.compound, sw.WRONG_P1P2)
     asked = _unpack(command, apdu.data)
     load = type == keys.LOAD
     need((image.online_counter if load else image.offline_counter) < COUNTER_MAX, sw.COUNTER_SPENT)

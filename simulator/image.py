@@ -15,7 +15,10 @@ from typing import Any, Self
 
 from simulator.jsonfield import Fields, ImageError
 from tunion.card.files import HOLDER_BYTES, LOG_ENTRY, MANAGEMENT_BYTES, PUBLIC, tlv_find
+from tunion.card.product import NATIONAL, serial_of
+from tunion.card.sample_products import LEGACY, LEGACY_FILE_BYTES, LEGACY_SFI
 from tunion.record import BadInput
+from validator.applications import product_of
 
 CARD_FORMAT = "yikatong-card/1"
 PSAM_FORMAT = "yikatong-psam/1"
@@ -27,7 +30,13 @@ RECORD_BYTES_MAX = 128              # the longest a short APDU of this scheme wr
 COMPOUND_RECORDS_MAX = 30           # of 1Ah: well above the 18 industries anybody has numbered
 
 LOG, LOCAL, COMPOUND, HISTORY = 0x18, 0x19, 0x1A, 0x1E
-TRANSPARENT = {0x15: PUBLIC.size, 0x16: HOLDER_BYTES, 0x17: MANAGEMENT_BYTES}
+# profile -> its product, and its transparent files: SFI -> bytes
+NATIONAL_PROFILE, LEGACY_PROFILE = "JT/T 978", "sample legacy"
+PROFILES = {NATIONAL_PROFILE: NATIONAL, LEGACY_PROFILE: product_of(LEGACY)}
+LAYOUTS = {
+    NATIONAL_PROFILE: {0x15: PUBLIC.size, 0x16: HOLDER_BYTES, 0x17: MANAGEMENT_BYTES},
+    LEGACY_PROFILE: {LEGACY_SFI: LEGACY_FILE_BYTES},
+}
 CYCLIC = {LOG: (10, LOG_ENTRY.size), HISTORY: (30, 48)}        # SFI -> records, bytes of each
 VARIABLE = (LOCAL, COMPOUND)
 
@@ -67,6 +76,7 @@ class CardSettings:
     balance_p1: tuple[int, ...] = (0, 1, 2, 3)
     wrong_le: str = "ignore"                    # or "6Cxx"
     select_by_fid: bool = True                  # else 6A86
+    compound: bool = True                       # else 6A86: plain purchases only
 
 
 @dataclass
@@ -114,7 +124,7 @@ class CardImage(_Image):
 
     aid: bytes
     fci: bytes
-    files: dict[int, bytes]                     # SFI -> content of 15h, 16h, 17h
+    files: dict[int, bytes]                     # SFI -> content, of the profile's layout
     records: dict[int, list[bytes]]             # SFI -> records; 18h and 1Eh newest first; b"" was never written
     balance_fen: int                            # true balance, negative when overdrawn
     limit_fen: int
@@ -128,11 +138,18 @@ class CardImage(_Image):
     mac1_failures: int = 0
     unblock_failures: int = 0
     settings: CardSettings = field(default_factory=CardSettings)
+    profile: str = NATIONAL_PROFILE
+    second: "CardImage | None" = None           # another application of the same card
 
     @property
     def serial(self) -> bytes:
-        """Application serial number, 10 bytes BCD."""
-        return bytes(PUBLIC.unpack(self.files[0x15]).serial)
+        """Application serial number, 10 bytes BCD, as a tap has it."""
+        return serial_of(PROFILES[self.profile], self.files)
+
+    @property
+    def layout(self) -> dict[int, int]:
+        """SFI -> bytes of the transparent files."""
+        return LAYOUTS[self.profile]
 
     @classmethod
     def load(cls, path: str | Path) -> "CardImage":
@@ -143,6 +160,8 @@ class CardImage(_Image):
     def from_json(cls, value: Any, where: str = "card image") -> "CardImage":
         top = Fields(value, where)
         _check_mark(top, CARD_FORMAT)
+        profile = top.choice("profile", tuple(PROFILES), default=NATIONAL_PROFILE)
+        second = top.object("second")
         purse = top.inner("purse")
         limit_fen = purse.whole("limit_fen", 0, LIMIT_MAX_FEN, default=0)
         failures = top.inner("failures", default={})
@@ -151,7 +170,7 @@ class CardImage(_Image):
             fci=top.octets("fci", range(2, 257)),
             uid=top.octets("uid", (4, 7), default=None),
             historical=top.octets("historical", range(16), default=b""),
-            files=_files(top.inner("files")),
+            files=_files(top.inner("files"), LAYOUTS[profile]),
             records=_records(top.inner("records", default={})),
             balance_fen=purse.whole("balance_fen", -limit_fen, BALANCE_MAX_FEN - limit_fen),
             limit_fen=limit_fen,
@@ -163,14 +182,18 @@ class CardImage(_Image):
             mac1_failures=failures.whole("mac1", 0, 255, default=0),
             unblock_failures=failures.whole("unblock", 0, 255, default=0),
             settings=_card_settings(top.inner("settings", default={})),
+            profile=profile,
+            second=None if second is None else cls.from_json(second, f"{where}: second"),
         )
+        if image.second is not None and (image.second.second is not None or image.second.aid == image.aid):
+            raise ImageError(f"{where}: second must be one more application, with an aid of its own")
         for fields in (purse, failures, top):
             fields.no_more()
         try:
             copied = tlv_find(image.fci, (0x6F, 0xA5, 0x9F0C))
         except BadInput as error:
             raise ImageError(f"{where}: fci is no whole TLV: {error}") from error
-        if copied not in (None, image.files[0x15]):
+        if copied not in (None, image.files.get(0x15)):
             raise ImageError(f"{where}: fci: tag 9F0C must repeat files.15 byte for byte")
         return image
 
@@ -180,6 +203,8 @@ class CardImage(_Image):
         return {
             "format": CARD_FORMAT,
             "test_keys": True,
+            "profile": self.profile,
+            "second": None if self.second is None else self.second.to_json(),
             "aid": _hex(self.aid),
             "fci": _hex(self.fci),
             "uid": None if self.uid is None else _hex(self.uid),
@@ -206,6 +231,7 @@ class CardImage(_Image):
                 "balance_p1": list(settings.balance_p1),
                 "wrong_le": settings.wrong_le,
                 "select_by_fid": settings.select_by_fid,
+                "compound": settings.compound,
             },
         }  # fmt: skip
 
@@ -289,8 +315,8 @@ def _check_mark(top: Fields, format: str) -> None:
         )
 
 
-def _files(files: Fields) -> dict[int, bytes]:
-    found = {sfi: files.octets(f"{sfi:02X}", (size,)) for sfi, size in TRANSPARENT.items()}
+def _files(files: Fields, layout: dict[int, int]) -> dict[int, bytes]:
+    found = {sfi: files.octets(f"{sfi:02X}", (size,)) for sfi, size in layout.items()}
     files.no_more()
     return found
 
@@ -354,6 +380,7 @@ def _card_settings(settings: Fields) -> CardSettings:
         balance_p1=settings.wholes("balance_p1", 0, 3, default=(0, 1, 2, 3)),
         wrong_le=settings.choice("wrong_le", ("ignore", "6Cxx"), default="ignore"),
         select_by_fid=settings.flag("select_by_fid", default=True),
+        compound=settings.flag("compound", default=True),
     )
     settings.no_more()
     return found

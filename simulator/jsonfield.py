@@ -63,6 +63,10 @@ class Fields:
         value = self._take(name, default)
         return None if value is None and default is None else Fields(value, f"{self.where}: {name}")
 
+    def object(self, name: str) -> Any:
+        """A nested object as it is, None where there is none."""
+        return self._take(name, None)
+
     def inners(self, name: str) -> "list[Fields]":
         """A list of nested objects, at least one."""
         value = self._take(name, _REQUIRED)

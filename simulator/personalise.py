@@ -3,12 +3,26 @@
 `python -m simulator.personalise` writes them to simulator/images.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulator.image import BALANCE_MAX_FEN, COMPOUND, HISTORY, LOCAL, LOG, CardImage, Key, PsamImage, PsamSettings
+from simulator.image import (
+    BALANCE_MAX_FEN,
+    COMPOUND,
+    HISTORY,
+    LEGACY_PROFILE,
+    LOCAL,
+    LOG,
+    CardImage,
+    CardSettings,
+    Key,
+    PsamImage,
+    PsamSettings,
+)  # fmt: skip
 from tunion.card.files import EPURSE_AID, HOLDER_BYTES, MANAGEMENT, MANAGEMENT_BYTES, ORDINARY, PUBLIC
 from tunion.card.psam import APPLICATION, IDENTITY
+from tunion.card.sample_products import LEGACY_AID, LEGACY_KEY_INDEX, LEGACY_SFI, legacy_file
 from tunion.crypto.keys import card_key, suite
 
 IMAGES = Path(__file__).parent / "images"
@@ -35,6 +49,18 @@ TEST_MASTERS = MasterKeys(
     tac=bytes.fromhex("99999999AAAAAAAABBBBBBBBCCCCCCCC"),
     maintenance=bytes.fromhex("0123456789ABCDEFFEDCBA9876543210"),
 )
+
+
+# Of the invented regional application: one level, so the master key is the one above the card's.
+LEGACY_MASTERS = MasterKeys(
+    purchase=bytes.fromhex("A1A1A1A1B2B2B2B2C3C3C3C3D4D4D4D4"),
+    load=bytes.fromhex("A5A5A5A5B6B6B6B6C7C7C7C7D8D8D8D8"),
+    tac=bytes.fromhex("E5E5E5E5F6F6F6F60707070718181818"),
+    maintenance=bytes.fromhex("0F1E2D3C4B5A69788796A5B4C3D2E1F0"),
+)
+
+
+LEGACY_ISSUER = bytes.fromhex("10200058")
 
 
 def card_image(
@@ -99,6 +125,48 @@ def card_image(
     )
 
 
+def legacy_image(
+    masters: MasterKeys,
+    issuer: bytes,
+    serial: bytes,
+    *,
+    city: bytes,
+    start: bytes,
+    expiry: bytes,
+    kind: int = ORDINARY,
+    balance_fen: int = 0,
+    uid: bytes | None = None,
+) -> CardImage:
+    """The invented regional application, freshly issued: alone on a card, or another card's `second`.
+
+    issuer  4 bytes BCD
+    serial  8 bytes BCD, which are the key's only factor
+    """
+
+    def derived(master: bytes, version: int = PURCHASE_VERSION) -> list[Key]:
+        return [Key(LEGACY_KEY_INDEX, version, 0, suite(0).diversify(master, serial))]
+
+    return CardImage(
+        aid=LEGACY_AID,
+        fci=_tlv(b"\x6f", _tlv(b"\x84", LEGACY_AID)),
+        uid=uid,
+        files={LEGACY_SFI: legacy_file(city, issuer, kind, serial, start, expiry)},
+        records={LOG: [], LOCAL: [], COMPOUND: [], HISTORY: []},
+        balance_fen=balance_fen,
+        limit_fen=0,
+        offline_counter=0,
+        online_counter=0,
+        keys={
+            "purchase": derived(masters.purchase),
+            "load": derived(masters.load),
+            "tac": derived(masters.tac),
+            "maintenance": derived(masters.maintenance, MAINTENANCE_VERSION),
+        },
+        settings=CardSettings(compound=False),
+        profile=LEGACY_PROFILE,
+    )
+
+
 def psam_image(
     masters: MasterKeys,
     terminal: bytes,
@@ -108,6 +176,7 @@ def psam_image(
     expiry: bytes,
     start_counter: int = 0,
     algorithm: int = 0,
+    key_index: int = 1,
     settings: PsamSettings | None = None,
 ) -> PsamImage:
     """A PSAM with root keys of purchase and maintenance.
@@ -120,12 +189,12 @@ def psam_image(
         files={
             0x15: IDENTITY.pack(serial=bytes(4) + terminal, version=1, key_card=1, commands=1, fci=1),
             0x16: terminal,
-            0x17: APPLICATION.pack(key_index=1, issuer=issuer, receiver=issuer, start=start, expiry=expiry),
+            0x17: APPLICATION.pack(key_index=key_index, issuer=issuer, receiver=issuer, start=start, expiry=expiry),
         },
         terminal_counter=start_counter,
         keys={
-            "purchase": [Key(1, PURCHASE_VERSION, algorithm, masters.purchase)],
-            "maintenance": [Key(1, MAINTENANCE_VERSION, 0, masters.maintenance)],
+            "purchase": [Key(key_index, PURCHASE_VERSION, algorithm, masters.purchase)],
+            "maintenance": [Key(key_index, MAINTENANCE_VERSION, 0, masters.maintenance)],
         },
         settings=settings or PsamSettings(),
     )
@@ -163,7 +232,47 @@ def example_psam(algorithm: int = 0) -> PsamImage:
     )
 
 
-EXAMPLES = {"card.json": example_card, "psam.json": example_psam}
+def example_legacy(balance_fen: int = 3000) -> CardImage:
+    """A card of the invented regional application."""
+    return legacy_image(
+        LEGACY_MASTERS,
+        issuer=LEGACY_ISSUER,
+        serial=bytes.fromhex("5800010000000017"),
+        city=b"\x58\x00",
+        start=bytes.fromhex("20200101"),
+        expiry=bytes.fromhex("20351231"),
+        balance_fen=balance_fen,
+        uid=bytes.fromhex("04A1B2C4"),
+    )
+
+
+def example_dual() -> CardImage:
+    """The card of the test vectors with the regional application beside."""
+    image = example_card()
+    image.second = example_legacy()
+    return image
+
+
+def example_legacy_psam() -> PsamImage:
+    """A PSAM for the regional application alone: one level."""
+    return psam_image(
+        LEGACY_MASTERS,
+        terminal=bytes.fromhex("580000000007"),
+        issuer=LEGACY_ISSUER + b"\xff" * 4,
+        start=bytes.fromhex("20250101"),
+        expiry=bytes.fromhex("20351231"),
+        start_counter=0x10,
+        key_index=LEGACY_KEY_INDEX,
+        settings=PsamSettings(levels=1),
+    )
+
+
+EXAMPLES: dict[str, Callable[[], CardImage | PsamImage]] = {
+    "card.json": example_card,
+    "psam.json": example_psam,
+    "dual.json": example_dual,
+    "legacy_psam.json": example_legacy_psam,
+}
 
 
 def _tlv(tag: bytes, value: bytes) -> bytes:

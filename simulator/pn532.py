@@ -40,6 +40,7 @@ class Pn532:
 
     def __init__(self, data_bytes_max: int = 262) -> None:
         self.card: Card | None = None
+        self.second: Card | None = None             # beside it
         self.faults = Faults()
         self.torn = False
         self.error: Exception | None = None
@@ -51,6 +52,7 @@ class Pn532:
         self._parameters = 0x14
         self._registers: dict[bytes, int] = {}
         self._wanted_kind = TYPE_A
+        self._wanted_count = 1
         self._wanted_uid = b""
         self._listed = False                        # the chip holds a target, which may have left
         self._known = False                         # InSelect may bring a deselected card back
@@ -90,9 +92,14 @@ class Pn532:
         if not card.uid.startswith(self._wanted_uid):
             return None
         self.active = self._listed = self._known = True
+        found = [self._target(TARGET, card, ats)]
+        if self.second is not None and self._wanted_count == 2:
+            found.append(self._target(TARGET + 1, self.second, self.second.power_on()))
+        return b"\x4b" + bytes((len(found),)) + b"".join(found)
+
+    def _target(self, number: int, card: Card, ats: bytes) -> bytes:
         rats = ats if self._parameters & AUTOMATIC_RATS else b""
-        found = bytes((1, TARGET)) + SENS_RES[len(card.uid)] + SEL_RES + bytes((len(card.uid),)) + card.uid + rats
-        return b"\x4b" + found
+        return bytes((number,)) + SENS_RES[len(card.uid)] + SEL_RES + bytes((len(card.uid),)) + card.uid + rats
 
     def give_up(self) -> bytes:
         """InListPassiveTarget when the tries are over: no card."""
@@ -108,7 +115,7 @@ class Pn532:
         """The card leaves the field. The chip notices when it next talks to it."""
         if self.card is not None:
             self.card.power_off()
-        self.card, self.active = None, False
+        self.card, self.second, self.active = None, None, False
 
     def _field_off(self) -> None:
         if self.card is not None:
@@ -159,8 +166,8 @@ class Pn532:
         return b""
 
     def _list(self, data: bytes) -> bytes | None:
-        count, self._wanted_kind, self._wanted_uid = data[0], data[1], data[2:]
-        if not 1 <= count <= 2:
+        self._wanted_count, self._wanted_kind, self._wanted_uid = data[0], data[1], data[2:]
+        if not 1 <= self._wanted_count <= 2:
             raise SyntaxFault
         self.look_ms = None if self._tries == FOREVER else self._tries * TRY_MS
         found = self.look()

@@ -91,6 +91,11 @@ class Pn532Chip:
             self.left.clear()
         os.write(self._waker, b"i")
 
+    def insert_beside(self, card: Card | None) -> None:
+        """Lay a second card beside the first; None: take it away again. `remove` takes both."""
+        with self._lock:
+            self._chip.second = card
+
     def remove(self) -> None:
         """Take the card away. An exchange under way ends first; to tear it, use Faults."""
         with self._lock:

@@ -9,7 +9,7 @@ import threading
 from simulator.card import NotPowered
 from simulator.field import Card, Faults, Torn
 from tunion.card.refusals import LinkLost
-from validator.ports import ReaderLost, Target
+from validator.ports import ReaderLost, Target, TwoCards
 
 
 class FieldReader:
@@ -23,6 +23,8 @@ class FieldReader:
         self.left.set()
         self._moved = threading.Condition()     # of what is in the field, and of the cable
         self._card: Card | None = None
+        self._second: Card | None = None        # beside it
+        self._crowd = False                     # two were found, and the field has not been empty since
         self._faults = Faults()
         self._active: Card | None = None        # the card of the last poll, until it leaves
         self._plugged = True
@@ -37,9 +39,15 @@ class FieldReader:
             self.left.clear()
             self._moved.notify_all()
 
+    def insert_beside(self, card: Card | None) -> None:
+        """Lay a second card beside the first; None: take it away again. `remove` takes both."""
+        with self._moved:
+            self._second = card
+
     def remove(self) -> None:
         """Take the card away. Nothing there: no effect."""
         with self._moved:
+            self._second, self._crowd = None, False
             if self._card is not None:
                 self._card.power_off()
             self._card = self._active = None
@@ -74,6 +82,9 @@ class FieldReader:
             self._must_be_open()
             if self._card is None:
                 return None
+            self._crowd = self._second is not None
+            if self._crowd:
+                raise TwoCards("two cards in the field")
             self._active = self._card
             self._active.power_on()
             return Target(self._active.uid)
@@ -95,9 +106,12 @@ class FieldReader:
     def removed(self, wait_ms: int) -> bool:
         with self._moved:
             self._must_be_open()
-            self._moved.wait_for(lambda: self._active is None or not self._open, wait_ms / 1000)
+            self._moved.wait_for(lambda: self._is_clear() or not self._open, wait_ms / 1000)
             self._must_be_open()
-            return self._active is None
+            return self._is_clear()
+
+    def _is_clear(self) -> bool:
+        return self._active is None and not self._crowd
 
     def _must_be_open(self) -> None:
         if not self._open:

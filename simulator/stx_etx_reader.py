@@ -87,9 +87,15 @@ class StxEtxReader(PtyDevice):
         with self.lock:
             self.antenna.insert(card, faults)
 
+    def insert_beside(self, card: Card | None) -> None:
+        """Lay a second card beside the first; None: take it away again. `remove` takes both."""
+        with self.lock:
+            self.antenna.crowd = card is not None
+
     def remove(self) -> None:
         """Take the card away. An exchange under way ends first; to tear it, use Faults."""
         with self.lock:
+            self.antenna.crowd = False
             self.antenna.remove()
 
     def power(self, on: bool) -> None:

@@ -187,6 +187,7 @@ class T0Sams(PtyDevice):
     paths   the data line and the pins, in this order
     echo    the client hears what it sends, as on a wire for both directions
     spoil   called with what a SAM says, before it leaves
+    others  called with bytes on the line of the pins that are no slot's: supplies of other parts, boards/common/pins
     """
 
     def __init__(
@@ -197,7 +198,9 @@ class T0Sams(PtyDevice):
         line_bits_per_s: int | None = None,
         pause: Callable[[float], object] = time.sleep,
         spoil: Callable[[bytes], bytes] = bytes,
+        others: Callable[[int], object] = lambda byte: None,
     ) -> None:
+        self._others = others
         self.contacts: list[Contact | None] = [*contacts, *[None] * (SLOTS - len(contacts))]
         self.spoil = spoil
         self.echo = echo
@@ -222,6 +225,7 @@ class T0Sams(PtyDevice):
 
     def _pin(self, byte: int) -> None:
         if byte & 0xF0 != 0x40:
+            self._others(byte)
             return
         self._slot = byte & 3
         contact = self.contacts[self._slot]

@@ -1,6 +1,6 @@
 """A card or SAM whose exchanges are written down, with card numbers masked. Keys are on no such line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from simulator.field import Card
 
@@ -12,13 +12,19 @@ _FACTOR_AT = {0x70: 25, 0x1A: 5}    # where SAM commands carry the last 8 bytes 
 
 
 class Traced:
-    """`card` with a line a command and a line an answer to `write`. A SAM has no serial number: None."""
+    """`card` with a line a command and a line an answer to `write`. A SAM has no serial number: None.
 
-    def __init__(self, card: Card, label: str, write: Callable[[str], object], serial: bytes | None = None) -> None:
+    more  serial numbers of further applications of the card
+    """
+
+    def __init__(
+        self, card: Card, label: str, write: Callable[[str], object], serial: bytes | None = None, *more: bytes
+    ) -> None:
         self._card = card
         self._label = label
         self._write = write
         self._serial = serial
+        self._more = [number.lstrip(b"\x00") for number in more]
 
     @property
     def uid(self) -> bytes:
@@ -38,7 +44,11 @@ class Traced:
     def transceive(self, apdu: bytes) -> bytes:
         self._write(f"{self._label} > {masked(apdu, self._in_command(apdu))}")
         answer = self._card.transceive(apdu)
-        self._write(f"{self._label} < {masked(answer, self._in_answer(apdu, answer))}")
+        hidden = {*self._in_answer(apdu, answer)}
+        for number in self._more:
+            at = answer.find(number)
+            hidden |= {*range(at + _SHOWN_BYTES, at + len(number) - _SHOWN_BYTES)} if at >= 0 else set()
+        self._write(f"{self._label} < {masked(answer, hidden)}")
         return answer
 
     def _in_command(self, apdu: bytes) -> range:
@@ -58,7 +68,7 @@ class Traced:
         return range(at + _SHOWN_BYTES, end)
 
 
-def masked(raw: bytes, hidden: range) -> str:
+def masked(raw: bytes, hidden: Collection[int]) -> str:
     """Hex, with `**` for the hidden bytes."""
     return "".join("**" if at in hidden else f"{byte:02X}" for at, byte in enumerate(raw))
 

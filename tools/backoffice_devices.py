@@ -26,6 +26,10 @@ _COMMANDS = {
     command.LOCK: ("停用", "take no cards"),
     command.UNLOCK: ("启用", "take cards again"),
     command.SELF_TEST: ("自检", "test reader, SAM, clock, memory, lists"),
+    command.SET_MODES: (
+        "车站降级模式：1 进站免检，2 出站免检，4 时间免检，8 日期免检，16 车费免检，相加",
+        "degraded modes of a gate, added up: 1 entry, 2 exit, 4 time, 8 date, 16 fare free",
+    ),
     command.RE_ENROL: ("重新入网", "enrol the journal afresh"),
     command.LEAVE_SAFE_MODE: ("退出安全模式并重启", "leave safe mode: start again, normally"),
 }

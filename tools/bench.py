@@ -13,7 +13,9 @@ import sys
 # name -> (module in tools, function). Only the one asked for is imported.
 BENCHMARKS = {
     "tap.flat": ("tools.benches.tap", "flat"),
-    "tap.rides": ("tools.benches.rides", "rides"),
+    "tap.segment": ("tools.benches.rides", "segment"),
+    "tap.entry": ("tools.benches.rides", "entry"),
+    "tap.exit": ("tools.benches.rides", "leave"),
     "denylist.lookup": ("tools.benches.denylist", "lookup"),
     "denylist.step": ("tools.benches.denylist", "step"),
     "firmware.size": ("tools.benches.size", "firmware_size"),

@@ -9,18 +9,20 @@ import functools
 import io
 import os
 import select
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mpremote.romfs import make_romfs  # type: ignore[import-untyped]
 
 from tools import firmware
-from tools.paths import BOARD, BUILD, MPY_CROSS, require
+from tools.paths import BOARD, BUILD, FIRMWARE, MPY_CROSS, require
 
 ARCH = "armv7m"
-ROM_AT = 0x21000000         # 16 MB of memory that a reset leaves alone
+ROM_AT = 0x21000000         # 16 MB of memory that a reset leaves alone; a validator has its flash there
 HEAP_BYTES_AT = 0x21FFFFFC
 HEAP_BYTES_MAX = 1 << 20    # a test brings the card, the flash and the office with it, and they live in the same heap
 DEVICE_HEAP_BYTES = 192 << 10   # what MicroPython leaves of an RP2040; an allocation costs more in a larger one
@@ -47,6 +49,44 @@ def image(folder: Path, sources: Iterable[Path] = ()) -> Path:
     rom = folder / "rom.img"
     rom.write_bytes(_romfs(tree))
     return rom
+
+
+@functools.cache
+def frozen() -> Path:
+    """The interpreter with the whole firmware frozen into it, as firmware/manifest.py says; modules that did not
+    change are not compiled again. Raises BoardFailed.
+    """
+    kit = require(BOARD / "kit", "make test")
+    here, out = kit / "src" / "ports" / "qemu", kit / "out"
+    content = out / "frozen_content.c"
+    content.unlink(missing_ok=True)     # a module that is gone makes nothing newer
+    _do(
+        [
+            sys.executable, kit / "src" / "tools" / "makemanifest.py", "-o", content, "-b", out,
+            "-v", f"MPY_DIR={kit / 'src'}", "-v", f"PORT_DIR={here}", "-v", "MPY_LIB_DIR=",
+            f"-f-march={ARCH}", FIRMWARE / "manifest.py",
+        ],
+        FIRMWARE,
+    )  # fmt: skip
+    for line in (kit / "commands").read_text().splitlines():
+        _do([word.replace("@", str(kit)) for word in shlex.split(line)], here)
+    return out / "firmware.elf"
+
+
+def code_bytes(elf: Path) -> int:
+    """What of a firmware lies in program memory: code, constants, and what RAM starts with."""
+    said = subprocess.run(["arm-none-eabi-size", elf], check=True, text=True, stdout=subprocess.PIPE).stdout
+    text, data = said.splitlines()[1].split()[:2]
+    return int(text) + int(data)
+
+
+def _do(command: Sequence[str | Path], folder: Path) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "MICROPY_MPYCROSS": str(require(MPY_CROSS))}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    if done.returncode:
+        raise BoardFailed(f"{Path(command[0]).name} failed:\n{done.stdout}")
 
 
 def pc_image(folder: Path) -> Path:

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from simulator.card import SimCard
 from simulator.ccid_reader import CcidReader
+from simulator.dual_card import card_of
 from simulator.field import Card, Faults, parse_tear
 from simulator.image import CardImage, ImageError, PsamImage
-from simulator.personalise import TEST_MASTERS, card_image
+from simulator.personalise import LEGACY_ISSUER, LEGACY_MASTERS, TEST_MASTERS, card_image, legacy_image
 from simulator.pn532_chip import Pn532Chip
 from simulator.psam import SimPsam
 from simulator.randomness import replay
@@ -25,6 +25,7 @@ from tunion.bcd import from_digits
 BACK_AFTER_S = 2        # a torn card comes back: long enough for every reader to see that it was gone
 RETRY_S = 1             # between looks for a reader that went away; until Ctrl-C, a person is watching
 NUMBER_DIGITS = 19
+LEGACY_DIGITS = 16
 
 SerialReader = Pn532Chip | StxEtxReader | CcidReader
 NAMES = {"pn532": "PN532", "stx-etx": "STX/ETX reader", "ccid": "CCID reader"}
@@ -75,6 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--start", type=_digits(8), default="20250101", help="启用日期 | first day, YYYYMMDD")
     new.add_argument("--expiry", type=_digits(8), default="20351231", help="有效期 | last day, YYYYMMDD")
     new.add_argument("--balance-fen", type=int, default=5000, help="余额，分 | balance in fen")
+    new.add_argument("--legacy-number", type=_digits(LEGACY_DIGITS), metavar="DIGITS",
+                     help="另加虚构的地方应用，16 位卡号 | add the invented regional application, with this number")
     new.add_argument("--limit-fen", type=_natural, default=0, help="透支限额，分 | overdraft limit in fen")
 
 
@@ -95,6 +98,11 @@ def _new(args: argparse.Namespace) -> int:
         province=from_digits(args.province), kind=args.kind, start=from_digits(args.start),
         expiry=from_digits(args.expiry), balance_fen=args.balance_fen, limit_fen=args.limit_fen,
     )  # fmt: skip
+    if args.legacy_number:
+        image.second = legacy_image(
+            LEGACY_MASTERS, LEGACY_ISSUER, from_digits(args.legacy_number), city=from_digits(args.city),
+            start=from_digits(args.start), expiry=from_digits(args.expiry), balance_fen=args.balance_fen,
+        )  # fmt: skip
     try:
         image.save(args.image)
     except OSError as error:
@@ -107,10 +115,10 @@ def _serve(args: argparse.Namespace) -> int:
     if args.psam and args.reader == "pn532":
         raise ValueError("a PN532 has no slot for a PSAM: leave --psam out, or use --reader vpcd")
     image = CardImage.load(args.image)
-    card: Card = SimCard(image, args.random, _saver(args, args.image))
+    card: Card = card_of(image, args.random, _saver(args, args.image))
     psam: Card | None = SimPsam(PsamImage.load(args.psam), _saver(args, args.psam)) if args.psam else None
     if args.trace:
-        card = Traced(card, "card", _say, image.serial)
+        card = Traced(card, "card", _say, image.serial, *([image.second.serial] if image.second else []))
         psam = psam and Traced(psam, "psam", _say)
     bell, ended = threading.Event(), threading.Event()
     with _ended_by_signals(bell, ended):

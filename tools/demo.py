@@ -21,7 +21,7 @@ from tools.paths import BUILD, MICROPYTHON, require
 from tunion.money import yuan
 from tunion.wire import reason
 
-HEAP = "448k"           # of each validator; `ykt bench firmware.heap` finds the smallest
+HEAP = "512k"           # of each validator; `ykt bench firmware.heap` finds the smallest
 ARCH = "x64"
 _REASONS = {name: (zh, en) for name, zh, en in reason.WORDS.values()}
 _GREY_WAYS = {

@@ -1,4 +1,4 @@
-"""`ykt firmware build|sizes`: every firmware module through mpy-cross, for each kind of processor.
+"""`ykt firmware build|sizes|freeze`: every firmware module through mpy-cross, for each kind of processor.
 
 The result lies in build/firmware/ARCH/ and keeps the folders of firmware/, so it can be copied to a board as it is.
 """
@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +21,12 @@ ARCHES = {
     "xtensawin":  "ESP32, ESP32-S3",
 }
 PORTABLE = ("tunion", "validator")
-BOARDS = {"x64": ("boards/pc", "boards/unix")}      # board code beside the portable folders
-BUDGET = FIRMWARE / "budget.toml"       # [bytes] ARCH = limit of all modules together
+BOARDS = {      # board code beside the portable folders
+    "x64": ("boards/common", "boards/pc", "boards/unix"),
+    "armv6m": ("boards/common", "boards/rp2"),
+    "armv7m": ("boards/common", "boards/qemu_mps2"),
+    "xtensawin": ("boards/common", "boards/esp32"),
+}
 
 
 class CompileFailed(Exception):
@@ -32,6 +35,9 @@ class CompileFailed(Exception):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    help_line = "固化到仿真 ARM 板的固件中 | freeze into the emulated ARM board's firmware"
+    freeze = actions.add_parser("freeze", help=help_line, description=help_line)
+    freeze.add_argument("--json", action="store_true", help="一个 JSON 对象 | one object for a program to read")
     for name, help_line in (
         ("build", "编译全部模块 | compile every module into build/firmware"),
         ("sizes", "编译并列出各模块字节数 | compile, then show bytes per module"),
@@ -41,9 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
                             help="只编译此处理器 | only this processor; may be repeated")
         action.add_argument("--json", action="store_true",
                             help="一个 JSON 对象 | one object for a program to read")
+        if name == "sizes":
+            action.add_argument("--budget", action="store_true",
+                                help="在仿真 ARM 板上测量并重写 firmware/budget.toml | "
+                                     "measure on the emulated ARM board, write firmware/budget.toml anew")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "freeze":
+        return freeze(args.json)
+    if args.action == "sizes" and args.budget:
+        return write_budget(args.json)
     arches = args.arch or list(ARCHES)
     try:
         sizes = {arch: build(arch) for arch in arches}
@@ -51,18 +65,29 @@ def run(args: argparse.Namespace) -> int:
         print(failure, file=sys.stderr)
         return 1
     totals = {arch: sum(modules.values()) for arch, modules in sizes.items()}
-    over = over_budget(totals)
 
     if args.json:
-        print(json.dumps({"modules": sizes, "total": totals, "over_budget": over}))
+        print(json.dumps({"modules": sizes, "total": totals}))
     elif args.action == "sizes":
         print_sizes(sizes, totals)
     else:
         for arch in arches:
             print(f"build/firmware/{arch}: {len(sizes[arch])} modules, {totals[arch]} bytes  ({ARCHES[arch]})")
-    for arch, limit in over.items():
-        print(f"{arch}: {totals[arch]} bytes, the budget in firmware/budget.toml is {limit}", file=sys.stderr)
-    return 1 if over else 0
+    return 0
+
+
+def freeze(as_json: bool) -> int:
+    """The board's whole firmware, made by firmware/manifest.py."""
+    from tools import board
+
+    try:
+        elf = board.frozen()
+    except board.BoardFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    size = board.code_bytes(elf)
+    print(json.dumps({"elf": str(elf), "bytes": size}) if as_json else f"{elf}: {size} bytes")
+    return 0
 
 
 def build(arch: str) -> dict[str, int]:
@@ -76,8 +101,13 @@ def build(arch: str) -> dict[str, int]:
     shutil.rmtree(out, ignore_errors=True)
     modules = [
         path.relative_to(FIRMWARE)
-        for folder in PORTABLE + BOARDS.get(arch, ())
+        for folder in PORTABLE
         for path in sorted((FIRMWARE / folder).rglob("*.py"))
+    ]
+    modules += [
+        path.relative_to(FIRMWARE)
+        for folder in BOARDS.get(arch, ())
+        for path in sorted((FIRMWARE / folder).glob("*.py"))
     ]
     with ThreadPoolExecutor() as pool:
         refusals = [words for words in pool.map(lambda module: cross_compile(module, arch, out), modules) if words]
@@ -97,10 +127,18 @@ def cross_compile(module: Path, arch: str, out: Path) -> str:
     return f"firmware/{module} ({arch}): {done.stderr.strip()}" if done.returncode else ""
 
 
-def over_budget(totals: dict[str, int]) -> dict[str, int]:
-    """Processors whose firmware exceeds firmware/budget.toml -> their limit in bytes."""
-    limits = tomllib.loads(BUDGET.read_text()).get("bytes", {}) if BUDGET.exists() else {}
-    return {arch: limits[arch] for arch, total in totals.items() if total > limits.get(arch, total)}
+def write_budget(as_json: bool) -> int:
+    """Measure, write, show."""
+    from tools import board, budget
+
+    try:
+        measured = budget.measure()
+    except board.BoardFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    budget.write(measured)
+    print(json.dumps(measured) if as_json else budget.BUDGET.read_text(), end="\n" if as_json else "")
+    return 0
 
 
 def print_sizes(sizes: dict[str, dict[str, int]], totals: dict[str, int]) -> None:

@@ -7,9 +7,9 @@ the table says so.
 import sqlite3
 from typing import NamedTuple
 
-from backoffice.clearing import fees
+from backoffice.clearing import fees, product
 from backoffice.clearing.run import Ride
-from backoffice.store import fares, records, states
+from backoffice.store import fares, products, records, states
 from tunion.fare import reprice
 from tunion.fare.flat import FlatFare
 from tunion.fare.tariff import Tariff, is_by_stop
@@ -27,7 +27,7 @@ OTHER_SERVICE = 0
 # industry of the trip record (card section 7) -> service class of the fee table
 SERVICES = {0x02: 1, 0x01: 2, 0x06: 3, 0x04: 4}
 
-_WAITING = (UNKNOWN_ISSUER, UNREGISTERED, NO_FEE_RULE)
+_WAITING = (UNKNOWN_ISSUER, UNREGISTERED, NO_FEE_RULE, product.OUT_OF_REGION)
 
 
 class Problem(Exception):
@@ -98,7 +98,8 @@ class Tables:
         if issuer is None:
             raise Problem(UNKNOWN_ISSUER)
         terminal = self._terminal(txn)
-        test = int(txn["card_kind"] == TEST_KIND)
+        number = products.of(txn)
+        test = int(number == products.NATIONAL and txn["card_kind"] == TEST_KIND)
         if test and self.production:
             raise Problem(TEST_CARD)
         ride = Ride(
@@ -112,7 +113,10 @@ class Tables:
             test=test,
             at_s=at_s,
             amount_fen=txn["amount_fen"],
+            product=number,
         )
+        if product.refusal(number, ride.level):
+            raise Problem(product.refusal(number, ride.level))
         if not ride.amount_fen:
             return ride  # it enters no run, so no rule has to be found
         try:

@@ -11,7 +11,7 @@ import cbor2
 
 from backoffice.clearing import fees, grey, ledger
 from backoffice.clearing.check import Problem, Tables, check
-from backoffice.clearing.run import OUTPUT_VERSION, Carry, Line, LineKey, Ride, RunResult, clear
+from backoffice.clearing.run import OUTPUT_VERSION, Carry, Line, LineKey, Ride, RunResult, clear, line_key
 from backoffice.clearing.verify import verify
 from backoffice.keys.service import KeyService
 from backoffice.store import records, runs, states
@@ -153,14 +153,14 @@ def _store_lines(
     placed = []
     for txn_id, ride in rides.items():
         rule = book.select(ride.level, ride.business, ride.service, ride.acquirer, ride.issuer, ride.at_s)
-        key = LineKey(ride.level, ride.issuer, ride.acquirer, ride.business, ride.service, ride.test, rule.rule_id)
-        placed.append((run_id, txn_id, numbers[key], ride.operator))
+        placed.append((run_id, txn_id, numbers[line_key(ride, rule)], ride.operator))
     runs.insert_cleared(db, placed)
 
 
 def _line_row(run_id: int, number: int, line: Line) -> tuple[object, ...]:
     money = (line.fee_fen, line.issuer_fen, line.acquirer_fen, line.centre_fen)
-    return (run_id, number, *line.key, line.records, line.amount_fen, *money, *line.carry_in, *line.carry_out)
+    sums = (line.records, line.amount_fen, *money, *line.carry_in, *line.carry_out)
+    return (run_id, number, *line.key[:-1], *sums, line.key.product)
 
 
 def _opening(db: sqlite3.Connection, day: str) -> dict[LineKey, Carry]:
@@ -194,6 +194,7 @@ def _ride_of(row: sqlite3.Row, key: LineKey) -> Ride:
         test=key.test,
         at_s=row["at_s"],
         amount_fen=row["amount_fen"],
+        product=key.product,
     )
 
 
@@ -206,6 +207,6 @@ def _carry(row: sqlite3.Row, way: str) -> Carry:
 
 
 def _input_digest(rides: Iterable[Ride], rules_version: str, carries: dict[LineKey, Carry]) -> str:
-    opening = sorted([[list(key), list(carry)] for key, carry in carries.items()])
-    content = [sorted(list(ride) for ride in rides), rules_version, opening]
+    opening = sorted([[key.said(), list(carry)] for key, carry in carries.items()])
+    content = [sorted(ride.said() for ride in rides), rules_version, opening]
     return hashlib.sha256(cbor2.dumps(content, canonical=True)).hexdigest()

@@ -16,7 +16,7 @@ again and again: the last one in time is the one that can have happened, and by 
 
 import sqlite3
 
-from backoffice.store import records, states
+from backoffice.store import products, records, states
 from tunion.wire import tap
 
 EXPIRE_AFTER_S = 30 * 86400  # TX-20: then it is void in the passenger's favour
@@ -42,7 +42,8 @@ def apply_amends(db: sqlite3.Connection, now_s: int) -> None:
 # the first copy of each AMEND not yet applied, with the tap that it speaks of
 _AMENDS = """
     SELECT amend.id AS amend, amend.outcome AS outcome, txn.id AS txn, txn.state AS state, txn.card AS card,
-           txn.counter AS counter, txn.terminal AS terminal, txn.amount_fen AS amount_fen, device.acquirer AS acquirer
+           txn.event AS event, txn.counter AS counter, txn.terminal AS terminal,
+           txn.amount_fen AS amount_fen, device.acquirer AS acquirer
     FROM amend
     JOIN entry AS said ON said.id = amend.id
     JOIN entry AS first
@@ -61,9 +62,10 @@ def _apply(db: sqlite3.Connection, amend: sqlite3.Row, now_s: int) -> None:
         states.move(db, txn_id, states.VOID, AMENDED_VOID, "grey", now_s)
     elif amend["outcome"] in _CONFIRMED:
         db.execute("UPDATE txn SET amend_id = ? WHERE id = ?", (amend["amend"], txn_id))
-        holder = records.card_key_holder(db, amend["card"], amend["counter"])
+        spender = products.card_key(amend["card"], amend["event"])
+        holder = records.card_key_holder(db, spender, amend["counter"])
         if holder is None:
-            records.take_card_key(db, amend["card"], amend["counter"], txn_id)
+            records.take_card_key(db, spender, amend["counter"], txn_id)
             states.move(db, txn_id, states.UNIQUE, AMENDED_PAID, "grey", now_s)
         else:
             db.execute("UPDATE txn SET rival_id = ? WHERE id = ?", (holder["id"], txn_id))
@@ -117,8 +119,8 @@ def _latest_first(db: sqlite3.Connection) -> list[sqlite3.Row]:
 
 def _settle(db: sqlite3.Connection, txn_id: int, verdict: str, taken: set[tuple[str, int]], now_s: int) -> int:
     """1 where the record moved. Of several greys under one counter only the latest may have happened."""
-    txn = db.execute("SELECT card, counter FROM txn WHERE id = ?", (txn_id,)).fetchone()
-    key = (txn["card"], txn["counter"])
+    txn = records.by_id(db, txn_id)
+    key = (products.card_key(txn["card"], txn["event"]), txn["counter"])
     if verdict == CHAIN_VOID:
         states.move(db, txn_id, states.VOID, CHAIN_VOID, "grey", now_s)
         return 1
@@ -133,7 +135,7 @@ def _settle(db: sqlite3.Connection, txn_id: int, verdict: str, taken: set[tuple[
 
 _WITNESSES = """
     SELECT counter, balance_fen FROM txn
-    WHERE card = ? AND counter IN (?, ?) AND id <> ? AND proof <> 'none'
+    WHERE card = ? AND counter IN (?, ?) AND id <> ? AND proof <> 'none' AND event >> 4 = ?
     ORDER BY counter, id
 """
 
@@ -141,14 +143,14 @@ _WITNESSES = """
 def _verdict(db: sqlite3.Connection, grey: sqlite3.Row) -> str:
     """CHAIN_PAID, CHAIN_VOID, or '' while nobody can tell."""
     counter = grey["counter"]
-    rows = db.execute(_WITNESSES, (grey["card"], counter, counter + 1, grey["id"])).fetchall()
+    rows = db.execute(_WITNESSES, (grey["card"], counter, counter + 1, grey["id"], products.of(grey))).fetchall()
     if any(row["counter"] == counter for row in rows):
         return CHAIN_VOID
     balances = {row["balance_fen"] for row in rows}
     if len(balances) != 1:
         return ""
     (balance_fen,) = balances
-    if records.card_key_holder(db, grey["card"], counter) is not None:
+    if records.card_key_holder(db, products.card_key(grey["card"], grey["event"]), counter) is not None:
         return ""  # another purchase claims this counter and is not proven yet
     if balance_fen == grey["balance_fen"] - grey["amount_fen"]:
         return CHAIN_PAID

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cbor2
 
+from backoffice.clearing import product
 from backoffice.clearing.fees import Rule, RuleBook, in_range, rounded
 
 OUTPUT_VERSION = 1
@@ -29,6 +30,11 @@ class Ride(NamedTuple):
     test: int
     at_s: int
     amount_fen: int
+    product: int = 0  # 0 the national application; regional ones settle on lines of their own
+
+    def said(self) -> list[object]:
+        """As digests have it."""
+        return [*self[:-1], *product.said(self.product)]
 
 
 class LineKey(NamedTuple):
@@ -39,6 +45,11 @@ class LineKey(NamedTuple):
     service: int
     test: int
     rule_id: str
+    product: int = 0
+
+    def said(self) -> list[object]:
+        """As digests have it."""
+        return [*self[:-1], *product.said(self.product)]
 
 
 class Carry(NamedTuple):
@@ -136,7 +147,9 @@ class Sums:
 
 
 def line_key(ride: Ride, rule: Rule) -> LineKey:
-    return LineKey(ride.level, ride.issuer, ride.acquirer, ride.business, ride.service, ride.test, rule.rule_id)
+    return LineKey(
+        ride.level, ride.issuer, ride.acquirer, ride.business, ride.service, ride.test, rule.rule_id, ride.product
+    )
 
 
 def clear(
@@ -159,7 +172,13 @@ def close(day: str, sums: Sums, carries: Mapping[LineKey, Carry], rules_version:
             day,
             rules_version,
             [
-                [list(line.key), *line[1:6], list(line.carry_in), list(line.carry_out), [list(s) for s in line.shares]]
+                [
+                    line.key.said(),
+                    *line[1:6],
+                    list(line.carry_in),
+                    list(line.carry_out),
+                    [list(s) for s in line.shares],
+                ]
                 for line in lines
             ],
             nets_fen,

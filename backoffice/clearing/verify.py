@@ -8,13 +8,13 @@ again. The key service is asked outside of any transaction, so that intake goes 
 import sqlite3
 from collections.abc import Callable
 
+from backoffice.clearing.product import NO_TAC_KEY, UNVERIFIED_LEGACY, waits_for_key
 from backoffice.keys.service import BAD, BATCH_MAX, NO_KEY, OK, UNAVAILABLE, KeyService, TacRequest
-from backoffice.store import records, states
+from backoffice.store import products, records, states
 from backoffice.store.engine import Store
 from tunion.wire import tap
 
 BAD_TAC = "TX-06"
-NO_TAC_KEY = "TX-07"
 CLONE = "KM-03"  # two true purchases under one key, or a card that proves itself to its issuer and not to the SAM
 
 
@@ -22,7 +22,8 @@ def verify(store: Store, keys: KeyService, now_s: int) -> None:
     """Ask for the verdict of every record that waits for one."""
     _by_chain(store, now_s)
     _in_batches(store, keys, (states.CHECKED,), (), lambda db, txn, verdict: _judge(db, txn, verdict, now_s))
-    _in_batches(store, keys, (states.SUSPECT,), (NO_TAC_KEY,), lambda db, txn, verdict: _judge(db, txn, verdict, now_s))
+    waiting = (NO_TAC_KEY, UNVERIFIED_LEGACY)
+    _in_batches(store, keys, (states.SUSPECT,), waiting, lambda db, txn, verdict: _judge(db, txn, verdict, now_s))
     _in_batches(
         store, keys, (states.HELD,), ("TX-03", "TX-11"), lambda db, txn, verdict: _weigh(db, txn, verdict, now_s)
     )
@@ -67,7 +68,7 @@ def _judge(db: sqlite3.Connection, txn: sqlite3.Row, verdict: str, now_s: int) -
         states.move(db, txn["id"], _proven(txn), "", "verify", now_s)
         return
     # DISPUTED and proven to the issuer: the SAM was shown another session key, and the gate stayed shut
-    reason = {OK: CLONE, BAD: BAD_TAC, NO_KEY: NO_TAC_KEY}[verdict]
+    reason = {OK: CLONE, BAD: BAD_TAC, NO_KEY: waits_for_key(products.of(txn))}[verdict]
     states.move(db, txn["id"], states.SUSPECT, reason, "verify", now_s)
 
 
@@ -89,9 +90,10 @@ def _weigh(db: sqlite3.Connection, txn: sqlite3.Row, verdict: str, now_s: int) -
     if first["state"] in (states.VERIFIED, states.CLEARED, states.NOTED):
         states.move(db, txn["id"], states.HELD, CLONE, "verify", now_s)
     elif first["reason"] == BAD_TAC or first["state"] == states.VOID:
-        holder = records.card_key_holder(db, txn["card"], txn["counter"])
+        spender = products.card_key(txn["card"], txn["event"])
+        holder = records.card_key_holder(db, spender, txn["counter"])
         if holder is None or holder["id"] in (first["id"], txn["id"]):
-            records.take_card_key(db, txn["card"], txn["counter"], txn["id"])
+            records.take_card_key(db, spender, txn["counter"], txn["id"])
             states.move(db, txn["id"], states.UNIQUE, "won by TAC", "verify", now_s)
 
 
@@ -107,4 +109,5 @@ def _request(db: sqlite3.Connection, txn: sqlite3.Row) -> TacRequest:
         terminal_seq=txn["terminal_seq"],
         at_s=txn["at_s"],
         tac=tac,
+        product=products.of(txn),
     )

@@ -35,7 +35,8 @@ def replay(db: sqlite3.Connection, found: ParamSet, day: str) -> dict[str, Any]:
     refused = untold = untold_fen = 0
     for row in db.execute(
         "SELECT txn.* FROM txn JOIN device USING (device_id) "
-        "WHERE device.operator = ? AND txn.accept_day = ? AND txn.state <> 'VOID'",
+        "WHERE device.operator = ? AND txn.accept_day = ? AND txn.state <> 'VOID' "
+        "AND txn.event >> 4 = 0",  # a set's fare is the national application's
         (found.scope, day),
     ):
         try:

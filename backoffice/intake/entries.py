@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from backoffice.intake import commands
 from backoffice.intake.content import content_hash
-from backoffice.store import records, states
+from backoffice.store import products, records, states
 from backoffice.store.days import clearing_day
 from tunion.record import BadInput
 from tunion.wire import tap
@@ -94,7 +94,7 @@ def _store(db: sqlite3.Connection, source: Source, raw: bytes, body: Any, outcom
         raise _Rejected(body.seq, CONFLICT)
     holder = None
     if body.kind == tap.TAP and outcome.code in _CONFIRMED:
-        holder = records.card_key_holder(db, body.card.hex(), body.counter)
+        holder = records.card_key_holder(db, products.card_key(body.card.hex(), body.event), body.counter)
         if holder is not None and holder["content_hash"] == said:
             return False  # a journal that was lost and read back, sent under new numbers
     device = (source.device_id, source.epoch)
@@ -126,7 +126,7 @@ def _store_tap(
     day = clearing_day(source.received_at_s)
     records.insert_tap(db, entry_id, (source.device_id, source.epoch), copy, day, body, outcome, standing)
     if state == states.UNIQUE:
-        records.take_card_key(db, body.card.hex(), body.counter, entry_id)
+        records.take_card_key(db, products.card_key(body.card.hex(), body.event), body.counter, entry_id)
     states.born(db, entry_id, state, reason, source.received_at_s)
 
 

@@ -27,6 +27,7 @@ class TacRequest(NamedTuple):
     terminal_seq: int
     at_s: int
     tac: bytes  # 4
+    product: int = 0  # the application that paid: 0 JT/T 978; each has keys of its own
 
 
 class KeyService(Protocol):

@@ -48,7 +48,7 @@ class SoftKeys:
 
     def _verdict(self, request: TacRequest) -> str:
         algorithm = ALGORITHMS.get(request.algorithm)
-        issuer_key = self._issuer_key(algorithm, request.issuer) if algorithm else None
+        issuer_key = self._issuer_key(algorithm, request.issuer, request.product) if algorithm else None
         if algorithm is None or issuer_key is None:
             return NO_KEY
         suite = SUITES[algorithm]
@@ -62,9 +62,15 @@ class SoftKeys:
         tac = suite.tac(suite.diversify(issuer_key, card_factor(request.card)), message)
         return OK if hmac.compare_digest(tac, request.tac) else BAD
 
-    def _derive_issuer_key(self, algorithm: str, issuer: bytes) -> bytes | None:
-        """An issuer's own key, else one derived from its own root, else from the root of all issuers."""
+    def _derive_issuer_key(self, algorithm: str, issuer: bytes, product: int) -> bytes | None:
+        """An issuer's own key, else one derived from its own root, else from the root of all issuers.
+
+        Of a regional product the issuer's own key only: whether its cards have a level above, nobody told us.
+        """
         name = issuer.hex().upper()
+        if product:
+            own = self._ids.get(("tac", algorithm, "issuer", f"{product}:{name}"))
+            return None if own is None else self._vault._key(own)
         own = self._ids.get(("tac", algorithm, "issuer", name))
         if own is not None:
             return self._vault._key(own)

@@ -29,6 +29,7 @@ _SCRYPT = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 64 << 20, "dklen": 64}  # 32 
 _KEY_BYTES = {"3DES": 16, "SM4": 16, "HMAC": 32, "ES256": 32}
 
 PURPOSES = ("tac", "device", "params")
+_PRODUCTS = tuple(str(number) for number in range(1, 16))
 LEVELS = {"tac": ("root", "issuer"), "device": ("device",), "params": ("sign",)}
 _ALGORITHMS = {"tac": tuple(SUITES), "device": ("HMAC",), "params": ("ES256",)}
 
@@ -56,7 +57,8 @@ class KeyInfo(NamedTuple):
     purpose: str  # tac, device, params
     algorithm: str  # 3DES, SM4; HMAC for a device; ES256 to sign parameter sets
     level: str  # tac: root (issuer and card factor follow) or issuer (card factor follows); device; sign
-    subject: str  # issuer identifier in hex, '' for a root of all issuers; device id in decimal; '' for params
+    # issuer identifier in hex, '1:' before it for product 1, '' for a root of all issuers; device id; '' for params
+    subject: str
     kcv: str
 
 
@@ -199,8 +201,12 @@ def _check_shape(info: KeyInfo, key: bytes) -> None:
 
 
 def _is_issuer(subject: str, may_be_empty: bool) -> bool:
+    """A root is the national scheme's; the key of an issuer may be of a regional product, 1 to 15."""
     if not subject:
         return may_be_empty
+    product, colon, rest = subject.partition(":")
+    if colon and not may_be_empty:
+        subject = rest if product in _PRODUCTS else ""
     return len(subject) == 16 and all(digit in "0123456789ABCDEF" for digit in subject)
 
 

@@ -35,7 +35,7 @@ def insert(db: sqlite3.Connection, run: dict[str, Any]) -> int:
 
 def insert_line(db: sqlite3.Connection, line: tuple[Any, ...]) -> None:
     """Columns of settle_line in their order."""
-    db.execute(f"INSERT INTO settle_line VALUES ({', '.join('?' * 21)})", line)
+    db.execute(f"INSERT INTO settle_line VALUES ({', '.join('?' * 22)})", line)
 
 
 def insert_shares(db: sqlite3.Connection, shares: Iterable[tuple[Any, ...]]) -> None:

@@ -429,6 +429,12 @@ def tariffs(db: Database) -> None:
     db.conn.execute("ALTER TABLE anomaly ADD COLUMN detail TEXT NOT NULL DEFAULT ''")
 
 
+@MIGRATIONS(name="010_products")
+def products(db: Database) -> None:
+    # which application paid: 0 JT/T 978. Of a tap it stands in `event`
+    db.conn.execute("ALTER TABLE settle_line ADD COLUMN product INTEGER NOT NULL DEFAULT 0")
+
+
 # what a tap says beyond a flat fare, of tunion.wire.tap.FLAT
 _RIDE_FACTS = ("event", "fare_case", "layer", "riders", "modes", "granted", "owed_fen", "ride_s")
 

@@ -17,6 +17,8 @@ class ScriptedLine:
     b"" as an answer closes the connection after the request; a silent server is one without answers.
     """
 
+    advanced = 0
+
     def __init__(self, answers, piece=7):
         self.answers = list(answers)
         self.piece = piece

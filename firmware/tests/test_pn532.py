@@ -6,7 +6,7 @@ from support.manual_clock import ManualClock
 from support.pn532_line import ACK, ChipLine, frame
 from tunion.card.refusals import LinkLost, NotOurCard
 from validator.drivers.pn532 import Pn532
-from validator.ports import Target
+from validator.ports import Target, TwoCards
 
 WOKEN = b""
 LET_GO = (ACK + frame(b"\x53\x00"), ACK + frame(b"\x33"), ACK + frame(b"\x33"))
@@ -40,6 +40,14 @@ class Pn532Answers(unittest.TestCase):
         self.assertRaises(NotOurCard, reader.transceive, b"\x00\xa4\x04\x00", 100)
         self.assertFalse(reader.removed(0))
         self.assertTrue(reader.removed(0))
+
+    def test_two_cards_are_said_and_waited_for_until_none_is_left(self):
+        two = ACK + frame(b"\x4b\x02" + OURS[len(ACK) + 8 : -2] + b"\x02\x00\x04\x20\x04\xde\xad\xbe\xee")
+        answers = (two,) + LET_GO + (two,) + LET_GO + (OURS,) + LET_GO + (NO_CARD,)
+        reader = self.opened(*answers)
+        self.assertRaises(TwoCards, reader.poll, 0)
+        self.assertRaises(LinkLost, reader.transceive, b"\x00\x84\x00\x00\x04", 100)
+        self.assertEqual([reader.removed(0) for _ in range(3)], [False, False, True])
 
     def test_every_error_status_is_a_lost_card(self):
         for status in range(1, 0x40):

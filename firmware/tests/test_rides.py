@@ -6,6 +6,7 @@ from support import rides
 from support.purse_card import AFTER, BEFORE, PurseCard
 from tunion.bcd import at_s, from_digits
 from tunion.card import trips
+from tunion.card.product import NATIONAL
 from tunion.fare import decision, grid, kept
 from tunion.fare.tariff import GRID, Tariff
 from tunion.fare.trip import DATE_FREE, ENTRY_FREE, EXIT_FREE
@@ -22,7 +23,7 @@ PAID = (wire.SETTLED, wire.PROVED)
 EXCHANGES = 8  # SELECT, READ 17h, READ 1Ah, INITIALIZE, UPDATE 1Ah, UPDATE 1Eh, DEBIT; and one to spare for a sweep
 LINE = rides.line()
 TERMINAL = from_digits("611000000042")
-HOME = Identity(bytes(10), bytes(8), rides.CITY, 1)
+HOME = Identity(bytes(10), bytes(8), rides.CITY, 1, NATIONAL)
 
 # The published vectors: metro entry, metro exit, boarding a segment bus
 ENTRY_1A = (
@@ -44,16 +45,6 @@ BOARD_1A = (
 BOARD_1E = "0300006110000000420206050003000100000000000000119420250601183005611014026110FFFFFFFF000001900078"
 
 
-class Post:
-    """A gate that only counts."""
-
-    def __init__(self):
-        self.opened = []
-
-    def open(self, way):
-        self.opened.append(way)
-
-
 def taps(journal):
     """(body, outcome code) of each finished tap, oldest first."""
     found = [wire.from_wire(entry) for _, entry in journal.pending(1000, 1000000)]
@@ -71,7 +62,7 @@ def gate(role, station, **changes):
     settings = {name: changes.pop(name) for name in names if name in changes}
     bus = rides.terminal(rides.metro(**changes), role=role, **settings)
     bus.duty.stop = station
-    bus.gate = Post()
+    bus.gate = rides.Post()
     bus.tap._gate = bus.gate
     return bus
 

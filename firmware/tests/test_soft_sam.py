@@ -8,6 +8,7 @@ from support.manual_clock import ManualClock
 from support.vector_file import load
 from tunion import bcd
 from tunion.card import psam, purse
+from tunion.card.product import NATIONAL
 from tunion.card.refusals import NoKey, Unproven
 from tunion.cose import BadMac
 from tunion.record import BadInput
@@ -20,7 +21,7 @@ STORAGE_KEY = bytes(range(32))  # invented, test only
 OTHER_KEY = bytes(range(1, 33))
 IV = bytes(range(100, 116))
 ISSUER = bytes.fromhex(FILE["inputs"]["issuer"])
-CARD = Identity(bytes.fromhex(FILE["inputs"]["app_serial"]), ISSUER, b"\x49\x99", 1)
+CARD = Identity(bytes.fromhex(FILE["inputs"]["app_serial"]), ISSUER, b"\x49\x99", 1, NATIONAL)
 ISSUER_KEY = bytes.fromhex(FILE["diversify"]["DPK_issuer"])
 TERMINAL = bytes.fromhex(FILE["inputs"]["terminal"])
 AT = bytes.fromhex("20250601071000")
@@ -86,7 +87,7 @@ class Purchases(unittest.TestCase):
     def test_two_cards_in_turn_get_their_own_proofs(self):
         sam = opened()
         offer = offer_of("plain_purchase")
-        other = Identity(CARD.serial[:9] + b"\x25", ISSUER, CARD.city, CARD.kind)
+        other = Identity(CARD.serial[:9] + b"\x25", ISSUER, CARD.city, CARD.kind, NATIONAL)
         first = sam.sign(offer, CARD, 200, 6, AT)
         second = sam.sign(offer, other, 200, 6, AT)
         self.assertNotEqual(first.mac1, second.mac1)
@@ -96,7 +97,7 @@ class Purchases(unittest.TestCase):
         sam = opened()
         offer = Offer(b"\x00" * 4, 1, 1, 0)
         for name, card, asked in (
-            ("issuer", Identity(CARD.serial, b"\x09" * 8, CARD.city, 1), offer),
+            ("issuer", Identity(CARD.serial, b"\x09" * 8, CARD.city, 1, NATIONAL), offer),
             ("key version", CARD, Offer(offer.random, 1, 2, 0)),
             ("algorithm", CARD, Offer(offer.random, 1, 1, 4)),
         ):

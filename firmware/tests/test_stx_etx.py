@@ -11,7 +11,7 @@ from tunion.record import BadInput
 from validator.drivers.stx_etx import StxEtx
 from validator.drivers.stx_etx_frame import Frames, NoAnswer
 from validator.drivers.stx_etx_profile import Profile
-from validator.ports import ReaderLost, Target
+from validator.ports import ReaderLost, Target, TwoCards
 
 FOLDER = __file__.rsplit("/", 2)[0] + "/validator/profiles/"
 
@@ -268,8 +268,13 @@ class Reader(unittest.TestCase):
         self.assertIsNone(reader.poll(100))
         self.assertEqual(self.clock.since_ms(started_ms), 100)
 
-    def test_two_cards_are_none(self):
-        self.assertIsNone(self.opened(binary("2004")).poll(0))
+    def test_two_cards_are_said_and_waited_for_until_none_is_left(self):
+        letting_go = [binary("1200")] * 2
+        answers = [binary("2004")] + letting_go + [binary("2004")] + letting_go + [FOUND, binary("2100")] + letting_go
+        reader = self.opened(*(answers + [NOTHING_THERE]))
+        self.assertRaises(TwoCards, reader.poll, 0)
+        self.assertRaises(LinkLost, reader.transceive, b"\x00\x84\x00\x00\x04", 100)
+        self.assertEqual([reader.removed(0) for _ in range(3)], [False, False, True])
 
     def test_a_card_of_another_kind_is_found_and_refused(self):
         reader = self.opened(binary("200000040804DEADBEEF"))

@@ -110,6 +110,7 @@ class Refusing(TapCase):
             (reason.INVALID_CARD, PurseCard(enabled=2), {}),
             (reason.INVALID_CARD, PurseCard(start=bytes(4)), {}),
             (reason.INVALID_CARD, PurseCard(city=b"\xff\xff"), {}),
+            (reason.INVALID_CARD, PurseCard(serial=b"\x04\x10" + DENIED[2:]), {}),  # the key is the denied card's
             (reason.NOT_YET_VALID, PurseCard(start=b"\x20\x25\x06\x02"), {}),
             (reason.EXPIRED, PurseCard(expiry=b"\x20\x25\x05\x31"), {}),
             (reason.ISSUER_NOT_ACCEPTED, PurseCard(issuer=b"\x04\x04\x61\x10\xff\xff\xff\xff"), {}),

@@ -7,46 +7,53 @@ from collections import namedtuple
 
 from tunion.compat import const
 from tunion.wire import health, reason
+from tunion.wire import tap as wire
 from validator.cells import ForeignFlash
 from validator.commands import Commands
 from validator.duty import Duty
 from validator.journal import Journal
 from validator.log import Log
-from validator.ports import FlashFault, ReaderLost, SamLost
+from validator.ports import FlashFault, ReaderLost, SamLost, TwoCards
 from validator.ring import JournalFull
 from validator.rules import provisioned
 from validator.self_test import SelfTest
 from validator.settings import BadSettings
 from validator.statistics import MeteredFlash, MeteredReader, MeteredSam
-from validator.supervisor import Supervisor, reader_part, sam_part
+from validator.supervisor import Supervisor, note, reader_part, sam_part
 from validator.sync import Sync
 from validator.tap import TapPath
 from validator.telemetry import CountingPanel, Health
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from validator.downlink import Downlink
+    from validator.gate import GateKeeper
     from validator.list_stores import Lists
+    from validator.modes import Modes
     from validator.params import Params
-    from validator.ports import Sam
+    from validator.ports import Clock, Sam
     from validator.rules import Rules
+    from validator.sams import Made, Sams
     from validator.settings import Settings
 
 VERSION = "0.1.0"
 POLL_WAIT_MS = const(50)  # for a card, where nothing else is to be done
 BUSY_WAIT_MS = const(5)  # for a card, while an upload is under way
+GATE_KEEP_S = const(1200)  # a permit's card is remembered, where the settings do not say
 FLASH_WAIT_MS = const(2000)  # between two tries to read a flash that failed
 
 _CLOCK_UNKNOWN = const(0)
 
-# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with; `below(n)` is a random
+# What a board hands in. `sam(next_seq)` makes the SAM, told the terminal counter to go on with, and
+# `sam(next_seq, part)` that of an application with one of its own; `below(n)` is a random
 # number from 0 to n-1, from the system's source; `heap_free()` collects garbage and
 # counts bytes; `meter` measures taps, None does not; `params_flash` keeps parameter sets and `lists_flash` the lists,
-# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `duty` is a
-# validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is what the supervisor takes,
-# CarePorts or None.
+# None: the settings name none; `keep` holds what the office ordered, None: until the next power cut; `gate`: flaps,
+# None on a bus; `duty` is a validator.duty.DutyParts, None: nobody logs in and the line is the device file's; `care` is
+# what the supervisor takes, CarePorts or None.
 Ports = namedtuple(
     "Ports",
     (
@@ -62,6 +69,7 @@ Ports = namedtuple(
         "heap_free",
         "meter",
         "keep",
+        "gate",
         "duty",
         "care",
     ),
@@ -100,8 +108,7 @@ class Validator:
         self._settings = settings
         self._meter = meter
         self.journal = Journal(flash, ports.clock, lambda: int(ports.below(1 << 32)))
-        self._bare_sam: Sam = ports.sam(self.journal.last_terminal_seq() + 1)
-        self._sam = MeteredSam(self._bare_sam, meter) if meter else self._bare_sam
+        bare, self._sam, open_sam = self._made(ports.sam(self.journal.last_terminal_seq() + 1))
         self._reader = MeteredReader(ports.reader, meter) if meter else ports.reader
         zero = provisioned(settings)
         optional = supervisor.stage  # of safe mode: what may be what breaks is left off
@@ -110,9 +117,13 @@ class Validator:
         self.lists = None if optional >= health.NO_LISTS else make_lists(ports, settings, self.journal)
         deny = settings.deny if self.lists is None else self.lists.deny
         self.duty = Duty(settings, self.journal, ports.clock, ports.duty)
+        self.modes = make_modes(settings, self.duty, self.journal, ports.clock)
+        self.gate = make_gate(ports, settings, self.journal, self._panel, counters, self.modes)
+        self._sams = make_sams(ports, settings, self.journal, self._panel, (bare, self._sam, open_sam), self._made)
         self.tap = TapPath(
-            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty
-        )
+            self._reader, self._sam, self.journal, ports.clock, self._panel, deny, self._rules, settings, self.duty,
+            self.gate, self._sams,
+        )  # fmt: skip
         self._versions: dict[str, int | str] = {"deny": settings.deny.version, "firmware": VERSION}
         self.commands = Commands(
             settings.device_id,
@@ -123,6 +134,7 @@ class Validator:
             ports.keep,
             self._self_test,
             supervisor.leave_safe_mode,
+            self.modes,
         )
         self.sync = Sync(
             ports.net,
@@ -142,12 +154,12 @@ class Validator:
         cycle_after = settings.care.power_cycle_after
         self._parts = (
             reader_part(ports.reader, self._reader.open, self.journal, ports.clock, self._panel, cycle_after),
-            sam_part(self._bare_sam, self._open_sam, self.journal, ports.clock, self._panel, cycle_after),
+            self._sams or sam_part(bare, open_sam, self.journal, ports.clock, self._panel, cycle_after),
         )
         self.self_test = SelfTest(
             supervisor,
             self.journal,
-            self._bare_sam,
+            self._sams or bare,
             self.params,
             self.lists,
             ports.clock,
@@ -157,6 +169,7 @@ class Validator:
         )
         self._card_present = False
         self._ready = False
+        self._closed = False  # a gate: said so
         self._ready_for = True  # the duty's `ready` when it was said
         self._filling = False
         self._collect = ports.heap_free
@@ -218,12 +231,16 @@ class Validator:
         if self._supervisor.stage == health.NORMAL:
             reader.revive()
             sam.revive()
-        if reader.up and sam.up and not self.commands.locked:
+        if self.gate is not None:
+            self.gate.step()
+        if reader.up and sam.up and not self.commands.locked and not self._is_shut():
+            self._closed = False
             self._announce()
             self._attend()
         else:
             self._ready = False
             self._card_present = False
+            self._say_closed()
             wait_ms = POLL_WAIT_MS
         if not self._supervisor.is_failing():
             self._age_claims()
@@ -277,6 +294,15 @@ class Validator:
         self._versions["fare"] = self._rules.fare.version
         self._versions["params"] = self._rules.version
 
+    def _is_shut(self) -> bool:
+        """A gate that cannot let anybody through, or could not tell of him, takes no card."""
+        return self.gate is not None and (self.gate.closed or self.journal.full)
+
+    def _say_closed(self) -> None:
+        if self.gate is not None and not self._closed and not self.gate.emergency:
+            self._closed = True
+            self._panel.show("closed")
+
     def _announce(self) -> None:
         """Say once that cards are taken."""
         if self._ready and self._ready_for != self.duty.ready:
@@ -296,6 +322,8 @@ class Validator:
         try:
             if self._card_present:
                 self._card_present = not self._reader.removed(wait_ms)
+            elif self.gate is not None and not self.gate.ready:
+                return  # as many as may pass have paid
             elif self._reader.poll(wait_ms) is not None:
                 self._card_present = True
                 self._ready = False
@@ -303,6 +331,11 @@ class Validator:
                     self._panel.show("refused", reason=reason.OUT_OF_SERVICE)
                 else:
                     self._serve()
+        except TwoCards:
+            self._card_present = True
+            self._ready = False
+            note(self.journal, wire.REFUSED, reason=reason.TWO_CARDS)
+            self._panel.show("two_cards")
         except ReaderLost as fault:
             reader.fail(fault)
         except SamLost as fault:
@@ -333,10 +366,16 @@ class Validator:
             self._meter.stop("tap", started_us)
             self._meter.in_tap = False
 
-    def _open_sam(self) -> None:
-        self._sam.open()
-        if self._settings.production and getattr(self._bare_sam, "test", False):
-            raise SamLost("the soft SAM holds test keys: provision this device for production")
+    def _made(self, bare: "Sam") -> "Made":
+        """A SAM as validator.sams takes it."""
+        sam = MeteredSam(bare, self._meter) if self._meter else bare
+
+        def opens() -> None:
+            sam.open()
+            if self._settings.production and getattr(bare, "test", False):
+                raise SamLost("the soft SAM holds test keys: provision this device for production")
+
+        return bare, sam, opens
 
     def _self_test(self) -> int:
         """What is not in order, as bits of tunion.wire.command."""
@@ -375,6 +414,26 @@ class Validator:
         return True
 
 
+def make_modes(settings: "Settings", duty: Duty, journal: Journal, clock: "Clock") -> "Modes | None":
+    """A station's; a vehicle has none."""
+    if settings.site.role not in ("entry", "exit", "both", "desk"):
+        return None
+    from validator.modes import Modes
+
+    return Modes(duty, journal, clock)
+
+
+def make_gate(
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", health: Health, modes: "Modes | None"
+) -> "GateKeeper | None":
+    """What stands between the tap path and flaps, where there are any."""
+    if ports.gate is None or modes is None:
+        return None
+    from validator.gate import GateKeeper
+
+    return GateKeeper(ports.gate, journal, ports.clock, panel, health, modes, settings.gate.keep_s or GATE_KEEP_S)
+
+
 def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Journal) -> "Params | None":
     """The parameter store, where the settings name one: 30 kB of heap with what it needs. Raises BadSettings."""
     if settings.params is None:
@@ -384,6 +443,17 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     area = settings.params
     site = settings.site if settings.tariffs else None
     return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site, area.set_bytes_max)
+
+
+def make_sams(
+    ports: "Any", settings: "Settings", journal: Journal, panel: "Any", common: "Made", made: "Callable[[Sam], Made]"
+) -> "Sams | None":
+    """Where an application has a SAM of its own."""
+    if not any([taken.sam for taken in settings.applications]):
+        return None
+    from validator import sams
+
+    return sams.make(ports, settings, journal, panel, common, made)
 
 
 def make_lists(ports: "Any", settings: "Settings", journal: Journal) -> "Lists | None":

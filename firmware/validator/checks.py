@@ -1,8 +1,7 @@
-"""Which cards may ride: the checks of a terminal on files 15h and 17h, in their usual order. Pure. JT/T 978.2."""
+"""Which cards may ride: a terminal's checks of what a card says of itself, in their usual order. Pure. JT/T 978.2."""
 
 from tunion import bcd
 from tunion.card import files
-from tunion.compat import const
 from tunion.wire import reason
 
 TYPE_CHECKING = False
@@ -10,14 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Container
     from typing import Any
 
-_EPURSE_ONLY = const(2)
-_ENABLED = const(1)
-_NATIONAL = b"\x00\x01"
-
 
 def refusal(
-    public: "Any",
-    management: "Any",
+    facts: "Any",
+    product: "Any",
     today: bytes,
     home_issuers: "Container[bytes]",
     issuers: "Container[bytes]",
@@ -26,34 +21,33 @@ def refusal(
 ) -> int:
     """0, or the reason (tunion.wire.reason) why this card does not ride.
 
-    public, management  files 15h and 17h
+    facts, product      of tunion.card.product. Where a card is good is asked only of a product that says so on the card
     today               4 bytes BCD YYYYMMDD, China Standard Time
     home_issuers        issuer identifiers, 4 bytes, whose cards need not be interoperable
     issuers             further issuer identifiers that are accepted
     test_cards          cards of kind 04 ride
     cities              city codes that have joined, 2 bytes BCD; None: no list says
     """
-    if public.application != _EPURSE_ONLY or public.enabled != _ENABLED:
+    if facts.application != product.application or facts.enabled != product.enabled:
         return reason.INVALID_CARD
-    if not bcd.is_date(public.start) or not bcd.is_date(public.expiry):
+    if not (facts.start is None or bcd.is_date(facts.start)) or not (facts.expiry is None or bcd.is_date(facts.expiry)):
         return reason.INVALID_CARD
-    if not bcd.is_bcd(public.serial) or not bcd.is_bcd(public.issuer[:4]) or not bcd.is_bcd(management.city):
+    if not bcd.is_bcd(facts.serial) or not bcd.is_bcd(facts.issuer[:4]) or not bcd.is_bcd(facts.city):
         return reason.INVALID_CARD
-    if today < public.start:
+    if facts.start is not None and today < facts.start:
         return reason.NOT_YET_VALID
-    if today > public.expiry:
+    if facts.expiry is not None and today > facts.expiry:
         return reason.EXPIRED
-    home = public.issuer[:4] in home_issuers
-    if not home and public.issuer[:4] not in issuers:
+    if facts.serial[: len(product.head)] != product.head:
+        return reason.INVALID_CARD
+    home = facts.issuer[:4] in home_issuers
+    if not home and facts.issuer[:4] not in issuers:
         return reason.ISSUER_NOT_ACCEPTED
-    if not home and not _rides_away_from_home(management):
-        return reason.NOT_INTEROPERABLE
-    if not home and cities is not None and management.city not in cities:
-        return reason.NOT_INTEROPERABLE
-    if management.kind == files.TEST and not test_cards:
+    if not home and product.interoperable is not None:
+        if facts.interoperable != product.interoperable or not files.ORDINARY <= facts.kind <= files.MILITARY:
+            return reason.NOT_INTEROPERABLE
+        if cities is not None and facts.city not in cities:
+            return reason.NOT_INTEROPERABLE
+    if facts.kind == product.test_kind and not test_cards:
         return reason.TEST_CARD
     return 0
-
-
-def _rides_away_from_home(management: "Any") -> bool:
-    return bool(management.interoperable == _NATIONAL and files.ORDINARY <= management.kind <= files.MILITARY)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from validator.journal import Journal
     from validator.log import Log
+    from validator.modes import Modes
     from validator.ports import Clock, Keep, Panel
 
 _AT_ONCE_MAX = const(8)  # of one answer; the rest comes with the next
@@ -48,6 +49,7 @@ class Commands:
         keep: "Keep | None",
         self_test: "Callable[[], int]",
         leave_safe_mode: "Callable[[], None] | None" = None,
+        modes: "Modes | None" = None,
     ) -> None:
         """self_test() is 0, or bits of wire.READER and so on. leave_safe_mode() makes the next boot a normal one.
         keep None: nothing outlives a power cut.
@@ -59,6 +61,7 @@ class Commands:
         self._log = log
         self._keep = keep
         self._self_test = self_test
+        self._modes = modes
         self._leave_safe_mode = leave_safe_mode
         self._waiting: list[tuple[int, str, int]] = []
         self._ended: list[int] = []  # the last ids that ended
@@ -69,6 +72,8 @@ class Commands:
         self.reconnect = False
         self.re_enrol = False
         self._recall()
+        if modes is not None:
+            modes.save = self._save
 
     def take(self, commands: "list[Any]") -> None:
         """What the newest answer brought, in order of its ids. What is no command is left out."""
@@ -116,6 +121,12 @@ class Commands:
         elif name in (wire.LOCK, wire.UNLOCK):
             self._lock(name == wire.LOCK)
             self._done(number, self._save())
+        elif name == wire.SET_MODES:
+            if self._modes is None:
+                self._done(number, wire.UNKNOWN)
+            else:
+                self._modes.order(argument)
+                self._done(number, self._save())
         elif name == wire.SET_INTERVAL:
             self.interval_s = argument
             self._done(number, self._save())
@@ -159,7 +170,10 @@ class Commands:
     def _save(self) -> int:
         if self._keep is None:
             return wire.NOT_KEPT
-        blob = cbor.encode({"interval_s": self.interval_s, "locked": self.locked})
+        kept: dict[str, Any] = {"interval_s": self.interval_s, "locked": self.locked}
+        if self._modes is not None:
+            kept.update(self._modes.kept())
+        blob = cbor.encode(kept)
         self._keep.save(blob + crc32(blob).to_bytes(_CRC_BYTES, "big"))
         return wire.DONE
 
@@ -175,3 +189,5 @@ class Commands:
         if isinstance(kept, dict) and is_int(kept.get("interval_s")) and isinstance(kept.get("locked"), bool):
             self.interval_s = kept["interval_s"]
             self._lock(kept["locked"])
+            if self._modes is not None:
+                self._modes.recall(kept)

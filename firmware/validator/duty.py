@@ -85,6 +85,7 @@ class Duty:
     layer             of the fare grid: the direction, or what the device file says
     riders            on the next card
     modes             degraded modes of the station: bits of tunion.fare.trip
+    opened            (from_s, to_s) of the times that its exits stood open to all: validator.modes
     shift             number of the shift, 0: none is under way
     totals            Shift of the shift under way, or of the one before
     meter_fen         a taxi ride that waits to be paid, 0: none
@@ -114,6 +115,7 @@ class Duty:
         self.repair: tuple[str, int] | tuple[()] = ()
         self.riders = 1
         self.modes = 0
+        self.opened: list[tuple[int, int]] = []
         self._logged_in = 0
         self.totals = Shift(0, 0, 0, 0, 0, 0, 0)
         self.meter_fen = 0

@@ -86,6 +86,11 @@ class Journal:
         """Sectors that are skipped for ever, because they are worn."""
         return len(self._ring.retired)
 
+    @property
+    def full(self) -> bool:
+        """The next claim would be refused."""
+        return self._room() <= AMEND_RESERVE
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     def claim(self, **fields: "Any") -> Claim:
@@ -100,7 +105,7 @@ class Journal:
         seq = self.seq + 1
         body = wire.TAP_V1.pack(kind=wire.TAP, version=wire.VERSION, seq=seq, **fields)
         claim = Claim(self, seq, self._append(body), fields["card"])
-        self._terminal_seq = fields["terminal_seq"]
+        self._terminal_seq = max(self._terminal_seq, fields["terminal_seq"])
         self._claims.append(claim)
         return claim
 
@@ -179,7 +184,7 @@ class Journal:
         return wire.TAP_V1.unpack(self._slot.bytes)
 
     def last_terminal_seq(self) -> int:
-        """The SAM's counter in the newest tap, 0 for none: where a soft SAM goes on."""
+        """The highest counter of any SAM here in a tap, 0 for none: where a soft SAM goes on."""
         return self._terminal_seq
 
     # -- the back office's side ---------------------------------------------------------------------------------
@@ -226,11 +231,14 @@ class Journal:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _require_room(self) -> None:
+    def _room(self) -> int:
+        """Slots that can be written before the next erase."""
         ring = self._ring
-        room = ring.slots - self._next + len(ring.ready) * (ring.slots - 1)
-        if room <= AMEND_RESERVE:
-            raise JournalFull("%d entries wait for the back office: %s" % (self.waiting, ring.advice()))
+        return ring.slots - self._next + len(ring.ready) * (ring.slots - 1)
+
+    def _require_room(self) -> None:
+        if self.full:
+            raise JournalFull("%d entries wait for the back office: %s" % (self.waiting, self._ring.advice()))
 
     def _forget_one(self) -> None:
         """Make room in the table of claims: the oldest grey one, else the oldest open one, which becomes grey."""

@@ -143,9 +143,12 @@ _REASONS = {
     reason.NO_CLOCK: "driver|时钟未校准\n请通知司机|Clock is not set\nTell the driver",
     reason.NO_FARE: "driver|无此票价\n请通知司机|No such fare\nTell the driver",
     reason.RIDE_LOCKED: "counter|行程已锁定\n请到客服中心|Ride is locked\nSee the counter",
+    reason.TWO_CARDS: "again|有两张卡\n请只刷一张|Two cards\nTap one only",
     reason.OUT_OF_SERVICE: "other|暂停服务\n请换其他设备|Out of service\nUse another one",
     reason.METER_NOT_READY: "meter|计价器未结束\n请稍候再刷|Meter is running\nWait, then tap",
     reason.NO_REPAIR: "clerk|未选择更新项目\n请告知工作人员|Nothing to mend\nAsk the clerk",
+    reason.GATE_FAULT: "wait|闸门故障\n请走其他闸机|Gate is faulty\nUse another one",
+    reason.NO_SAM: "driver|该卡PSAM故障\n请通知司机|SAM is missing\nTell the driver",
     reason.NOT_ON_DUTY: "driver|司机未登录\n请通知司机|Not in service\nTell the driver",
 }
 

@@ -26,6 +26,14 @@ class FlashFault(Exception):
     """The flash refused: a bit that would have to be set, a page border crossed, a worn block, an I/O error."""
 
 
+class TwoCards(Exception):
+    """More than one card answers in the field. Charge none; wait until the field is empty."""
+
+
+class GateLost(Exception):
+    """The gate does not answer: unplugged, without power, its line closed. Call `connect` until it returns."""
+
+
 class NetLost(Exception):
     """No connection, or it broke off. Nothing is known about the request; send it again later."""
 
@@ -40,8 +48,8 @@ Target = namedtuple("Target", ("uid",))
 # One HTTP answer. `retry_after_s` is 0 where the server named none.
 Response = namedtuple("Response", ("status", "retry_after_s", "body"))
 
-# The card as read: what pricing, SAM and journal need of it.
-Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind"))
+# The card as read: what pricing, SAM and journal need of it. `product`: which application, tunion.card.product.
+Identity = namedtuple("Identity", ("serial", "issuer", "city", "kind", "product"))
 
 # What the supervisor takes of a board; each may be None.
 # keep: a Keep of its own; watchdog: a Watchdog; reset_cause(): why the board started, of tunion.wire.health;
@@ -50,6 +58,18 @@ CarePorts = namedtuple("CarePorts", ("keep", "watchdog", "reset_cause", "power_f
 
 # Which way a gate opens
 ENTRY, EXIT = const(1), const(2)
+
+# What a gate's sensors and contacts saw; `value` is a way where nothing else is said.
+Seen = namedtuple("Seen", ("what", "value"))
+PASSED = const(1)  # one person went through
+TIMED_OUT = const(2)  # nobody went through within open_s: one permit has lapsed, the flaps are shut
+INTRUDED = const(3)  # a person without a permit
+TAILGATED = const(4)  # a second person on one permit
+WRONG_WAY = const(5)  # a person against the way that the gate was opened for; value: the way they went
+JAMMED = const(6)  # value 1: the flaps do not move, and no permit is left; 0: they move again
+EMERGENCY = const(7)  # the fire contact; value 1: the flaps have dropped, 0: it is over
+POWER_LOST = const(8)  # of the flaps; value 1: they hold, 2: they stand open, 0: it is back
+SWITCHED = const(9)  # the station's switch; value: degraded modes, bits of tunion.fare.trip
 
 if TYPE_CHECKING:
 
@@ -60,7 +80,10 @@ if TYPE_CHECKING:
             """Find and prepare the reader, again after ReaderLost. Raises ReaderLost."""
 
         def poll(self, wait_ms: int) -> "Target | None":
-            """A card that came into the field and was activated; None: no card yet. Raises ReaderLost."""
+            """A card that came into the field and was activated; None: no card yet. Raises ReaderLost.
+
+            Raises TwoCards where it sees more than one, and has activated none that can be talked to.
+            """
 
         def transceive(self, apdu: bytes, wait_ms: int) -> bytes:
             """One APDU and its whole answer, status word included. Raises LinkLost or ReaderLost."""
@@ -177,10 +200,27 @@ if TYPE_CHECKING:
             """The program makes progress."""
 
     class Gate(Protocol):
-        """Flaps or a turnstile, with sensors that count who passes."""
+        """Flaps or a turnstile, with sensors that count who passes. Nothing here blocks.
+
+        open_s  a permit that nobody uses lapses after so long
+        """
+
+        open_s: int
+
+        def connect(self) -> None:
+            """Begin again, also after GateLost: flaps shut, no permits. Raises GateLost.
+
+            Then `step` tells EMERGENCY, JAMMED, POWER_LOST and, last, SWITCHED as they are.
+            """
 
         def open(self, way: int) -> None:
-            """Let one person through, ENTRY or EXIT. Never blocks."""
+            """One permit more: let one person through, ENTRY or EXIT. Not both ways at once. Raises GateLost."""
+
+        def stand_open(self, ways: int) -> None:
+            """Ways that anybody may go, ENTRY | EXIT; 0: none. Raises GateLost."""
+
+        def step(self) -> "Seen | None":
+            """What was seen next; None: nothing more for now. Raises GateLost."""
 
     class Panel(Protocol):
         """What the passenger sees and hears."""

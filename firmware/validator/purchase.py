@@ -7,6 +7,7 @@ with the debit or not at all. JT/T 978.2; why in this order: firmware/docs/tap.m
 from tunion import bcd
 from tunion.card import purse
 from tunion.card.apdu import WAIT_MS
+from tunion.card.product import of_product
 from tunion.card.refusals import Blocked, CardRefused, LinkLost, NotEnoughMoney, Unproven
 from tunion.compat import const
 from tunion.crypto.keys import PURCHASE
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tunion.card.apdu import Card, Link
+    from tunion.card.product import Product
     from validator.claim import Claim
     from validator.journal import Journal
     from validator.ports import Clock, Identity, Sam
     from validator.rides.charge import Charge
 
 _BALANCE_MASK = const(0x7FFFFFFF)  # bit 31 of a balance is reserved
-_MORE_TO_COME = (0x61, 0x6C)  # of a status word: ask again. Never for DEBIT: it may have happened
+_NOT_DEBITED = (b"\x93\x02", b"\x94\x01")  # what DEBIT answers when nothing has happened: wrong MAC1, too poor
+_DONE = b"\x90\x00"
+_REPLY_BYTES = const(10)  # of DEBIT: TAC, MAC2, status word
 
 
 class Purchases:
@@ -47,18 +51,25 @@ class Purchases:
         self.sam_exchanges = 0
         self.sam_fault: SamLost | None = None
 
+    def use(self, sam: "Sam") -> None:
+        """From now on: of the application at hand."""
+        self._sam = sam
+
     def begin(self) -> None:
         """Another card."""
         self.sam_exchanges = 0
         self.sam_fault = None
 
-    def offered(self, type: int, debit_fen: int) -> "Any":
+    def prepare(self, card: "Identity") -> None:
+        """This card may ride: what the SAM can derive before the card has begun a purchase."""
+        self._sam.prepare(card)
+
+    def offered(self, type: int, debit_fen: int, product: "Product") -> "Any":
         """INITIALIZE FOR (CAPP) PURCHASE; nothing has changed on the card. Raises Refused."""
+        key_index = product.key_index or self._sam.key_index
         command = purse.INITIALIZE_FOR_PURCHASE if type == PURCHASE else purse.INITIALIZE_FOR_COMPOUND
         try:
-            return self._card.send(
-                command, key_index=self._sam.key_index, amount_fen=debit_fen, terminal=self._sam.terminal
-            )
+            return self._card.send(command, key_index=key_index, amount_fen=debit_fen, terminal=self._sam.terminal)
         except NotEnoughMoney as refusal:
             raise Refused(reason.NOT_ENOUGH_MONEY, refusal.sw)
         except Blocked as refusal:
@@ -159,12 +170,12 @@ class Purchases:
             owed_fen=charge.owed_fen,
             terminal=self._sam.terminal,
             terminal_seq=terminal_seq,
-            key_index=self._sam.key_index,
+            key_index=card.product.key_index or self._sam.key_index,
             key_version=offer.key_version,
             algorithm=offer.algorithm,
             stop_in=charge.stop_in,
             stop_out=charge.stop_out,
-            event=charge.event,
+            event=of_product(card.product.number, charge.event),
             fare_case=charge.case,
             layer=charge.layer,
             riders=charge.riders,
@@ -175,10 +186,14 @@ class Purchases:
         )
 
     def _debited(self, **values: "Any") -> "Any":
-        """DEBIT FOR PURCHASE, sent once: unlike Card.send this never repeats a command."""
+        """DEBIT FOR PURCHASE, sent once: unlike Card.send this never repeats a command.
+
+        Whatever is neither a whole answer nor one of two refusals says nothing: a stump, the rest of it still in the
+        card (61xx), another command's answer. The claim stays open, and the card is asked when it returns.
+        """
         response = self._link.transceive(purse.DEBIT_FOR_PURCHASE.encode(**values), WAIT_MS)
-        if len(response) == 2 and response[0] in _MORE_TO_COME:
-            raise LinkLost("DEBIT: the answer stayed in the card")
+        if response not in _NOT_DEBITED and (len(response) != _REPLY_BYTES or response[-2:] != _DONE):
+            raise LinkLost("DEBIT: no answer to it")
         return purse.DEBIT_FOR_PURCHASE.decode(response)
 
 

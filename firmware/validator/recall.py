@@ -24,7 +24,7 @@ class Recall:
 
     claims        taps without a final outcome, oldest first
     seq           the last one used
-    terminal_seq  the SAM's counter in the newest tap, 0 none
+    terminal_seq  the highest counter of a SAM, 0 none
     paid          slot number of the newest tap that paid, NONE_3
     last_paid     card, seconds, fare, balance before it, event, card kind, of that tap; None
     next          slot of the head to write to
@@ -75,7 +75,7 @@ class Recall:
                     self._read_entry()
 
     def _read_head(self) -> None:
-        tap = newest = 0
+        newest = 0
         record = b""
         self.next = self._first_blank()
         for number in range(1, self.next):
@@ -90,7 +90,7 @@ class Recall:
             newest = address
             record = bytes(self._slot.record)
             if self._slot.kind == wire.TAP:
-                tap = address
+                self.terminal_seq = max(self.terminal_seq, wire.TAP_V1.unpack(self._slot.bytes).terminal_seq)
                 self._firm(self._slot.make_outcome_firm)
             self._firm(self._slot.make_marks_firm)
             self.seq = self._slot.seq
@@ -99,9 +99,6 @@ class Recall:
             self._read_entry()
         if newest:  # what was understood, not what a second look shows
             self._firm(lambda: self._flash.program(newest, record))
-        if tap:
-            self._slot.load(tap)
-            self.terminal_seq = wire.TAP_V1.unpack(self._slot.bytes).terminal_seq
 
     def _first_blank(self) -> int:
         """The head's slot after the last one that was programmed."""

@@ -82,17 +82,21 @@ class SelfTest:
     def _parts(self) -> int:
         """Not up: lost, or never opened because of safe mode."""
         reader, sam = self._supervisor.parts
-        return (0 if reader.up else health.READER) | (0 if sam.up else health.SAM)
+        return (0 if reader.up else health.READER) | (0 if getattr(sam, "whole", sam.up) else health.SAM)
 
     def _sam_card(self) -> int:
         found = 0
-        if self._settings.production and getattr(self._sam, "test", False):
+        if self._settings.production and self._has_test_keys():
             found |= health.SAM_TEST_KEYS
         expiry: bytes = self._sam.expiry
         if expiry and self._clock.quality() != _CLOCK_UNKNOWN:
             if bcd.stamp(self._clock.now_s() + SAM_WARNING_S)[:_DAY_BYTES] > expiry:
                 found |= health.SAM_EXPIRES
         return found
+
+    def _has_test_keys(self) -> bool:
+        """Of a SAM, or of one of several: validator.sams."""
+        return bool(getattr(self._sam, "test_keys", getattr(self._sam, "test", False) is True))
 
     def _time(self) -> int:
         if self._clock.quality() == _CLOCK_UNKNOWN:

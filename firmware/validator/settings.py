@@ -7,6 +7,7 @@ from collections import namedtuple
 
 from tunion import cbor
 from tunion.bcd import is_bcd
+from tunion.card.product import NATIONAL
 from tunion.fare import flat
 from tunion.record import BadInput, is_int
 from tunion.wire import limits
@@ -41,6 +42,10 @@ ParamsArea = namedtuple(
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
 )
+Modem = namedtuple("Modem", ("path", "profile"))
+# An application that is taken. `issuers`: whose cards, 4 bytes each, None: those of the rules. `fare`, `sam`: its own,
+# None: the common one.
+Application = namedtuple("Application", ("product", "issuers", "fare", "sam"))
 # Lines that the driver may choose, directions, how the stop advances; gps and meter: {} for none; profile: the meter's.
 DutyPart = namedtuple(
     "DutyPart",
@@ -56,8 +61,12 @@ Care = namedtuple(
 )
 # What the driver does not take is None.
 Part = namedtuple(
-    "Part", ("driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
-)
+    "Part",
+    (
+        "driver", "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo", "open_s",
+        "keep_s",
+    ),
+)  # fmt: skip
 
 
 def _number(low: int, high: int) -> "tuple[str, Check]":
@@ -125,7 +134,9 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("server", _MAP, _KEPT),
     ("reader", _MAP, _KEPT),
     ("sam", _MAP, _KEPT),
+    ("modem", _MAP, {}),  # empty: the board's own network
     ("flash", _MAP, _KEPT),
+    ("gate", _MAP, {"driver": "none"}),  # flaps
     ("fare", _MAP, _KEPT),  # tunion.fare.flat.FlatFare.to_map
     ("line", _U16, 0),
     ("vehicle", _U32, 0),
@@ -144,6 +155,8 @@ _ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
     ("kept_in", _number(0, 2), 0),  # record of 1Ah with the card's counters for transfers and months, 0: none
     ("home_issuers", _ISSUERS, _KEPT),  # whose cards need not be interoperable
     ("issuers", _ISSUERS, _KEPT),  # accepted besides
+    ("applications", ("a list", lambda value: isinstance(value, list)), []),  # in order; empty: the national one
+    ("application_choice", _one_of("answers", "may_ride"), "may_ride"),  # of a card with several: the first that ...
     ("params", _MAP, {}),  # empty: no sets are taken, what this file says stays in force
     ("lists", _MAP, {}),  # empty: the deny list below stays, whatever the office publishes
     ("deny", _MAP, {"version": 0, "serials": b""}),
@@ -168,6 +181,7 @@ _SERVER_ROWS = (
     ("pin", _bytes(32, 32), _KEPT),  # SHA-256 of the SubjectPublicKeyInfo
     ("cert", _bytes(0, 8192), b""),  # DER; the pin decides
 )
+_MODEM_ROWS = (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT))  # profile: drivers/modem_profile
 _FLASH_ROWS = (
     ("path", _TEXT, _KEPT),
     ("sector_bytes", _number(512, 0x40000), 4096),
@@ -186,6 +200,12 @@ _LISTS_ROWS = _FLASH_ROWS[:3] + (
     ("deny_max", _number(1, denylist.SERIALS_MAX), denylist.SERIALS_MAX),
     ("delta_max", _number(1, denylist.SERIALS_MAX), 6000),  # one day's changes; more come as a full list
     ("old_after_s", _number(3600, 365 * 86400), 48 * 3600),  # 24 h for a gate
+)
+_APPLICATION_ROWS: "tuple[tuple[str, tuple[str, Check], Any], ...]" = (
+    ("product", ("0 or a map", lambda value: isinstance(value, (int, dict))), _KEPT),  # validator.applications
+    ("issuers", _ISSUERS, []),  # of a product other than 0
+    ("sam", _MAP, {}),  # empty: the common one
+    ("fare", _MAP, {}),  # empty: that of the device or of the parameter set
 )
 _CARE_ROWS = (
     ("watchdog_s", _SECONDS, 60),  # a turn may take so long; 0: no watchdog
@@ -223,6 +243,10 @@ _DRIVERS: "dict[str, dict[str, Any]]" = {
         "stx_etx": (("path", _TEXT, _KEPT), ("profile", _MAP, _KEPT)),  # profile: drivers/stx_etx_profile
         "ccid": (("path", _TEXT, _KEPT), ("slot", _number(0, 7), 0)),
     },
+    "gate": {
+        "none": (),
+        "serial": (("path", _TEXT, _KEPT), ("open_s", _number(1, 60), 5), ("keep_s", _number(60, 7200), 1200)),
+    },
     "sam": {
         "psam": (("name", _TEXT, _KEPT),),
         "reader": (("slot", _number(1, 7), 1),),  # a slot of the serial reader itself
@@ -254,8 +278,11 @@ class Settings:
         self.server = Server(**_checked("server.", found["server"], _SERVER_ROWS))
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
-        if self.sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
-            raise BadSettings("sam.driver takes reader only beside a stx_etx or ccid reader")
+        self.check_sam("sam", self.sam)
+        self.modem = _modem(found["modem"]) if found["modem"] else None
+        self.gate = _part("gate", found["gate"])
+        if self.gate.driver != "none" and found["role"] not in ("entry", "exit", "both"):
+            raise BadSettings("gate.driver takes serial only where role is entry, exit or both")
         self.flash = FlashArea(**_checked("flash.", found["flash"], _FLASH_ROWS))
         self.params: ParamsArea | None = None
         if found["params"]:
@@ -297,10 +324,30 @@ class Settings:
         try:
             self.fare = _fare(found["fare"])
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
-            self.site = _site(found, hasattr(self.fare, "scheme") or self.tariffs)
-            rides.make(self.fare, self.site, None)
+            self.applications: tuple[Application, ...] = (Application(NATIONAL, None, None, None),)
+            if found["applications"]:
+                from validator import applications  # for devices that take other applications
+
+                self.applications = applications.read(self, found["applications"], _application)
+            tariffs = any([hasattr(taken.fare or self.fare, "scheme") for taken in self.applications])
+            self.site = _site(found, tariffs or self.tariffs)
+            for taken in self.applications:
+                rides.make(taken.fare or self.fare, self.site, None)
         except BadInput as problem:
             raise BadSettings(str(problem))
+        self.application_choice: str = found["application_choice"]
+
+    def check_sam(self, where: str, sam: Part) -> None:
+        if sam.driver == "reader" and self.reader.driver not in ("stx_etx", "ccid"):
+            raise BadSettings("%s.driver takes reader only beside a stx_etx or ccid reader" % where)
+
+
+def _application(where: str, values: "dict[str, Any]") -> "dict[str, Any]":
+    """One of `applications` with its fare and SAM made. Raises BadSettings, BadInput."""
+    found = _checked(where, values, _APPLICATION_ROWS)
+    found["fare"] = _fare(found["fare"]) if found["fare"] else None
+    found["sam"] = _part("sam", found["sam"], where + "sam") if found["sam"] else None
+    return found
 
 
 def _fare(values: "dict[str, Any]") -> "Any":
@@ -379,6 +426,16 @@ def _lists(values: "dict[str, Any]") -> ListsArea:
     return ListsArea(**found)
 
 
+def _modem(values: "dict[str, Any]") -> Modem:
+    found = _checked("modem.", values, _MODEM_ROWS)
+    from validator.drivers.modem_profile import ModemProfile  # for devices that have a modem
+
+    try:
+        return Modem(found["path"], ModemProfile(found["profile"]))
+    except BadInput as problem:
+        raise BadSettings("modem.profile: %s" % problem)
+
+
 def _duty(values: "dict[str, Any]") -> DutyPart:
     found = _checked("duty.", values, _DUTY_ROWS)
     from validator.stops import Stops
@@ -405,12 +462,13 @@ def _duty(values: "dict[str, Any]") -> DutyPart:
     return DutyPart(**found)
 
 
-def _part(which: str, values: "dict[str, Any]") -> Part:
+def _part(which: str, values: "dict[str, Any]", where: str = "") -> Part:
+    """where: what it is called in the file, which: of the drivers."""
     drivers = _DRIVERS[which]
     driver = values.get("driver")
     if driver not in drivers:
-        raise BadSettings("%s.driver takes one of %s" % (which, ", ".join(sorted(drivers))))
-    found = _checked(which + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
+        raise BadSettings("%s.driver takes one of %s" % (where or which, ", ".join(sorted(drivers))))
+    found = _checked((where or which) + ".", values, (("driver", _TEXT, _KEPT),) + drivers[driver])
     if driver == "stx_etx":
         from validator.drivers.stx_etx_profile import Profile  # for devices that have such a reader
 
@@ -418,5 +476,7 @@ def _part(which: str, values: "dict[str, Any]") -> Part:
             found["profile"] = Profile(found["profile"])
         except BadInput as problem:
             raise BadSettings("reader.profile: %s" % problem)
-    keys = ("name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo")
+    keys = (
+        "name", "path", "blob", "storage_key", "profile", "slot", "pins", "speed_max", "echo", "open_s", "keep_s"
+    )  # fmt: skip
     return Part(driver, *[found.get(key) for key in keys])

@@ -36,6 +36,7 @@ class Part:
     power_cycle    takes the part's power away and gives it back, None where nobody can; raises as `open_again`
     cycle_after    openings in a row that fail before that is done, and between two times of it
     tries, cycles  openings that failed, and power cycles, since boot
+    number         the events' value, where there are several of a kind
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class Part:
         panel: "Panel",
         power_cycle: "Callable[[], None] | None" = None,
         cycle_after: int = 1,
+        number: int = 0,
     ) -> None:
+        self._number = number
         self._name = name
         self._open = open_again
         self._lost = lost
@@ -76,7 +79,7 @@ class Part:
         self._wait_ms = min(OPEN_WAIT_MAX_MS, max(OPEN_WAIT_FIRST_MS, 2 * self._wait_ms))
         if not self._reported:
             self._reported = True
-            note(self._journal, self._lost)
+            note(self._journal, self._lost, self._number)
             self._panel.show("fault", part=self._name, detail=str(fault))
 
     def revive(self) -> bool:
@@ -97,7 +100,7 @@ class Part:
         self._in_a_row = 0
         if self._reported:
             self._reported = False
-            note(self._journal, self._back)
+            note(self._journal, self._back, self._number)
             self._panel.show("back", part=self._name)
         return True
 
@@ -126,11 +129,12 @@ def reader_part(
 
 
 def sam_part(
-    sam: "Any", open_again: "Callable[[], None]", journal: "Journal", clock: "Clock", panel: "Panel", after: int
-) -> Part:
-    """The SAM, not opened yet."""
+    sam: "Any", open_again: "Callable[[], None]", journal: "Journal", clock: "Clock", panel: "Panel", after: int,
+    number: int = 0,
+) -> Part:  # fmt: skip
+    """The SAM, not opened yet. number: 0 the common one, those of single applications from 1."""
     cycle = getattr(sam, "power_cycle", None)
-    return Part("sam", open_again, wire.SAM_LOST, wire.SAM_BACK, journal, clock, panel, cycle, after)
+    return Part("sam", open_again, wire.SAM_LOST, wire.SAM_BACK, journal, clock, panel, cycle, after, number)
 
 
 class Supervisor:
@@ -161,7 +165,7 @@ class Supervisor:
         self.failing = False
         self.restart = False
         self.found = 0  # by the last self-test
-        self.parts: tuple[Part, ...] = ()
+        self.parts: tuple[Any, ...] = ()  # reader and SAM, or validator.sams
         self._journal: Journal | None = None
         self._dips = 0  # of the supply, since boot
         self._dip_ms = 0  # when this one began
@@ -185,7 +189,7 @@ class Supervisor:
 
     # -- what the journal is told -------------------------------------------------------------------------------
 
-    def begin(self, journal: "Journal", parts: "tuple[Part, ...]") -> None:
+    def begin(self, journal: "Journal", parts: "tuple[Any, ...]") -> None:
         """The journal is there: BOOT, and what happened before. A power cut may make one of these two, never none."""
         self._journal = journal
         self.parts = parts
@@ -326,9 +330,10 @@ class Supervisor:
         self._panel.show("back", part="power")
 
 
-def note(journal: "Journal", code: int, value: int = 0, reason: int = 0) -> None:
+def note(journal: "Journal", code: int, value: int = 0, reason: int = 0, card: bytes = bytes(10)) -> bool:
     """An event, unless the journal is full: taps have the first call on the last slots, and the panel tells too."""
     try:
-        journal.event(code, reason=reason, value=value)
+        journal.event(code, reason, card, value)
     except JournalFull:
-        pass
+        return False
+    return True

@@ -1,7 +1,7 @@
 """One tap: seen, judged, priced, claimed, debited, settled. Power, card and SAM may go at any line.
 
     card            SAM        flash
-    SELECT                                 file 15h comes with the answer
+    SELECT                                 file 15h comes with the answer; each application of the device file in turn
     READ 17h                               kind, city, interoperability
     READ 1Ah                               the open ride, where the tariff has one
     INITIALIZE      8070                   nothing has changed on the card yet
@@ -14,7 +14,7 @@ never debited. Rules and reasons: firmware/docs/tap.md.
 """
 
 from tunion import bcd
-from tunion.card import files, purse
+from tunion.card import files, product, purse
 from tunion.card.apdu import Card
 from tunion.card.refusals import Blocked, CardRefused, LinkLost, NotOurCard
 from tunion.compat import const
@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from validator.claim import Claim
     from validator.denylist import DenyList
     from validator.duty import Duty
+    from validator.gate import GateKeeper
     from validator.journal import Journal
     from validator.list_views import DenyView
-    from validator.ports import Clock, Gate, Panel, Reader, Sam
+    from validator.ports import Clock, Panel, Reader, Sam
     from validator.rules import Rules
+    from validator.sams import Sams
     from validator.settings import Settings
 
-_BY_SFI = const(0x80)  # P1 of READ BINARY
-_LOG_P2 = const(0xC4)  # of READ RECORD: of file 18h, by number; 1 is the newest
+_BY_NUMBER = const(4)  # low three bits of P2 of READ RECORD; record 1 is the newest
 _NO_PROOF = const(0x9406)  # what a card says that proves nothing
 _COUNTER_MASK = const(0xFFFF)
 _CLOCK_UNKNOWN = const(0)
@@ -71,8 +72,10 @@ class TapPath:
         rules: "Rules",
         settings: "Settings",
         duty: "Duty",
-        gate: "Gate | None" = None,
+        gate: "GateKeeper | None" = None,
+        sams: "Sams | None" = None,
     ) -> None:
+        """sams: where applications have SAMs of their own; `sam` is then the common one."""
         self._reader = reader
         self._journal = journal
         self._clock = clock
@@ -85,7 +88,11 @@ class TapPath:
         self._purchases = Purchases(self, self._card, sam, journal, clock)
         self._serial = _NO_CARD  # of the card at hand, for the journal
         self._unanswered: list[tuple[Claim, int]] = []  # claims this card did not prove, and what it said
-        self._served = _NO_CARD  # the last card that paid, when, and what it was shown
+        self._sam = sam
+        self._sams = sams
+        self._taken = settings.applications
+        self._seen_here: list[tuple[int, bytes]] = []  # (product, serial) of the applications of the card at hand
+        self._served: list[tuple[int, bytes]] = []  # of the last card that paid, when, and what it was shown
         self._served_ms = 0
         self._shown: tuple[str, dict[str, int | str]] = ("ready", {})
         self.card_exchanges = 0
@@ -102,7 +109,8 @@ class TapPath:
     def use(self, rules: "Rules") -> None:
         """From the next card on. Between taps."""
         self._rules = rules
-        self._ride = rides.make(rules.fare, self._settings.site, self._duty)
+        self._rides = [rides.make(one.fare or rules.fare, self._settings.site, self._duty) for one in self._taken]
+        self._take(0)
 
     def serve(self) -> None:
         """The card that the reader has just reported, from SELECT to what the panel shows.
@@ -110,6 +118,7 @@ class TapPath:
         raises  ReaderLost, SamLost, FlashFault: what is claimed stays claimed, call again when the part is back
         """
         self._serial = _NO_CARD
+        self._seen_here = []
         self._unanswered = []
         self._purchases.begin()
         self.card_exchanges = 0
@@ -140,8 +149,11 @@ class TapPath:
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
         card, at_s, fare_fen, balance_fen, event, kind = last
+        for index in range(len(self._taken)):
+            if self._taken[index].product.number == product.number_in(event):
+                self._take(index)
         if 0 <= self._clock.now_s() - at_s < self._rules.same_card_s:
-            self._served = card
+            self._served = [(product.number_in(event), card)]
             self._served_ms = self._clock.ticks_ms()
             details: dict[str, Any] = {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen, "kind": kind}
             self._shown = (self._name_of(event), details)
@@ -153,23 +165,48 @@ class TapPath:
             raise Refused(reason.NO_CLOCK)
         if not self._duty.ready:
             raise Refused(reason.NOT_ON_DUTY)
-        public = self._seen()
-        if self._was_just_served(public.serial):
-            self.again = True
-            self._panel.show(self._shown[0], **self._shown[1])
+        passed = None  # over: why the first application that the card has does not ride
+        several = len(self._taken) > 1
+        for index in range(len(self._taken)):
+            if several:
+                self._take(index)
+            try:
+                found = self._seen()
+                if self._was_here():
+                    return
+                if self._recovered() or (several and self._recovered_elsewhere(index)):
+                    return
+                now_s = self._clock.now_s()
+                card = self._judged(found, bcd.stamp(now_s)[:4])
+            except Refused as refused:
+                if not self._goes_on(refused.reason):
+                    raise
+                if passed is None or passed[0].reason == reason.NOT_OUR_CARD:
+                    passed = (refused, self._serial)
+                continue
+            self._purchases.prepare(card)
+            self._carry(card, now_s)
             return
-        if self._recovered():
-            return
-        now_s = self._clock.now_s()
-        self._carry(self._judged(public, bcd.stamp(now_s)[:4]), now_s)
+        assert passed is not None
+        self._serial = passed[1]
+        raise passed[0]
 
-    def _seen(self) -> "Any":
-        """File 15h of the card. Raises Refused for what is no e-purse, or a blocked one."""
+    def _take(self, index: int) -> None:
+        """An application: its facts, its SAM, its fare."""
+        taken = self._taken[index]
+        self._product = taken.product
+        self._ride = self._rides[index]
+        self._fare = taken.fare or self._rules.fare
+        self._issuers = taken.issuers
+        if self._sams is not None:
+            self._purchases.use(self._sams.take(index))
+
+    def _seen(self) -> "dict[int, bytes]":
+        """The first file of the application. Raises Refused for a card that has it not, or blocked."""
+        self._serial = _NO_CARD
         try:
-            fci = self._card.send(files.SELECT, raw=files.EPURSE_AID)
-            public = files.public_file(fci)
-            if public is None:
-                public = files.PUBLIC.unpack(self._read(files.PUBLIC_SFI, files.PUBLIC.size))
+            found = product.opened(self._product, self._card)
+            self._serial = product.serial_of(self._product, found)
         except Blocked as refusal:
             raise Refused(reason.BLOCKED, refusal.sw)
         except NotOurCard as refusal:
@@ -178,20 +215,78 @@ class TapPath:
             raise Refused(reason.INVALID_CARD, refusal.sw)
         except BadInput:
             raise Refused(reason.INVALID_CARD)
-        self._serial = public.serial
-        return public
+        self._seen_here.append((self._product.number, self._serial))
+        return found
 
-    def _was_just_served(self, serial: bytes) -> bool:
+    def _was_here(self) -> bool:
+        """This card, or one that the gate still owes a passage: shown again, and nothing is charged."""
+        if self._gate is not None and self._gate.again(self._serial):
+            self._show_again()
+            return True
+        if self._was_just_served():
+            if self._gate is not None:
+                self._gate.stay_shut()
+            self._show_again()
+            return True
+        return False
+
+    def _was_just_served(self) -> bool:
         """The passenger holds on, or comes again at once: show again what was shown, charge nothing."""
-        if serial != self._served:
+        if (self._product.number, self._serial) not in self._served:
             return False
         return bool(self._clock.since_ms(self._served_ms) < 1000 * self._rules.same_card_s)
+
+    def _goes_on(self, why: int) -> bool:
+        """The card's next application may ride, though this one does not.
+
+        Never beside an open claim of this application: whether it is this card's nobody can tell then.
+        """
+        if len(self._taken) == 1 or why > reason.TEST_CARD:
+            return False
+        if why == reason.NOT_OUR_CARD:
+            return True
+        if self._settings.application_choice != "may_ride":
+            return False
+        return self._serial != _NO_CARD or self._product.number not in self._claimed()
+
+    def _claimed(self) -> "list[int]":
+        """Products with open claims."""
+        return [product.number_in(claim.tap().event) for claim in self._journal.open_claims()]
+
+    def _recovered_elsewhere(self, index: int) -> bool:
+        """As _recovered, of applications later in the order: none is charged while a claim of another was not asked.
+
+        Those before this one were asked when their turn was.
+        """
+        claimed = self._claimed()
+        own = self._unanswered
+        asked = False
+        for other in range(index + 1, len(self._taken)):
+            if self._taken[other].product.number not in claimed:
+                continue
+            asked = True
+            self._unanswered = []  # without proof they stay open: no INITIALIZE here tells that card's counter
+            self._take(other)
+            try:
+                self._seen()
+                if self._recovered():
+                    return True
+            except Refused as refused:
+                if refused.reason != reason.NOT_OUR_CARD:
+                    raise  # nor passed by where it does not open
+        self._unanswered = own
+        if asked:
+            self._take(index)
+            self._seen()
+        return False
 
     def _recovered(self) -> bool:
         """Ask the card about claims without an answer. True if one of them was debited and is this ride."""
         paid = False
         for claim in self._journal.claims_of(self._serial):
             tap = claim.tap()
+            if product.number_in(tap.event) != self._product.number:
+                continue  # another application under the same number
             this_ride = not claim.grey and not self._is_made_up(tap)
             try:
                 proof = self._card.send(
@@ -220,8 +315,11 @@ class TapPath:
         A card torn before its debit spends the same counter elsewhere, and proves that. A card whose log cannot be
         read is believed; clearing still has the TAC.
         """
+        if not self._product.log_sfi:
+            return False
         try:
-            raw = self._card.send(files.READ_RECORD, p1=1, p2=_LOG_P2, le=files.LOG_ENTRY.size)
+            p2 = self._product.log_sfi << 3 | _BY_NUMBER
+            raw = self._card.send(files.READ_RECORD, p1=1, p2=p2, le=files.LOG_ENTRY.size)
             last = files.LOG_ENTRY.unpack(raw)
         except (CardRefused, BadInput):
             return False
@@ -229,10 +327,11 @@ class TapPath:
             return False
         return (last.terminal, last.at) != (tap.terminal, bcd.stamp(tap.at_s))
 
-    def _judged(self, public: "Any", today: bytes) -> Identity:
+    def _judged(self, found: "dict[int, bytes]", today: bytes) -> Identity:
         """The card's identity, if it may ride. Raises Refused."""
         try:
-            management = files.MANAGEMENT.unpack(self._read(files.MANAGEMENT_SFI, files.MANAGEMENT_BYTES))
+            product.read_on(self._product, self._card, found)
+            facts = product.facts(self._product, found)
         except Blocked as refusal:
             raise Refused(reason.BLOCKED, refusal.sw)
         except CardRefused as refusal:
@@ -240,16 +339,18 @@ class TapPath:
         except BadInput:
             raise Refused(reason.INVALID_CARD)
         rules = self._rules
-        found = checks.refusal(
-            public, management, today, rules.home_issuers, rules.issuers, self._settings.test_cards, rules.cities
-        )
-        if found and not (found == reason.EXPIRED and self._duty.modes & _DATE_FREE):
-            raise Refused(found)
-        identity = Identity(public.serial, public.issuer, management.city, management.kind)
-        if public.serial in self._deny:
-            if rules.block_denied:
+        home, others = (rules.home_issuers, rules.issuers) if self._issuers is None else ((), self._issuers)
+        why = checks.refusal(facts, self._product, today, home, others, self._settings.test_cards, rules.cities)
+        if why and not (why == reason.EXPIRED and self._duty.modes & _DATE_FREE):
+            raise Refused(why)
+        identity = Identity(facts.serial, facts.issuer, facts.city, facts.kind, self._product)
+        has_sam = self._sams is None or self._sams.is_up()
+        if facts.serial in self._deny:
+            if rules.block_denied and has_sam:
                 self._block(identity)
             raise Refused(reason.DENIED)
+        if not has_sam:
+            raise Refused(reason.NO_SAM)
         return identity
 
     # -- the ride -----------------------------------------------------------------------------------------------
@@ -261,12 +362,15 @@ class TapPath:
         while True:
             overdraft = self._rules.overdraft
             charge = ride.decide(card, records, now_s, _RICH_FEN, overdraft)
+            if self._gate is not None:
+                self._gate.judge(card.serial, charge)
             if not charge.type:
-                self._panel.show(charge.shown)
-                self._let_through(charge.shown)
+                self._without_debit(card, charge.shown)
                 return
+            if charge.type not in self._product.types:
+                raise Refused(reason.NO_FARE)  # a tariff has come where the device file had a flat fare
             debit_fen = amount_fen(charge)
-            offer = self._purchases.offered(charge.type, debit_fen)
+            offer = self._purchases.offered(charge.type, debit_fen, self._product)
             self._close_unanswered(offer.counter)
             balance_fen = own_fen(offer)
             self._check_balance(balance_fen, offer.limit_fen, debit_fen)
@@ -288,7 +392,7 @@ class TapPath:
     def _fixed(self, ride: "Any") -> "dict[str, Any]":
         """What a claim says of terminal and tariff."""
         duty = self._duty
-        fare = self._rules.fare
+        fare = self._fare
         return {
             "industry": ride.mode or self._settings.industry,
             "fare_id": fare.fare_id,
@@ -299,10 +403,6 @@ class TapPath:
         }
 
     # -- parts of the steps -------------------------------------------------------------------------------------
-
-    def _read(self, sfi: int, size: int) -> bytes:
-        raw: bytes = self._card.send(files.READ_BINARY, p1=_BY_SFI | sfi, le=size)
-        return raw
 
     def _is_made_up(self, tap: "Any") -> bool:
         """A debit for an earlier ride: this card's own ride is not decided by it."""
@@ -349,7 +449,7 @@ class TapPath:
 
         ride  what it came to, where the panel says something else
         """
-        self._served = self._serial
+        self._served = self._seen_here
         self._served_ms = self._clock.ticks_ms()
         self._shown = (what, details)
         self._panel.show(what, **details)
@@ -365,7 +465,24 @@ class TapPath:
         """Open the gate after a ride that begins or ends, or where a mode says so."""
         if self._gate is not None and shown in ("enter", "exit", "passed"):
             out = shown == "exit" or (shown == "passed" and self._settings.site.role == "exit")
-            self._gate.open(EXIT if out else ENTRY)
+            self._gate.permit(EXIT if out else ENTRY, self._serial)
+
+    def _without_debit(self, card: Identity, shown: str) -> None:
+        """Let through by a mode; or the same tap again, which opens a gate that has just started. Raises Refused."""
+        if shown == "ignored" and self._gate is not None:
+            self._gate.ignored(EXIT if self._settings.site.role == "exit" else ENTRY, card.serial)
+            shown = "passed"
+        elif shown == "passed":
+            self._let_through(shown)
+        self._panel.show(shown)
+
+    def _show_again(self) -> None:
+        """What the last card was shown; an earlier one, for which a gate opens again, that it may pass."""
+        self.again = True
+        if (self._product.number, self._serial) in self._served:
+            self._panel.show(self._shown[0], **self._shown[1])
+        else:
+            self._panel.show("passed")
 
     def _refuse(self, refused: Refused) -> None:
         try:

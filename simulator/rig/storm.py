@@ -32,7 +32,7 @@ from simulator.rig.storm_plan import Accident, Ashore
 from simulator.vpcd import ReaderGone
 
 ROOT = Path(__file__).parents[2]
-HEAP = "448k"           # of each validator, as in the demo
+HEAP = "512k"           # of each validator, as in the demo
 SEEDS = 1_000_000
 SETTINGS = {
     "clock_required": False,    # a bus that restarts without network drives on

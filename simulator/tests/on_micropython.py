@@ -18,13 +18,15 @@ ROOT = Path(__file__).parents[2]
 FIRMWARE = ROOT / "firmware"
 AGENT = FIRMWARE / "tests" / "hosted" / "driver_agent.py"
 MICROPYTHON = ROOT / "build" / "bin" / "micropython"        # from `make setup`
-UNIX = (str(MICROPYTHON), "-X", "heapsize=640k")            # interpreters, by the board that they bring
+UNIX = (str(MICROPYTHON), "-X", "heapsize=1m")              # interpreters, by the board that they bring
 DESK = (sys.executable, "-u")
 ANSWER_S = 30       # the longest wait a test asks of a driver is 5 s; the rest is a loaded machine
 ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
-    for error in (ports.ReaderLost, ports.SamLost, ports.NetLost, refusals.LinkLost, refusals.Unproven, BadInput)
-}
+    for error in (
+        ports.ReaderLost, ports.SamLost, ports.NetLost, ports.TwoCards, refusals.LinkLost, refusals.Unproven, BadInput,
+    )
+}  # fmt: skip
 
 
 class Driver:
@@ -110,7 +112,7 @@ def _to_wire(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return {"hex": value.hex()}
     if isinstance(value, ports.Identity):
-        return {"identity": [_to_wire(item) for item in value]}
+        return {"identity": [_to_wire(item) for item in value[:4]]}  # of the national product
     if isinstance(value, (list, tuple)):
         return [_to_wire(item) for item in value]
     return value

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.image import CardImage, ImageError, Key, Proof, PsamImage
-from simulator.personalise import EXAMPLES, IMAGES, TEST_MASTERS, card_image, example_card, example_psam
+from simulator.personalise import EXAMPLES, IMAGES, TEST_MASTERS, card_image, example_card, example_dual, example_psam
 
 DOCS = Path(__file__).parents[1] / "docs" / "image.md"
 
@@ -27,7 +27,7 @@ def full_card() -> CardImage:
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path):
-    for image in (full_card(), example_psam()):
+    for image in (full_card(), example_dual(), example_psam()):
         image.save(tmp_path / "image.json")
         assert type(image).load(tmp_path / "image.json") == image
     assert [path.name for path in tmp_path.iterdir()] == ["image.json"]      # no temporary file is left
@@ -35,7 +35,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_sample_images_are_what_personalise_makes(name: str):
-    kind = CardImage if name == "card.json" else PsamImage
+    kind = PsamImage if "psam" in name else CardImage
     assert kind.load(IMAGES / name) == EXAMPLES[name]()
 
 

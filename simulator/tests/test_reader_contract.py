@@ -24,7 +24,7 @@ from simulator.tests.flows import CHALLENGE, PLAIN, SELECT_EPURSE, card_flow, ca
 from simulator.tests.on_micropython import DESK, UNIX, Driver, wait_until
 from simulator.vpcd import VpcdSlot
 from tunion.card.refusals import LinkLost
-from validator.ports import ReaderLost
+from validator.ports import ReaderLost, TwoCards
 
 WAIT_MS = 500
 LONG_WAIT_MS = 5000
@@ -88,6 +88,9 @@ class SerialRig:
     def remove(self) -> None:
         self.chip.remove()
 
+    def insert_beside(self, card: SimCard | None) -> None:
+        self.chip.insert_beside(card)
+
     def kill(self) -> None:
         self.chip.close()
         self._chip = None
@@ -131,6 +134,7 @@ class InProcessRig:
     def __init__(self) -> None:
         self.reader = FieldReader()
         self.insert, self.remove = self.reader.insert, self.reader.remove
+        self.insert_beside = self.reader.insert_beside
         self.kill, self.revive = self.reader.unplug, self.reader.plug
 
     def close(self) -> None:
@@ -221,6 +225,27 @@ def test_a_card_that_stays_is_not_removed_and_one_that_leaves_is(rig: Any) -> No
     rig.remove()
     gone(rig)
     assert rig.reader.poll(0) is None
+
+
+def test_of_two_cards_none_is_taken_until_both_have_gone(rig: Any, request: pytest.FixtureRequest) -> None:
+    """PC/SC and CCID have no word for it: what such a reader shows is one card, or none."""
+    if "pcsc" in request.node.callspec.id or "ccid" in request.node.callspec.id:
+        pytest.skip("this kind of reader cannot tell")
+    card = new_card()
+    rig.insert(card)
+    rig.insert_beside(new_card())
+    with pytest.raises(TwoCards):
+        rig.reader.poll(0)
+    with pytest.raises(LinkLost):
+        say(rig, SELECT_EPURSE)
+    assert not rig.reader.removed(50)
+    rig.insert_beside(None)
+    assert not rig.reader.removed(50), "the one that stayed was not chosen by anybody"
+    rig.remove()
+    gone(rig)
+    rig.insert(card)
+    found(rig)
+    assert say(rig, SELECT_EPURSE).endswith("9000")
 
 
 def test_another_poll_starts_the_card_afresh(rig: Any) -> None:

@@ -18,13 +18,14 @@ from simulator.tests.on_micropython import DESK, UNIX, Driver, wait_until
 from simulator.vpcd import VpcdSlot
 from tunion.bcd import at_s
 from tunion.card import psam, purse
+from tunion.card.product import NATIONAL
 from tunion.card.refusals import LinkLost, NoKey, Unproven
 from tunion.record import BadInput
 from validator.drivers.sam_slot import SamSlot
 from validator.ports import Identity, ReaderLost, SamLost
 
 INPUTS = VECTORS["inputs"]
-CARD = Identity(bytes.fromhex(INPUTS["app_serial"]), bytes.fromhex(INPUTS["issuer"]), b"\x61\x10", 1)
+CARD = Identity(bytes.fromhex(INPUTS["app_serial"]), bytes.fromhex(INPUTS["issuer"]), b"\x61\x10", 1, NATIONAL)
 PLAIN = VECTORS["plain_purchase"]
 AT = bytes.fromhex("20250601071000")
 MAC2 = bytes.fromhex(PLAIN["mac2"])

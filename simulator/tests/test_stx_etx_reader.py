@@ -1,5 +1,6 @@
 """The serial reader between STX and ETX as a host meets it, and our driver on a line that is not clean."""
 
+import json
 import os
 import random
 import select
@@ -261,14 +262,18 @@ def test_a_cable_pulled_in_the_middle_of_an_exchange_is_a_lost_reader(made: Any,
 
 @BOTH
 @EACH
-def test_two_cards_in_the_field_are_none(made: Any, profile: str, interpreter: Any):
+def test_two_cards_that_the_profile_has_no_word_for_are_none(made: Any, profile: str, interpreter: Any, tmp_path: Path):
     rig = made(profile, interpreter)
-    rig.driver.open()
-    rig.reader.insert(new_card())
-    rig.reader.antenna.crowd = 1
-    assert rig.driver.poll(0) is None
-    rig.reader.antenna.crowd = 0
-    assert rig.driver.poll(500) is not None
+    silent = load_profile(profile)
+    silent["status"] = {status: word for status, word in silent["status"].items() if word != "two_cards"}
+    (tmp_path / "silent.json").write_text(json.dumps(silent))
+    with Driver(["stx_etx", rig.reader.path, str(tmp_path / "silent.json")], interpreter=interpreter) as driver:
+        driver.open()
+        rig.reader.insert(new_card())
+        rig.reader.insert_beside(new_card())
+        assert driver.poll(0) is None
+        rig.reader.insert_beside(None)
+        assert driver.poll(500) is not None
 
 
 @BOTH

@@ -15,6 +15,7 @@ from simulator.card import SimCard
 from simulator.rig.depot import Depot
 from simulator.rig.riders import riders
 from tools.bench import Figure
+from tools.benches import rides
 from tools.firmware import build
 from tools.paths import BUILD, MICROPYTHON, require
 
@@ -38,7 +39,7 @@ class TimedCard(SimCard):
 
 
 def flat() -> Iterator[Figure]:
-    """Milliseconds a tap: all of it, and its parts; exchanges a tap."""
+    """Milliseconds a tap: all of it, and its parts; then what it takes on the emulated ARM board."""
     require(MICROPYTHON)
     build("x64")
     with tempfile.TemporaryDirectory() as scratch:
@@ -48,6 +49,7 @@ def flat() -> Iterator[Figure]:
         plain = _measured(without, Path(scratch) / "plain")
     for part in native:
         yield Figure(f"tap.flat.{part}" if part != "all" else "tap.flat", native[part], "ms", PLAIN, plain[part])
+    yield from rides.flat()
 
 
 def _measured(firmware: Path, folder: Path) -> dict[str, float]:

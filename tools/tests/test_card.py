@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator.dual_card import card_of
 from simulator.image import CardImage
 from simulator.pcscd import Pcscd, free_port_pair
 from simulator.personalise import IMAGES
@@ -26,6 +27,7 @@ from simulator.tests.flows import (
     sam_flow,
 )
 from simulator.tests.on_micropython import DESK, Driver
+from simulator.trace import Traced
 from tools.cli import main
 
 CARD, PSAM = str(IMAGES / "card.json"), str(IMAGES / "psam.json")
@@ -224,6 +226,24 @@ def test_a_reader_that_dies_gets_the_card_back(serve: type[Served]):
         assert {server.line(), server.line()} == {"back in the reader", "card on"}
         assert clients.opensc(pcscd, 0, [SELECT_EPURSE])[0].endswith("9000")
         assert server.end()[0] == 0
+
+
+def test_a_new_card_may_have_a_second_application_and_both_numbers_stay_masked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    path = tmp_path / "new.json"
+    made = ["new", "--image", str(path), "--number", "3104840000000000001", "--legacy-number", "5800010000000042"]
+    assert main(["card", *made]) == 0
+    second = CardImage.load(path).second
+    assert second is not None and second.serial.hex() == "00005800010000000042" and second.balance_fen == 5000
+    lines: list[str] = []
+    image = CardImage.load(path)
+    card = Traced(card_of(image), "card", lines.append, image.serial, second.serial)
+    card.power_on()
+    for apdu in ("00A4040008A000000632010105", "00B095001E", "00A4040008F0594B544F4C4431", "00B0850020"):
+        assert card.transceive(bytes.fromhex(apdu))[-2:] == b"\x90\x00"
+    assert "0000000042" not in "".join(lines) and "0000000001" not in "".join(lines)
+    assert "".join(lines).count("****") > 2
 
 
 def test_a_new_card_is_made_and_never_over_another_file(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -3,14 +3,17 @@
 import json
 import os
 import resource
+from collections.abc import Callable
 from typing import Any
 
+from boards.common.pins import LinePins
 from boards.desk import ticks
 from boards.desk.aes import cbc_decrypt
 from boards.desk.pcsc import Pyscard
 from boards.desk.serial import SerialLine
 from boards.desk.signals import TerminationSignals
 from boards.desk.watchdog import AlarmWatchdog
+from validator.drivers.tcp_dial import TcpDial
 
 _KIB = 1024
 _FREE_MAX = 0xFFFFFFFF  # an upload carries heap_free in 32 bits
@@ -20,12 +23,22 @@ class DeskBoard:
     """Nothing here is worth loading late."""
 
     command = "python -m boards.desk.main"
+    tls_takes_lines = False
     time = ticks
     signals = TerminationSignals
     watchdog = AlarmWatchdog
     pcsc = Pyscard
     line = SerialLine
+    dial = TcpDial
     aes_cbc_decrypt = staticmethod(cbc_decrypt)
+
+    def pins(self, path: str) -> LinePins:
+        """By bytes on a second line."""
+        return LinePins(self.line(path))
+
+    def switch(self, part: str) -> Callable[[bool], None] | None:
+        """A PC switches nobody's supply."""
+        return None
 
     def dumps(self, value: Any) -> str:
         """Chinese as it is."""

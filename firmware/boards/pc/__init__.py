@@ -1,1 +1,1 @@
-"""What the boards on a PC share, under either interpreter: clock, commands on stdin, wiring."""
+"""What the boards on a PC share, under either interpreter."""

@@ -9,11 +9,12 @@ The first line it writes is {"value": null}: the driver is made, and not yet ope
 import json
 import sys
 
-from boards.pc.clock import SystemClock
+from boards.common.clock import SystemClock
+from tunion.card.product import NATIONAL
 from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
-from validator.ports import Identity, NetLost, ReaderLost, SamLost
+from validator.ports import Identity, NetLost, ReaderLost, SamLost, TwoCards
 
 if sys.implementation.name == "micropython":
     from boards.unix.board import UnixBoard as Board
@@ -60,7 +61,7 @@ def ccid_sam(path, number):
 
 
 def sam_uart(path, pins, number, echo):
-    from boards.pc.sam_pins import LinePins
+    from boards.common.pins import LinePins
     from validator.drivers.sam_uart import SamLine, SamUart
 
     wire = SamLine(BOARD.line(path, 9600, "8E2"), LinePins(BOARD.line(pins)), CLOCK, echo=echo == "echo")
@@ -75,9 +76,24 @@ def sam_slot(name):
 
 def https(host, port, pin):
     from validator.drivers.https import Https
+    from validator.drivers.tcp_dial import TcpDial
     from validator.drivers.tls_line import TlsLine
 
-    return Post(Https(TlsLine(host, int(port), (bytes.fromhex(pin),)), host, CLOCK))
+    return Post(Https(TlsLine(host, TcpDial(host, int(port)), (bytes.fromhex(pin),)), host, CLOCK))
+
+
+def https_modem(path, host, port, pin, guard_ms):
+    from validator.drivers.https import Https
+    from validator.drivers.modem import Modem
+    from validator.drivers.modem_profile import ModemProfile
+    from validator.drivers.tls_line import TlsLine
+
+    with open(__file__.rsplit("/", 3)[0] + "/validator/profiles/sample_modem_transparent.json") as file:
+        values = json.load(file)
+    values["guard_ms"] = int(guard_ms)
+    values["boot_ms"] = 200
+    modem = Modem(BOARD.line(path), CLOCK, ModemProfile(values), host, int(port))
+    return Post(Https(TlsLine(host, modem, (bytes.fromhex(pin),)), host, CLOCK))
 
 
 def nor_file(path):
@@ -134,7 +150,7 @@ def to_wire(value):
 
 def from_wire(value):
     if isinstance(value, dict):
-        return bytes.fromhex(value["hex"]) if "hex" in value else Identity(*from_wire(value["identity"]))
+        return bytes.fromhex(value["hex"]) if "hex" in value else Identity(*(from_wire(value["identity"]) + [NATIONAL]))
     return [from_wire(item) for item in value] if isinstance(value, list) else value
 
 
@@ -144,7 +160,7 @@ def serve(driver):
         method, arguments = json.loads(line)
         try:
             answer = {"value": to_wire(getattr(driver, method)(*from_wire(arguments)))}
-        except (ReaderLost, SamLost, NetLost, LinkLost, CardRefused, Unproven, BadInput) as error:
+        except (ReaderLost, SamLost, NetLost, TwoCards, LinkLost, CardRefused, Unproven, BadInput) as error:
             name = "ReaderLost" if isinstance(error, ReaderLost) else type(error).__name__
             answer = {"error": name, "words": str(error), "sw": getattr(error, "sw", 0)}
         print(json.dumps(answer))
@@ -161,6 +177,7 @@ if __name__ == "__main__":
         "sam": sam_slot,
         "sam_uart": sam_uart,
         "https": https,
+        "https_modem": https_modem,
         "nor": nor_file,
     }
     serve(kinds[sys.argv[1]](*sys.argv[2:]))

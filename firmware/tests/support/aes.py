@@ -3,7 +3,7 @@
 __all__ = ("cbc_decrypt", "cbc_encrypt")
 
 try:
-    from boards.unix.aes import cbc_decrypt, cbc_encrypt
+    from boards.common.aes import cbc_decrypt, cbc_encrypt
 except ImportError:  # CPython has no cryptolib
     try:
         from boards.desk.aes import cbc_decrypt, cbc_encrypt

@@ -126,7 +126,12 @@ class Bus:
             provisioned(self.settings),
             self.settings,
             self.duty,
+            sams=self.make_sams(),
         )
+
+    def make_sams(self):
+        """One SAM serves all."""
+        return None
 
     def reboot(self):
         self.flash = self.flash.rebooted()

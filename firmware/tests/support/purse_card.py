@@ -7,7 +7,7 @@ from tunion.card import files, purse
 from tunion.card.refusals import LinkLost
 from tunion.crypto import keys
 from tunion.crypto.mac import maintenance_mac
-from validator.ports import ReaderLost, Target
+from validator.ports import ReaderLost, Target, TwoCards
 
 MPK = bytes.fromhex("11111111222222223333333344444444")  # invented, those of the published vectors
 MTK = bytes.fromhex("99999999aaaaaaaabbbbbbbbcccccccc")
@@ -20,6 +20,9 @@ BEFORE, AFTER = "before", "after"
 
 class PurseCard:
     """One card. `spent_fen` and `log` (counter, amount, TAC) tell what really happened to its money."""
+
+    aid = files.EPURSE_AID
+    key_index = 1
 
     def __init__(self, serial=SERIAL, issuer=ISSUER, balance_fen=5000, limit_fen=0, kind=1, **changes):
         public = dict(
@@ -111,7 +114,7 @@ class PurseCard:
         return bytes((0xA1, 0xB2, self._draws >> 8 & 0xFF, self._draws & 0xFF))
 
     def _select(self, apdu):
-        if apdu[5:13] != files.EPURSE_AID:
+        if apdu[5:13] != self.aid:
             return b"\x6a\x82"
         self._selected = True
         self._offer = None
@@ -119,7 +122,7 @@ class PurseCard:
             return b"\x62\x83"
         public = b"\x9f\x0c\x1e" + self.files[files.PUBLIC_SFI] if self.fci_has_public else b""
         inner = b"\x9f\x08\x01\x02" + public
-        fci = b"\x84\x08" + files.EPURSE_AID + b"\xa5" + bytes((len(inner),)) + inner
+        fci = b"\x84\x08" + self.aid + b"\xa5" + bytes((len(inner),)) + inner
         return b"\x6f" + bytes((len(fci),)) + fci + b"\x90\x00"
 
     def _read_record(self, apdu):
@@ -150,7 +153,7 @@ class PurseCard:
         data = purse.INITIALIZE_FOR_PURCHASE.data.unpack(apdu, 5)
         if type == keys.PURCHASE and not data.amount_fen:
             return b"\x6a\x80"
-        if data.key_index != 1:
+        if data.key_index != self.key_index:
             return b"\x94\x03"
         if data.amount_fen > self.balance_fen + self.limit_fen:
             return b"\x94\x01"
@@ -212,6 +215,7 @@ class FieldReader:
         self.tear = None
         self.exchanges = 0
         self.broken = False
+        self.crowd = False  # a second card beside the first
         self.commands = []
 
     def present(self, card, tear=None):
@@ -227,6 +231,8 @@ class FieldReader:
 
     def poll(self, wait_ms):
         self.open()
+        if self.card and self.crowd:
+            raise TwoCards("two cards")
         return Target(b"\x08\x01\x02\x03") if self.card else None
 
     def transceive(self, apdu, wait_ms):

@@ -62,11 +62,11 @@ class NotingSam(SoftSam):
 
     def __init__(self, *values):
         super().__init__(*values)
-        self.signed = []
+        self.replies = []
 
     def sign(self, *values):
         reply = super().sign(*values)
-        self.signed.append(reply)
+        self.replies.append(reply)
         return reply
 
 

@@ -1,8 +1,10 @@
 """A terminal that charges a tariff, in process, and the small networks it charges by. All prices are invented."""
 
 from support.bus import Bus, device_map
-from tunion.fare import grid
+from tunion.fare import decision, grid
 from tunion.fare.tariff import FLAT, GRID, METER, Tariff
+from tunion.wire import reason
+from validator.rides.charge import Refused
 
 CITY = b"\x61\x10"
 NETWORK = bytes.fromhex("14026110ffffffff")
@@ -19,6 +21,28 @@ METRO_FEN = [[None, 200, 300, 900], [200, None, 200, 400], [300, 200, None, 200]
 STOPS = [1, 2, 3, 4]
 UP_FEN = [[None, 100, 200, 400], [None, None, 100, 300], [None, None, None, 200], [None] * 4]
 DOWN_FEN = UP_FEN
+
+
+class Post:
+    """A gate that only counts."""
+
+    def __init__(self):
+        self.opened = []
+
+    def permit(self, way, card):
+        self.opened.append(way)
+
+    def again(self, card):
+        return False
+
+    def ignored(self, way, card):
+        self.stay_shut()
+
+    def stay_shut(self):
+        raise Refused(reason.of_case(decision.TWICE))
+
+    def judge(self, card, charge):
+        pass
 
 
 def metro(**changes):
@@ -60,4 +84,4 @@ def terminal(tariff, role="bus", **changes):
     return Bus(**settings)  # flash and sam_kind among them
 
 
-__all__ = ["Bus", "device_map", "flat", "line", "metro", "taxi", "terminal"]
+__all__ = ["Bus", "Post", "device_map", "flat", "line", "metro", "taxi", "terminal"]

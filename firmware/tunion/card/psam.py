@@ -50,6 +50,14 @@ INIT_SAM_FOR_PURCHASE = Command(
     le=0x08,
     refusals=_SAM_REFUSALS,
 )
+FACTORS_AT = 20  # in the data above: 8 bytes a level follow, from the card upwards. JT/T 978 has two levels
+INIT_SAM_BY_LEVELS = Command(
+    "INIT SAM FOR PURCHASE",
+    head=b"\x80\x70\x00\x00",
+    reply=INIT_SAM_FOR_PURCHASE.reply,
+    le=0x08,
+    refusals=_SAM_REFUSALS,
+)
 CREDIT_SAM_FOR_PURCHASE = Command(
     "CREDIT SAM FOR PURCHASE",
     head=b"\x80\x72\x00\x00",
@@ -63,6 +71,7 @@ INIT_FOR_DESCRYPT = Command(
     data=Record("InitDescryptData", 16, (("card", "8s"), ("issuer", "8s"))),
     refusals=_SAM_REFUSALS,
 )
+INIT_BY_LEVELS = Command("INIT FOR DESCRYPT", head=b"\x80\x1a\x45\x02", refusals=_SAM_REFUSALS)
 # P1 05: one MAC over padded blocks, the first 8 data bytes are its initial value.
 DESCRYPT_MAC = Command(
     "DESCRYPT",

@@ -16,6 +16,8 @@ LOCK = "lock"  # cards are not taken, until `unlock`
 UNLOCK = "unlock"
 SELF_TEST = "self_test"
 RE_ENROL = "re_enrol"  # prove the journal afresh
+SET_MODES = "set_modes"  # argument: degraded modes of the station, the five lowest bits of tunion.fare.trip; 0: none
+MODES_MAX = const(31)
 LEAVE_SAFE_MODE = "leave_safe_mode"  # start again, normally
 INTERVAL_S_MAX = const(86400)
 
@@ -29,11 +31,12 @@ ARGUMENTS = {
     UNLOCK: (0, 0),
     SELF_TEST: (0, 0),
     RE_ENROL: (0, 0),
+    SET_MODES: (0, MODES_MAX),
     LEAVE_SAFE_MODE: (0, 0),
 }
 
 DONE = const(0)
-UNKNOWN = const(1)  # this firmware has no such command
+UNKNOWN = const(1)  # this firmware, or this kind of terminal, has no such command
 BAD_ARGUMENT = const(2)
 NOT_KEPT = const(3)  # done, and forgotten at the next power cut: the board keeps nothing
 TEST_FAILED = const(16)  # plus what is not in order:

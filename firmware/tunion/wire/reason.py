@@ -21,9 +21,12 @@ NO_CLOCK = const(16)
 NO_FARE = const(17)
 RIDE_LOCKED = const(18)
 NOT_ON_DUTY = const(19)
+TWO_CARDS = const(20)
 OUT_OF_SERVICE = const(21)
 METER_NOT_READY = const(22)
 NO_REPAIR = const(23)
+GATE_FAULT = const(24)
+NO_SAM = const(25)
 _CASES = const(32)  # and above: the cases of tunion.fare.decision
 
 # number -> (name for programs, 中文, English)
@@ -46,10 +49,13 @@ WORDS = {
     NO_CLOCK: ("no_clock", "时钟未校准", "the clock was never set"),
     NO_FARE: ("no_fare", "无此票价", "the table has no fare for this ride"),
     RIDE_LOCKED: ("ride_locked", "行程记录已锁定", "an operator has locked the card's open ride"),
+    TWO_CARDS: ("two_cards", "检测到多张卡", "more than one card: hold only one"),
     NOT_ON_DUTY: ("not_on_duty", "司机未登录", "no driver has logged in"),
     OUT_OF_SERVICE: ("out_of_service", "暂停服务", "out of service for the moment"),
     METER_NOT_READY: ("meter_not_ready", "计价器未结束", "the meter shows no fare to be paid"),
+    NO_SAM: ("no_sam", "该卡PSAM未就绪", "the SAM for this kind of card does not answer"),
     NO_REPAIR: ("no_repair", "未选择更新项目", "the service counter was not told what to mend"),
+    GATE_FAULT: ("gate_fault", "闸门故障", "the gate is out of order: use another one"),
 }
 
 

@@ -124,8 +124,8 @@ CARD_BLOCKED = const(3)  # a denied card was blocked through the SAM
 READER_LOST = const(4)
 READER_BACK = const(5)
 CLOCK_STEP = const(6)  # value: seconds, new minus old
-SAM_LOST = const(7)
-SAM_BACK = const(8)
+SAM_LOST = const(7)  # value: 0 the common SAM, those of single applications from 1
+SAM_BACK = const(8)  # value: as above
 PARAMS_ACTIVE = const(16)  # value: version in force; reason: why the one before was left, 0: its time had come
 PARAMS_REFUSED = const(17)  # value: version; reason, as above: a code of tunion.wire.params
 LIST_ACTIVE = const(18)  # value: version in force; reason: tunion.wire.lists.reason_of the list
@@ -145,6 +145,11 @@ SAFE_MODE = const(41)
 SELF_TEST = const(42)
 BROWN_OUT = const(43)
 WATCHDOG = const(44)
+GATE_TIMED_OUT = const(56)  # a permit that nobody used; card: whose; value: the way, 1 in, 2 out
+INTRUSION = const(57)  # value: how many persons; reason: INTRUDED, TAILGATED or WRONG_WAY of validator.ports
+GATE_FAULT = const(58)  # value: 1 flaps jammed, 2 without power, 3 the gate does not answer; 0: it works again
+EMERGENCY = const(59)  # the fire contact; value 1: the flaps have dropped, 0: it is over
+MODE_CHANGED = const(60)  # value: degraded modes in force, bits of tunion.fare.trip; reason: those of the switch
 
 
 def as_value(version: int) -> int:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     class Line(Protocol):
         """A connection to the one server, validator.drivers.tls_line."""
 
+        @property
+        def advanced(self) -> int:
+            """Grows while a way that takes long, as a modem's, is gone."""
+
         def proven(self) -> bool: ...
         def step(self) -> bool: ...
         def send(self, data: Bytes) -> int: ...
@@ -52,6 +56,7 @@ class Https:
         self._body_at = 0  # 0: the head is not whole yet
         self._reused = False
         self._progress_ms = 0
+        self._advanced = 0
 
     def start(self, path: str, body: "list[Bytes]") -> None:
         """Begin a POST, the body in pieces; drops one that is under way, with its connection.
@@ -108,6 +113,9 @@ class Https:
         if self._state == _OPENING:
             if self._line.step():
                 self._state = _SENDING
+                self._progressed()
+            elif self._line.advanced != self._advanced:
+                self._advanced = self._line.advanced
                 self._progressed()
         elif self._state == _SENDING:
             self._send()

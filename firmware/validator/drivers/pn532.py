@@ -8,7 +8,7 @@ from tunion.card.refusals import LinkLost, NotOurCard
 from tunion.compat import const
 from validator.drivers.pn532_frame import COMMAND_BYTES_MAX, Frames, NoAnswer
 from validator.drivers.serial_reader import FIELD_OFF_MS, SerialReader
-from validator.ports import Target
+from validator.ports import Target, TwoCards
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _AUTOMATIC_RATS = b"\x14"  # SetParameters: the chip goes on to ISO 14443-4 by i
 _FIELD_OFF = b"\x01\x00"  # RFConfiguration item 1
 _FIELD_ON = b"\x01\x01"
 _RETRIES = b"\x05\xff\x01\x02"  # item 5: ATR, PSL, passive activation: about 15 ms for an empty field
-_ONE_TYPE_A = b"\x01\x00"
+_TWO_TYPE_A = b"\x02\x00"  # as many as the chip can hold: one more than is wanted
 _ALL_TARGETS = b"\x00"
 
 _ANSWER_BYTES_MAX = const(258)  # of a short APDU
@@ -108,10 +108,14 @@ class Pn532(SerialReader):
         return bytes(memoryview(self._answer)[:count])
 
     def _look(self) -> "Target | None":
-        """One try to find and activate a card."""
-        answer = self._frames.call(_IN_LIST_PASSIVE_TARGET, _ONE_TYPE_A)
+        """One try to find and activate a card. Raises TwoCards."""
+        answer = self._frames.call(_IN_LIST_PASSIVE_TARGET, _TWO_TYPE_A)
+        self._crowd = False
         if len(answer) < 6 or not answer[0]:  # count, then number, SENS_RES 2, SEL_RES, length of the UID
             return None
+        if answer[0] > 1:
+            self._selected = self._crowd = True
+            raise TwoCards("two cards at the PN532")
         self._selected = self._unbroken = True
         self._iso_dep = answer[4] & _ISO_DEP != 0
         return Target(bytes(answer[6 : 6 + answer[5]]))

@@ -7,6 +7,7 @@ of another purchase can never reach it: some SAMs lock their key after a few wro
 from tunion import bcd
 from tunion.card import files, psam
 from tunion.card.apdu import Card
+from tunion.card.product import FACTOR_BYTES, NATIONAL, factors
 from tunion.card.refusals import CardRefused, LinkLost, MacRejected, NoKey, Unproven
 from tunion.compat import const
 from tunion.crypto.keys import card_factor
@@ -41,6 +42,7 @@ _READ_TERMINAL = 0x80 | psam.TERMINAL_SFI  # P1 of READ BINARY by SFI
 _READ_IDENTITY = 0x80 | psam.IDENTITY_SFI
 _READ_APPLICATION = 0x80 | psam.APPLICATION_SFI
 _MAC2_TRIES_LEFT = const(0x63C)  # 63Cx: wrong, x tries left; a SAM's other way to say 9302
+_MAINTENANCE = const(5)  # key use of INIT FOR DESCRYPT, bits 5 to 1 of P1; bits 8 to 6: levels
 _CLOCK_UNKNOWN = const(0)  # Clock.quality
 
 
@@ -105,17 +107,24 @@ class SamSlot:
         if self._application is None:
             raise SamLost("the SAM is not open")
         self._check_dates(at)
-        apdu = psam.INIT_SAM_FOR_PURCHASE.encode(
-            random=offer.random,
-            counter=offer.counter,
-            amount_fen=amount_fen,
-            type=type,
-            at=at,
-            key_version=offer.key_version,
-            algorithm=offer.algorithm,
-            card=card_factor(card.serial),
-            issuer=card.issuer,
-        )
+        fields = {
+            "random": offer.random,
+            "counter": offer.counter,
+            "amount_fen": amount_fen,
+            "type": type,
+            "at": at,
+            "key_version": offer.key_version,
+            "algorithm": offer.algorithm,
+            "card": card_factor(card.serial),
+            "issuer": card.issuer,
+        }
+        if card.product.factors == NATIONAL.factors:
+            apdu = psam.INIT_SAM_FOR_PURCHASE.encode(**fields)
+        else:
+            record = psam.INIT_SAM_FOR_PURCHASE.data
+            assert record is not None
+            head = record.pack(**fields)[: psam.FACTORS_AT]
+            apdu = psam.INIT_SAM_BY_LEVELS.encode(head + factors(card.product, card.serial, card.issuer))
         self._asked = apdu
         if self._works_alone:
             try:
@@ -159,7 +168,8 @@ class SamSlot:
         """
         self._purchase_open = False  # the SAM has one working key at a time
         try:
-            self._send(psam.INIT_FOR_DESCRYPT, card=card_factor(card.serial), issuer=card.issuer)
+            levels = factors(card.product, card.serial, card.issuer)
+            self._send(psam.INIT_BY_LEVELS, p1=len(levels) // FACTOR_BYTES << 5 | _MAINTENANCE, raw=levels)
             reply = self._send(psam.DESCRYPT_MAC, raw=challenge[:4] + bytes(4) + padded(command, 8))
         except NoKey:
             return None

@@ -1,6 +1,7 @@
 """What every reader on a serial line does alike to find a card and to see it go: it looks, and looks again."""
 
 from tunion.compat import const
+from validator.ports import TwoCards
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ class SerialReader:
 
     _frames: "Pausing"
     _clock: "Clock"
+    _crowd = False  # two cards were found: the field must be seen empty
 
     def poll(self, wait_ms: int) -> "Target | None":
-        """A card in the field, activated afresh; None: none within `wait_ms`. Raises ReaderLost."""
+        """A card in the field, activated afresh; None: none within `wait_ms`. Raises ReaderLost, TwoCards."""
         self._let_go()
         since = self._clock.ticks_ms()
         while True:
@@ -38,7 +40,7 @@ class SerialReader:
     def removed(self, wait_ms: int) -> bool:
         """The card of the last poll has left the field; waits at most `wait_ms`. Raises ReaderLost."""
         since = self._clock.ticks_ms()
-        while self._is_there():
+        while self._crowd_is_there() if self._crowd else self._is_there():
             left_ms = wait_ms - self._clock.since_ms(since)
             if left_ms <= 0:
                 return False
@@ -46,10 +48,19 @@ class SerialReader:
         self._let_go()
         return True
 
+    def _crowd_is_there(self) -> bool:
+        """Two cards were found, and the field was not seen empty since. One that stayed is not let in either."""
+        self._let_go()
+        try:
+            self._crowd = self._look() is not None
+        except TwoCards:
+            return True
+        return self._crowd
+
     if TYPE_CHECKING:  # the reader's own
 
         def _look(self) -> "Target | None":
-            """One try to find and activate a card. Raises ReaderLost."""
+            """One try to find and activate a card. Raises ReaderLost; TwoCards, with `_crowd` set."""
 
         def _is_there(self) -> bool:
             """The card that was found last is still in the field; False where none is held. Raises ReaderLost."""

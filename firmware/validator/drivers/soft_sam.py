@@ -55,7 +55,7 @@ class SoftSam:
         self._generation_min = generation_min
         self._head: Any = None
         self._keys: dict[bytes, bytes] = {}
-        self._card_of_key = bytes(10)  # whose card key is at hand: a torn card comes back at once
+        self._card_of_key = b""  # whose card key is at hand: a torn card comes back at once
         self._card_key = b""
         self._purchase: tuple[Any, bytes, int] | None = None
         self._begun: tuple[Any, ...] = ()
@@ -139,9 +139,9 @@ class SoftSam:
         return None
 
     def _derive(self, suite: "Any", card: "Identity") -> None:
-        if self._card_of_key != card.serial or not self._card_key:
+        if self._card_of_key != card.issuer + card.serial or not self._card_key:
             self._card_key = suite.diversify(self._keys[card.issuer], keys.card_factor(card.serial))
-            self._card_of_key = card.serial
+            self._card_of_key = card.issuer + card.serial
 
     def _check_dates(self, at: bytes) -> None:
         """The dates count in, BCD sorts."""

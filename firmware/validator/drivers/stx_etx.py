@@ -9,7 +9,7 @@ from tunion.compat import const
 from validator.drivers import stx_etx_profile as words
 from validator.drivers.serial_reader import FIELD_OFF_MS, SerialReader
 from validator.drivers.stx_etx_frame import Frames, NoAnswer
-from validator.ports import ReaderLost, Target
+from validator.ports import ReaderLost, Target, TwoCards
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,9 +149,13 @@ class StxEtx(SerialReader):
         return bytes(answer)
 
     def _look(self) -> "Target | None":
-        """One try to find and activate a card. Two cards are none."""
+        """One try to find and activate a card. Raises TwoCards where the profile has a status for them."""
         profile = self._profile
         answer = self._call(profile.poll)
+        self._crowd = self._frames.word == words.TWO_CARDS
+        if self._crowd:
+            self._selected = True
+            raise TwoCards("two cards at the reader")
         if self._frames.word != words.OK:
             if self._frames.repeated:  # the first may have activated a card, which answers no second search
                 self._selected = True

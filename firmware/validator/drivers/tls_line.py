@@ -7,12 +7,9 @@ the same key stays good. Measured on MicroPython 1.25 and mbedtls 3.6: `getpeerc
 answers None until the handshake is over. An RSA key needs TLS 1.3 there: mbedtls refuses RSA-PSS in TLS 1.2 after
 having offered it. Use P-256.
 
-Only the name lookup waits: give an address, or a name that is answered on the board.
+How the bytes get there is the affair of what it dials with: drivers/tcp_dial, drivers/modem.
 """
 
-import errno
-import select
-import socket
 from hashlib import sha256
 
 from tunion.compat import const
@@ -20,11 +17,22 @@ from validator.ports import NetLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
     from tunion.record import Bytes
 
     Socket = Any  # plain or TLS, of either interpreter
+
+    class Dial(Protocol):
+        """Makes connections to the one server."""
+
+        advanced: int  # grows with what was done towards one, where that may take longer than a server may be silent
+
+        def step(self) -> Socket:
+            """Go on; what tls can wrap when the connection stands, None before. Raises NetLost, OSError."""
+
+        def close(self) -> None: ...
+
     import tls
 
     _WOULD_BLOCK: "tuple[type[Exception], ...]" = ()
@@ -38,22 +46,22 @@ else:
 
         _WOULD_BLOCK = (tls.SSLWantReadError, tls.SSLWantWriteError)
 
-_IPPROTO_TCP = const(6)  # MicroPython's socket does not name them
-_TCP_NODELAY = const(1)
 _READ_AHEAD_BYTES = const(1)  # before the pin is checked nothing may come; one byte is enough to notice
 
 _CLOSED = const(0)
-_CONNECTING = const(1)
-_HANDSHAKE = const(2)
-_PROVEN = const(3)
+_HANDSHAKE = const(1)
+_PROVEN = const(2)
 
 
 class TlsLine:
-    """A connection to `host` and `port`. `pins`: accepted key hashes, 32 bytes each; two while a key is replaced."""
+    """A connection to `host`, made by `dial`.
 
-    def __init__(self, host: str, port: int, pins: "tuple[bytes, ...]") -> None:
+    pins  accepted key hashes, 32 bytes each; two while a key is replaced
+    """
+
+    def __init__(self, host: str, dial: "Dial", pins: "tuple[bytes, ...]") -> None:
         self._host = host
-        self._port = port
+        self._dial = dial
         self._pins = pins
         self._context: Any = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         if hasattr(self._context, "check_hostname"):  # CPython's
@@ -62,20 +70,24 @@ class TlsLine:
         self._context.verify_mode = tls.CERT_NONE  # type: ignore[attr-defined]
         self._state = _CLOSED
         self._socket: Socket = None
-        self._poll: Any = None
+        self._send: Any = None
+        self._receive_into: Any = None
         self._ahead = memoryview(bytearray(_READ_AHEAD_BYTES))
 
     def proven(self) -> bool:
         """The connection stands and the server is ours."""
         return self._state == _PROVEN
 
+    @property
+    def advanced(self) -> int:
+        """As the dial's."""
+        return self._dial.advanced
+
     def step(self) -> bool:
         """Go on towards a proven connection, from none at all; True when it stands. Raises NetLost."""
         try:
             if self._state == _CLOSED:
                 self._connect()
-            elif self._state == _CONNECTING:
-                self._connected()
             elif self._state == _HANDSHAKE:
                 self._prove()
         except OSError as error:
@@ -85,7 +97,7 @@ class TlsLine:
     def send(self, data: "Bytes") -> int:
         """How many bytes the connection took; 0: none just now. Raises NetLost."""
         try:
-            return self._socket.send(data) or 0
+            return self._send(data) or 0
         except _WOULD_BLOCK:
             return 0
         except OSError as error:
@@ -95,7 +107,7 @@ class TlsLine:
     def receive_into(self, buffer: memoryview) -> int:
         """How many bytes came; 0: none just now. Raises NetLost, also when the server closed."""
         try:
-            count = self._socket.recv_into(buffer)
+            count = self._receive_into(buffer)
         except _WOULD_BLOCK:
             return 0
         except OSError as error:
@@ -110,36 +122,22 @@ class TlsLine:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        self._dial.close()
         self._state = _CLOSED
 
     def _connect(self) -> None:
-        family, kind, protocol, _, address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
-        self._socket = socket.socket(family, kind, protocol)
-        self._socket.setblocking(False)
-        self._socket.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-        try:
-            self._socket.connect(address)
-        except OSError as error:
-            if error.args[0] != errno.EINPROGRESS:
-                raise
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLOUT)
-        self._state = _CONNECTING
-
-    def _connected(self) -> None:
-        for _, event in self._poll.poll(0):
-            if event & (select.POLLERR | select.POLLHUP):
-                self.close()
-                raise NetLost("%s does not accept connections on port %d" % (self._host, self._port))
-            self._socket = self._context.wrap_socket(
-                self._socket, server_hostname=self._host, do_handshake_on_connect=False
-            )
+        plain = self._dial.step()
+        if plain is not None:
+            self._socket = self._context.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
+            # A stream's names, where a MicroPython without DTLS has no socket's; CPython has the latter only.
+            self._send = getattr(self._socket, "send", None) or self._socket.write
+            self._receive_into = getattr(self._socket, "recv_into", None) or self._socket.readinto
             self._state = _HANDSHAKE
 
     def _prove(self) -> None:
         """Drive the handshake by reading; compare the pin as soon as it is over."""
         try:
-            if self._socket.recv_into(self._ahead) is not None:
+            if self._receive_into(self._ahead) is not None:
                 self.close()
                 raise NetLost("%s closed the connection, or spoke first: no server of ours" % self._host)
         except _WOULD_BLOCK:

@@ -49,6 +49,8 @@ class GateRide(Ride):
         here = Here(self._site.network, duty.stop, duty.layer, now_s, duty.modes)
         event = self._event(was)
         numbers = tariff.rules["ride"]
+        if duty.opened and trip.may_have_left(duty.opened, was, numbers):
+            here = Here(self._site.network, duty.stop, duty.layer, now_s, duty.modes | trip.CLEARED)
         decided = trip.gate(tariff.grid, numbers, event, was, here, balance_fen)
         if decided.act == decision.END:
             price, told, counters = self._priced(decided.fare_fen, identity, records, was.at_s, now_s)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Records = tuple[bytes, ...]
 
 _KEPT_BYTES = const(26)
+_NO_RECORD = (0x6A82, 0x6A83)  # file, record not found
 
 
 class Ride:
@@ -84,8 +85,10 @@ class Ride:
             raw: bytes = card.send(files.READ_RECORD, p1=number, p2=trips.COMPOUND_READ_P2, le=trips.RECORD_BYTES)
         except Blocked as refusal:
             raise Refused(reason.BLOCKED, refusal.sw)
-        except CardRefused:
-            return b""
+        except CardRefused as refusal:
+            if refusal.sw in _NO_RECORD:
+                return b""
+            raise Refused(reason.INVALID_CARD, refusal.sw)  # a ride may be open on it: it is not to be overwritten
         return raw if trips.is_written(raw, number) else b""
 
     def _written(self, raw: bytes, fields: "dict[str, Any]", local: bytes) -> bytes:

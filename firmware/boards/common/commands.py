@@ -1,18 +1,21 @@
-"""Commands on stdin: words, one a line, read without waiting."""
+"""Commands from whoever watches the board: words, one a line, read without waiting."""
 
 import select
 
 from tunion.compat import const
 
-_STDIN = const(0)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _LINE_BYTES_MAX = const(64)  # commands are words; of a longer line the head is dropped
 
 
 class Commands:
-    """Lines of stdin. `ended`: no more will come."""
+    """Lines of `file`, which is not buffered and can be polled. `ended`: no more will come."""
 
-    def __init__(self) -> None:
-        self._file = open(_STDIN, "rb", buffering=0)  # sys.stdin would read ahead, past what poll knows of
+    def __init__(self, file: "Any") -> None:
+        self._file = file
         self._poll = select.poll()
         self._poll.register(self._file, select.POLLIN)
         self._line = b""

@@ -2,7 +2,7 @@
 
 import unittest
 
-from boards.pc.clock import SystemClock
+from boards.common.clock import SystemClock
 
 HOUR_MS = 3600 * 1000
 

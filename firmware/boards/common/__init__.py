@@ -1,0 +1,1 @@
+"""What boards share: clock, commands, wiring of the parts that the settings name."""
