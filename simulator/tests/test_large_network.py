@@ -20,7 +20,7 @@ from support.bus import PanelNotes, settings, soft_sam
 from support.manual_clock import ManualClock
 from support.nor import NorFlash
 from support.office import Office
-from support.purse_card import FieldReader, PurseCard
+from support.purse_card import SERIAL, FieldReader, PurseCard
 from tunion.fare.distance import Bands
 from tunion.window import Window
 from tunion.wire import manifest, params
@@ -127,7 +127,7 @@ def test_a_metro_of_300_stations_reaches_a_gate_and_charges_a_ride(city: City, t
         app.Ports(
             reader=reader, sam=lambda next_seq: soft_sam(clock, next_seq), flash=NorFlash(sectors=8, sector_bytes=4096),
             params_flash=flash, lists_flash=None, clock=clock, net=line, panel=panel, below=lambda limit: limit - 1,
-            heap_free=lambda: 1 << 20, meter=None, keep=None, duty=None, care=None,
+            heap_free=lambda: 1 << 20, meter=None, keep=None, duty=None, care=None, gate=None,
         ),
         device,
     )
@@ -163,7 +163,7 @@ def test_a_metro_of_300_stations_reaches_a_gate_and_charges_a_ride(city: City, t
     ways = metres(network, start)
     assert len(ways) == 300
     for number, end in enumerate((102, 120, 811, 1520)):
-        card = PurseCard(bytes(9) + bytes([0x40 + number]), kind=1, balance_fen=50_000, city=terminals.CITY)
+        card = PurseCard(SERIAL[:-1] + bytes([0x40 + number]), kind=1, balance_fen=50_000, city=terminals.CITY)
         for stop in (start, end):
             validator.duty.stop = stop
             reader.present(card)
