@@ -23,6 +23,7 @@ BENCHMARKS = {
     "crypto.purchase": ("tools.benches.purchase", "purchase"),
     "fares": ("tools.benches.fares", "fares"),
     "params.verify": ("tools.benches.verify", "params_verify"),
+    "params.large": ("tools.benches.large_set", "large"),
     "journal.programmed": ("tools.benches.journal", "journal_programmed"),
     "journal.erases": ("tools.benches.journal", "journal_erases"),
     "journal.boot": ("tools.benches.journal", "journal_boot"),

@@ -23,8 +23,8 @@ from tools.backoffice import PASSPHRASE_VARIABLE
 from tunion import bcd
 from tunion.fare.tariff import Tariff
 from tunion.money import yuan
+from tunion.wire import limits, params
 from tunion.wire import lists as wire_lists
-from tunion.wire import params
 
 _REFUSALS = (spec.FleetRefused, engine.WrongStore, engine.Busy, vault.VaultError, NoKey)
 _DAY_S = 86400
@@ -44,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--file", type=Path, required=True, metavar="FILE", help="JSON: backoffice/docs/fleet.md")
     build.add_argument("--tariffs", action="store_true",
                        help="本单位终端均支持票制 | every device of the scope charges tariffs")
+    build.add_argument("--set-bytes", type=int, default=limits.SET_BYTES, metavar="N",
+                       help=f"本单位终端均可存放的字节数 | every device of the scope has room for sets of N bytes "
+                       f"(default {limits.SET_BYTES})")
     show = _command(actions, "show", _show, "查看 | what a set says and would do")
     approve = _command(actions, "approve", _approve, "复核 | by a second person")
     publish = _command(actions, "publish", _publish, "签名并发布 | sign it, offer it to the devices")
@@ -114,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> None:
     now_s = int(time.time())
-    payload, grid = spec.with_grid(args.file, now_s)
-    spec.refuse_undeliverable(payload, grid, args.tariffs)
+    payload = spec.payload_of(args.file, now_s)
+    spec.refuse_undeliverable(payload, args.tariffs, args.set_bytes)
     day = args.day or clearing_day(now_s - _DAY_S)
     with _writing(args.db) as db:
         effect = replay(db, params.decode(payload, True), day)

@@ -13,7 +13,7 @@ from backoffice.fleet.spec import FleetRefused, person
 from backoffice.keys.service import KeyService
 from backoffice.store import fares, registry
 from tunion import cose_sign1
-from tunion.wire import params
+from tunion.wire import limits, params
 
 
 def build(db: sqlite3.Connection, payload: bytes, dry_run: dict[str, Any], user: str, now_s: int) -> params.ParamSet:
@@ -78,8 +78,8 @@ def publish(
         registry.add(db, "fare_table", fares.row(found.fare, found.effective_at_s))
     public = keys.public_key(key_id)
     blob = cose_sign1.seal(row["payload"], public, params.AAD, lambda digest: keys.sign(key_id, digest))
-    if len(blob) > params.BLOB_BYTES_MAX:
-        raise FleetRefused(f"the set has {len(blob)} bytes, devices take {params.BLOB_BYTES_MAX}")
+    if len(blob) > limits.SET_BYTES_MAX:
+        raise FleetRefused(f"the set has {len(blob)} bytes, devices take {limits.SET_BYTES_MAX}")
     db.execute(
         "UPDATE params_set SET published_at_s = ?, published_by = ?, blob = ?, sha256 = ? "
         "WHERE scope = ? AND version = ?",

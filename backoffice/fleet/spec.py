@@ -17,7 +17,6 @@ beside this one), line or prices (backoffice.fleet.network):
 Times are local (UTC+8), or UTC seconds as a number. Sample prices are computed here, with the devices' own code.
 """
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,7 @@ from tunion import bcd, cbor
 from tunion.fare import decision, tariff
 from tunion.fare import samples as prices
 from tunion.record import BadInput
-from tunion.wire import params
-from tunion.wire.tariffs import TABLE_BYTES_MAX
+from tunion.wire import limits, params
 
 _ENVELOPE_BYTES = 128  # what COSE_Sign1 adds to a payload, and some
 _EARLIEST_S = 1577808000  # 2020-01-01, local: no set of this system is older
@@ -49,11 +47,6 @@ def person(user: str) -> str:
 
 def payload_of(path: Path, now_s: int) -> bytes:
     """The payload of the set that a file describes. Raises FleetRefused."""
-    return with_grid(path, now_s)[0]
-
-
-def with_grid(path: Path, now_s: int) -> tuple[bytes, bytes | None]:
-    """The payload of the set that a file describes, and its grid where that lies apart. Raises FleetRefused."""
     text = ""
     try:
         text, content = read(path)
@@ -67,7 +60,7 @@ def with_grid(path: Path, now_s: int) -> tuple[bytes, bytes | None]:
         raise FleetRefused(str(problem)) from problem
 
 
-def _made(content: dict[str, Any], folder: Path, now_s: int) -> tuple[bytes, bytes | None]:
+def _made(content: dict[str, Any], folder: Path, now_s: int) -> bytes:
     if now_s < _EARLIEST_S:
         raise BadInput("this machine's clock is wrong: set it first")
     header = {name: content[name] for name in ("name", "version", "scope")}
@@ -78,13 +71,14 @@ def _made(content: dict[str, Any], folder: Path, now_s: int) -> tuple[bytes, byt
     if not is_tariff:
         with at("fare"):
             sections["FARE"] = [content["fare"]["version"], [content["fare"]["fare_id"], content["fare"]["fare_fen"]]]
-    grid = _add_tariff(sections, content, folder) if is_tariff else None
+    if is_tariff:
+        _add_tariff(sections, content, folder)
     try:
         if is_tariff:
-            made = prices.make(params.tariff_of(sections, grid), header["effective_at_s"])
+            made = prices.make(params.tariff_of(sections), header["effective_at_s"])
         else:
             made = params.samples_of(params.fare_of(sections), sections["KIND"][1])
-        return params.encode(header, made, sections, grid), grid
+        return params.encode(header, made, sections)
     except BadInput as problem:
         raise Placed(_place_of(str(problem)), str(problem)) from problem
 
@@ -126,20 +120,23 @@ _PLACES: tuple[tuple[str, Place], ...] = (
 )  # fmt: skip
 
 
-def refuse_undeliverable(payload: bytes, grid: bytes | None, tariffs: bool) -> None:
-    """Raises FleetRefused for a tariff that nobody says devices charge, and for what is too large for them."""
+def refuse_undeliverable(payload: bytes, tariffs: bool, set_bytes: int = limits.SET_BYTES) -> None:
+    """Raises FleetRefused for a tariff that nobody says devices charge, and for what is too large for them.
+
+    set_bytes  that each device of the scope takes: the least params.set_bytes_max of their device files
+    """
     if params.RULE in cbor.decode(payload)[8] and not tariffs:
         raise FleetRefused(
             "the file is a tariff: devices without `tariffs` in their device file refuse it whole and go on with the "
             "set before. If every device of the scope charges tariffs, build with --tariffs; else leave out rules"
         )
-    if grid is not None:
+    size = len(payload) + _ENVELOPE_BYTES
+    if size > limits.SET_BYTES_MAX:
+        raise FleetRefused(f"the set would have {size} bytes, no device takes more than {limits.SET_BYTES_MAX}")
+    if size > set_bytes:
         raise FleetRefused(
-            f"the grid has {len(grid)} bytes, and a set carries {TABLE_BYTES_MAX}: no device takes a grid apart yet"
-        )
-    if len(payload) > params.BLOB_BYTES_MAX - _ENVELOPE_BYTES:
-        raise FleetRefused(
-            f"the set has {len(payload)} bytes, devices take {params.BLOB_BYTES_MAX - _ENVELOPE_BYTES}: shorten it"
+            f"the set would have {size} bytes, and devices take {set_bytes}: shorten it, or, if params.set_bytes_max "
+            f"of every device of the scope is {size} or more, say so with --set-bytes"
         )
 
 
@@ -158,22 +155,18 @@ def _sections(content: dict[str, Any]) -> dict[str, list[Any]]:
     return sections
 
 
-def _add_tariff(sections: dict[str, list[Any]], content: dict[str, Any], folder: Path) -> bytes | None:
-    """FARE and RULE of a tariff; returns the grid where it lies apart."""
+def _add_tariff(sections: dict[str, list[Any]], content: dict[str, Any], folder: Path) -> None:
+    """FARE and RULE of a tariff."""
     fare = content["fare"]
-    apart = None
     with at("fare"):
         sources = [name for name in _SOURCES if name in fare]
         if len(sources) != 1:
             raise BadInput(f"a tariff's prices come from one of {', '.join(_SOURCES)}")
         scheme, table = _table(sources[0], fare[sources[0]], folder)
-        if scheme == tariff.GRID and len(table) > TABLE_BYTES_MAX:
-            apart, table = table, [len(table), hashlib.sha256(table).digest()]
         sections["FARE"] = [fare["version"], [fare["fare_id"], scheme, fare["mode"], table]]
     with at("rules"):
         given = {name: value for name, value in content["rules"].items() if name != "version"}
         sections["RULE"] = [content["rules"]["version"], {**_NO_RULES, **given}]
-    return apart
 
 
 def _table(source: str, said: Any, folder: Path) -> tuple[int, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from backoffice.fleet import network, spec
+from tunion import cbor
 from tunion.fare.distance import GUANGZHOU
 from tunion.fare.grid import GRID_BYTES_MAX, Grid, NoFare
 from tunion.fare.tariff import Tariff
 from tunion.record import BadInput
-from tunion.wire import params
-from tunion.wire.tariffs import TABLE_BYTES_MAX
+from tunion.wire import limits, params
 
 NOW_S = 1748700000
 SAMPLES = Path(spec.__file__).parents[1] / "samples" / "fares"
@@ -84,7 +84,7 @@ def test_a_bad_network_is_refused_with_line_and_reason(tmp_path: Path, content: 
         grid_of(tmp_path, content)
 
 
-def test_a_network_of_300_stations_fits_a_grid_apart(tmp_path: Path) -> None:
+def test_a_network_of_300_stations_fits_a_set_where_devices_have_room(tmp_path: Path) -> None:
     lines = [
         {"name": str(number), "stations": list(range(1 + 20 * number, 21 + 20 * number)), "metres": [1300] * 19}
         for number in range(15)
@@ -95,19 +95,22 @@ def test_a_network_of_300_stations_fits_a_grid_apart(tmp_path: Path) -> None:
     path.write_text(json.dumps({"bands": BANDS, "stations": stations, "lines": lines, "walks": walks}))
     blob = network.of_network(path)
     assert 300 * 299 // 2 + 600 < len(blob) < 45_600 < GRID_BYTES_MAX
-    assert len(blob) > TABLE_BYTES_MAX
     assert Grid(blob).fen(0, 1, 300) == GUANGZHOU.fen(9 * 1300 + 14 * 500 + 10 * 1300)
 
-    apart = changed_spec("metro", fare={"version": 2, "fare_id": 11, "mode": 1, "network": "network.json"})
-    found = written(tmp_path, apart)
-    payload, grid = spec.with_grid(found, NOW_S)
-    assert grid == blob and len(payload) < params.BLOB_BYTES_MAX
-    assert isinstance(params.decode(payload, True, grid).fare, Tariff)
-    with pytest.raises(spec.FleetRefused, match="no device takes a grid apart yet"):
-        spec.refuse_undeliverable(payload, grid, tariffs=True)
-    for other in (None, blob[:-1], blob[:-1] + bytes([blob[-1] ^ 1])):
-        with pytest.raises(params.BadParams, match="grid"):
-            params.decode(payload, True, other)
+    large = changed_spec("metro", fare={"version": 2, "fare_id": 11, "mode": 1, "network": "network.json"})
+    payload = spec.payload_of(written(tmp_path, large), NOW_S)
+    assert isinstance(params.decode(payload, True).fare, Tariff)
+    size = len(payload) + 128
+    for room, words in ((limits.SET_BYTES, "with --set-bytes"), (size - 1, f"{size} or more")):
+        with pytest.raises(spec.FleetRefused, match=words):
+            spec.refuse_undeliverable(payload, tariffs=True, set_bytes=room)
+    spec.refuse_undeliverable(payload, tariffs=True, set_bytes=size)
+
+
+def test_no_room_is_enough_for_more_than_devices_can_have() -> None:
+    payload = cbor.encode([0] * 7 + [bytes(limits.SET_BYTES_MAX), {}])
+    with pytest.raises(spec.FleetRefused, match="no device takes more than 73728"):
+        spec.refuse_undeliverable(payload, tariffs=True, set_bytes=1 << 20)
 
 
 def test_directions_of_a_line_may_have_different_numbers_of_stops() -> None:
@@ -135,14 +138,13 @@ def written(folder: Path, content: Any) -> Path:
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_each_sample_of_a_mode_makes_a_set_that_a_device_takes(path: Path) -> None:
     assert "origin" in json.loads(path.read_text(encoding="utf-8"))
-    payload, grid = spec.with_grid(path, NOW_S)
-    assert grid is None and len(payload) < params.BLOB_BYTES_MAX - 128
+    payload = spec.payload_of(path, NOW_S)
     assert isinstance(params.decode(payload, True).fare, Tariff)
     with pytest.raises(params.BadParams, match="flat fares only"):
         params.decode(payload)
     with pytest.raises(spec.FleetRefused, match="build with --tariffs"):
-        spec.refuse_undeliverable(payload, grid, tariffs=False)
-    spec.refuse_undeliverable(payload, grid, tariffs=True)
+        spec.refuse_undeliverable(payload, tariffs=False)
+    spec.refuse_undeliverable(payload, tariffs=True)
 
 
 def test_the_samples_cover_seven_modes() -> None:

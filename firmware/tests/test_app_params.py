@@ -114,7 +114,7 @@ class Wired(AppCase):
                 self.start(tariffs=takes, city=rides.CITY, network=rides.NETWORK)
                 self.turns(300)
                 self.reach(sets.EFFECTIVE_S)
-                self.turns(2)
+                self.turns(20)  # a tariff is read once more, in small steps
                 self.assertEqual(self.validator.params.version, version)
                 card = PurseCard()
                 self.validator.duty.stop = 1

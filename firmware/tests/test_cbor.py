@@ -4,6 +4,7 @@ import unittest
 
 from tunion import cbor
 from tunion.record import BadInput
+from tunion.window import Window
 
 PORTABLE = True
 ARM = True
@@ -157,6 +158,43 @@ class Subset(unittest.TestCase):
             cbor.decode(b"\x81" * (cbor.DEPTH_MAX + 1) + b"\x01")
         with self.assertRaises(cbor.BadCbor):
             cbor.decode(b"\x81" * 5000 + b"\x01")
+
+
+class Pieces(unittest.TestCase):
+    def test_a_value_at_a_place_and_where_the_next_one_starts(self):
+        raw = cbor.encode([1, [2, "a"], b"xyz"]) + b"\x07"
+        count, at = cbor.opened(raw, 0, cbor.ARRAY)
+        self.assertEqual((count, at), (3, 1))
+        for value in (1, [2, "a"], b"xyz", 7):
+            found, at = cbor.item(raw, at)
+            self.assertEqual(found, value)
+        self.assertEqual(at, len(raw))
+        self.assertEqual(cbor.opened(cbor.encode({"a": 1}), 0, cbor.MAP), (1, 1))
+        for at, major in ((1, cbor.ARRAY), (0, cbor.MAP), (len(raw), cbor.ARRAY)):
+            with self.assertRaises(cbor.BadCbor):
+                cbor.opened(raw, at, major)
+
+    def test_what_is_read_in_place_is_the_same_but_byte_strings_stay_there(self):
+        for value, text in EXAMPLES:
+            found, at = cbor.item(window(bytes.fromhex(text)), 0)
+            if isinstance(value, bytes):
+                self.assertTrue(isinstance(found, Window))
+                found = bytes(found[:])
+            self.assertEqual((found, at), (value, len(text) // 2))
+
+    def test_what_is_outside_is_refused_in_place_too(self):
+        for text, _ in OUTSIDE:
+            raw = window(bytes.fromhex(text))
+            with self.subTest(text=text), self.assertRaises(cbor.BadCbor):
+                if cbor.item(raw, 0)[1] != len(raw):  # bytes that follow are for who asked for one value
+                    raise cbor.BadCbor("more")
+
+
+def window(raw):
+    def read_into(offset, buffer):
+        buffer[:] = raw[offset : offset + len(buffer)]
+
+    return Window(read_into, 0, len(raw))
 
 
 class Refusals(unittest.TestCase):

@@ -9,6 +9,7 @@ from support.signer import Signer
 from tunion import cbor
 from tunion.fare.flat import FlatFare
 from tunion.wire import params as wire
+from tunion.wire.limits import SET_BYTES
 from tunion.wire.tap import PARAMS_ACTIVE, PARAMS_REFUSED
 from validator.bank import HEADER
 from validator.params import FETCHES_MAX, Params, sectors_needed
@@ -231,10 +232,21 @@ class Choice(Case):
         for strange in (
             sets.entry(2, BLOBS[2], kind="firmware"),
             sets.entry(2, BLOBS[2], bytes=0),
-            sets.entry(2, BLOBS[2], bytes=wire.BLOB_BYTES_MAX + 1),
         ):
             self.assertEqual(self.params.choose([strange]), None)
-        self.assertEqual(self.params.choose([]), None)
+        self.assertEqual((self.params.choose([]), self.notes.events), (None, []))
+
+    def test_a_set_larger_than_a_bank_is_refused_by_name_once_and_the_next_one_taken(self):
+        large = sets.entry(2, BLOBS[2], bytes=SET_BYTES + 1)
+        for _ in range(3):
+            self.assertEqual(self.params.choose([large]), None)
+            self.assertEqual(self.params.choose([large, entry(3)]), entry(3))
+        self.assertEqual(self.notes.events, [(PARAMS_REFUSED, wire.TOO_LARGE, 2)])
+        self.notes.full = True
+        self.boot().choose([large])
+        self.notes.full = False
+        self.params.choose([large])
+        self.assertEqual(self.notes.events, 2 * [(PARAMS_REFUSED, wire.TOO_LARGE, 2)])
 
     def test_a_downgrade_is_refused_by_name_once(self):
         self.activate(3)

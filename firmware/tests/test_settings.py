@@ -5,6 +5,7 @@ import unittest
 
 from support import rides
 from support.bus import device_map
+from support.signer import Signer
 from tunion import cbor
 from validator.settings import BadSettings, Settings
 
@@ -14,6 +15,7 @@ with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_binary_xor.js
     PROFILE = json.load(file)
 with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_taxi_meter.json") as file:
     METER = json.load(file)
+PARAMS = {"path": "params.nor", "scope": "SAMPLE-BUS", "keys": [Signer().key]}
 
 
 def refusal(values):
@@ -87,6 +89,11 @@ class Files(unittest.TestCase):
             ("sam.driver", {"driver": "reader", "slot": 1}),
             ("sam.slot", {"driver": "uart", "path": "x", "pins": "y", "slot": 4}),
             ("flash", {"path": "x", "sectors": 3}),
+            ("params.set_bytes_max", dict(PARAMS, set_bytes_max=8191)),
+            ("params.set_bytes_max", dict(PARAMS, set_bytes_max=73729)),
+            ("params.sectors takes at least 8 ", dict(PARAMS, sectors=7)),
+            ("params.sectors takes at least 28 ", dict(PARAMS, set_bytes_max=49152)),
+            ("params.sectors takes at least 40 ", dict(PARAMS, set_bytes_max=73728, sectors=39)),
             ("server", {"address": "x", "port": 0, "pin": bytes(32)}),
             ("server", {"address": "x", "port": 1, "pin": bytes(20)}),
             ("deny", {"version": 1}),
@@ -120,6 +127,11 @@ class Files(unittest.TestCase):
             with self.subTest(name=name, value=value):
                 key = name.split(":")[0].split(".")[0].split("[")[0]
                 self.assertIn(name, refusal(device_map(**{key: value})))
+
+    def test_room_for_sets_is_the_least_unless_the_device_file_says_more(self):
+        for changes, found in (({}, (8, 8192)), ({"set_bytes_max": 73728, "sectors": 40}, (40, 73728))):
+            area = Settings(cbor.encode(device_map(params=dict(PARAMS, **changes)))).params
+            self.assertEqual((area.sectors, area.set_bytes_max), found)
 
     def test_serial_readers_and_their_sam_slots_are_taken(self):
         found = Settings(

@@ -7,6 +7,7 @@ from tunion import cbor
 from tunion.record import BadInput
 from tunion.wire import limits, manifest
 from tunion.wire import params as wire
+from tunion.wire.limits import SET_BYTES
 
 PORTABLE = True
 
@@ -136,7 +137,7 @@ class Sets(unittest.TestCase):
         )
         samples = wire.samples_of(wire.fare_of(made), made["KIND"][1])
         blob = sets.sealed(wire.encode(sets.header(), samples, made))
-        self.assertTrue(len(blob) <= wire.BLOB_BYTES_MAX)
+        self.assertTrue(len(blob) <= SET_BYTES)
 
 
 class Manifests(unittest.TestCase):

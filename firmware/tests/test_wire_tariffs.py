@@ -1,17 +1,19 @@
 """A tariff in a parameter set: taken whole, or refused under the name of what is wrong with it."""
 
 import unittest
-from hashlib import sha256
 
 from support import sets
 from tunion import cbor
 from tunion.fare import grid, samples, tariff
 from tunion.record import BadInput
+from tunion.window import Window
 from tunion.wire import params as wire
 from tunion.wire import tariffs
+from tunion.wire.limits import SET_BYTES
 
 PORTABLE = True
 ARM = True
+HEAP = "1m"  # the largest grids, as bytes
 
 RIDE = {
     "again_s": 10, "elsewhere": 0, "entry_min_fen": 200, "free_repair_min": 20, "max_minutes": 240,
@@ -35,21 +37,74 @@ def sections(table=LINE, scheme=tariff.GRID, **changes):
     return made
 
 
-def prices(made, blob=None):
-    return samples.make(wire.tariff_of(made, blob), sets.EFFECTIVE_S)
+def prices(made):
+    return samples.make(wire.tariff_of(made), sets.EFFECTIVE_S)
 
 
-def refusal(made, with_samples=None, blob=None, taken=True):
-    """What `decode` says of sections; samples are those of good ones unless given."""
+def window(raw):
+    """The bytes as a device sees them in flash, which begins somewhere before."""
+    flash = b"before" + bytes(raw) + b"behind"
+
+    def read_into(offset, buffer):
+        buffer[:] = flash[offset : offset + len(buffer)]
+
+    return Window(read_into, 6, len(raw))
+
+
+def payload_of(made, listed):
+    """A payload that nobody has checked."""
     head = sets.header()
     names = ("name", "version", "scope", "created_s", "effective_at_s", "expires_at_s")
+    return cbor.encode([wire.LAYOUT] + [head[name] for name in names] + [listed, made])
+
+
+def refusal(made, with_samples=None, taken=True):
+    """What `decode` says of sections, from RAM and in place; samples are those of good ones unless given."""
     listed = prices(sections()) if with_samples is None else with_samples
-    payload = cbor.encode([wire.LAYOUT] + [head[name] for name in names] + [listed, made])
+    payload = payload_of(made, listed)
     try:
-        wire.decode(payload, taken, blob)
+        wire.decode(payload, taken)
     except wire.BadParams as problem:
+        with_window(payload, taken)
         return str(problem)
+    if taken:
+        wire.decode(window(payload), taken)
     return ""
+
+
+def with_window(payload, taken):
+    """What is no set in RAM is none in place either; the words may differ, where a part is too long to be read."""
+    try:
+        wire.decode(window(payload), taken)
+    except BadInput:
+        return
+    raise AssertionError("taken in place, refused in RAM")
+
+
+def blank_grid(places, layers=1, shape=grid.ONWARD):
+    """A grid of one price, 200 fen."""
+    head = grid.HEAD.pack(magic=b"YKTG", layout=1, shape=shape, places=places, layers=layers, levels=1,
+                          reserved=b"\x00\x00")
+    cells = places * places if shape == grid.SQUARE else places * (places - 1) // 2
+    return head + bytes([0, 0, 0, 200]) + b"".join([bytes([i >> 8, i & 255]) for i in range(places)]) + bytes(
+        layers * cells
+    )
+
+
+def large_sections(places):
+    return sections(blank_grid(places))
+
+
+def issuers(count):
+    return b"".join([(i + 1).to_bytes(4, "big") for i in range(count)])
+
+
+def is_taken(payload):
+    try:
+        wire.decode(payload, True)
+    except BadInput:
+        return False
+    return True
 
 
 class Sets(unittest.TestCase):
@@ -76,21 +131,69 @@ class Sets(unittest.TestCase):
             made = sections(table, scheme, RULE=[1, rules])
             self.assertEqual(refusal(made, prices(made)), "")
 
-    def test_a_grid_apart_is_the_one_that_is_named(self):
-        named = sections([len(LINE), sha256(LINE).digest()])
-        self.assertEqual(refusal(named, blob=LINE), "")
-        other = LINE[:-1] + bytes([LINE[-1] ^ 1])
-        for blob in (None, LINE[:-1], LINE + b"\x00", other):
-            self.assertIn("grid", refusal(named, blob=blob))
-        for table in ([len(LINE) + 1, sha256(LINE).digest()], [0, bytes(32)], [1 << 17, bytes(32)], [5], "x", None):
-            self.assertIn("grid", refusal(sections(table), blob=LINE))
-        head = grid.HEAD.pack(
-            magic=b"YKTG", layout=1, shape=grid.ONWARD, places=110, layers=1, levels=1, reserved=b"\x00\x00"
-        )
-        large = head + bytes([0, 0, 0, 200]) + b"".join([bytes([0, i]) for i in range(110)]) + bytes(110 * 109 // 2)
-        self.assertEqual(grid.Grid(large).highest_fen, 200)
-        self.assertTrue(len(large) > tariffs.TABLE_BYTES_MAX)
-        self.assertIn("goes apart", refusal(sections(large)))
+    def test_a_set_read_in_place_is_the_same_set_and_its_grid_stays_there(self):
+        for made in (sections(), sections(200, tariff.FLAT, RULE=[1, dict(RULES, ride={})]), large_sections(110)):
+            payload = wire.encode(sets.header(), prices(made), made)
+            here, there = wire.decode(payload, True), wire.decode(window(payload), True)
+            for part in ("name", "version", "scope", "created_s", "effective_at_s", "expires_at_s", "samples", "days"):
+                self.assertEqual(getattr(here, part), getattr(there, part))
+            self.assertEqual((here.issuers, here.tunables), (there.issuers, there.tunables))
+            self.assertEqual(here.fare.to_map(), there.fare.to_map())
+            if here.fare.grid is not None:
+                self.assertTrue(isinstance(there.fare.table, Window))
+
+    def test_a_set_cut_short_or_with_a_byte_of_its_frame_wrong_is_refused_in_place_as_in_ram(self):
+        made = sections()
+        payload = wire.encode(sets.header(), prices(made), made)
+        for size in range(0, len(payload), 3):
+            with self.assertRaises(BadInput):
+                wire.decode(window(payload[:size]), True)
+        with self.assertRaises(BadInput):
+            wire.decode(window(payload + b"\x00"), True)
+        for at in range(0, len(payload), 11):
+            other = bytearray(payload)
+            other[at] ^= 0x21
+            self.assertEqual(is_taken(bytes(other)), is_taken(window(other)))
+
+    def test_sections_in_another_order_or_twice_are_refused(self):
+        payload = wire.encode(sets.header(), prices(sections()), sections())
+        for old, new in ((b"cCAL", b"cBIN"), (b"cDEV", b"cAAA"), (b"dKIND", b"dFARE"), (b"cCAL", b"CCAL")):
+            self.assertEqual(payload.count(old), 1)
+            for raw in (payload.replace(old, new), window(payload.replace(old, new))):
+                with self.assertRaises(BadInput):
+                    wire.decode(raw, True)
+
+        rules = payload[payload.index(b"dRULE") :]
+        swapped = payload[: payload.index(b"cDEV")]  # BIN and CAL; then RULE before DEV
+        rest = payload[payload.index(b"cDEV") : payload.index(b"dRULE")]
+        for raw in (payload.replace(b"\xa6cBIN", b"\xa7cBIN") + rules, swapped + rules + rest):
+            for source in (raw, window(raw)):
+                with self.assertRaises(BadInput):
+                    wire.decode(source, True)
+
+    def test_a_large_grid_is_checked_in_steps_and_what_is_beside_it_is_bounded(self):
+        made = large_sections(110)
+        payload = wire.encode(sets.header(), prices(made), made)
+        self.assertTrue(sum(1 for _ in wire.decoding(window(payload), True)) >= 8)
+        many = sections(RULE=[1, dict(RULES, ride=dict(RIDE))], BIN=[1, [bytes(4), issuers(512)]])
+        self.assertEqual(refusal(many), "")
+        long = payload_of(sections(BIN=[1, [issuers(512), issuers(512)]]), [[1 << 33] * 13] * 40)
+        self.assertTrue(len(long) > SET_BYTES)
+        for raw in (long, window(long)):
+            with self.assertRaises(BadInput) as caught:
+                wire.decode(raw, True)
+            self.assertIn("beside its grid", str(caught.exception))
+
+    def test_a_grid_larger_than_any_device_takes_is_refused(self):
+        for places, taken in ((254, True), (255, False)):
+            raw = blank_grid(places, 1, grid.SQUARE)
+            self.assertEqual(len(raw) <= grid.GRID_BYTES_MAX, taken)
+            try:
+                tariffs.tariff_of(2, [7, tariff.GRID, 2, window(raw)], dict(RULES), {}, {})
+                self.assertTrue(taken)
+            except BadInput as problem:
+                self.assertIn("devices take 65536", str(problem))
+                self.assertFalse(taken)
 
     def test_each_bad_part_is_refused_under_its_name(self):
         for part, value, word in (

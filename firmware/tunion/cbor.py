@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tunion.record import Bytes
+    from tunion.window import Window
+
+    Source = Bytes | Window
 
 DEPTH_MAX = const(8)  # ours need 4; a bound keeps a hostile message off the stack
 
@@ -22,8 +25,8 @@ _INT = const(0)
 _NEGATIVE = const(1)
 _BYTES = const(2)
 _TEXT = const(3)
-_ARRAY = const(4)
-_MAP = const(5)
+ARRAY = const(4)
+MAP = const(5)
 _TAG = const(6)
 _SIMPLE = const(7)
 
@@ -49,7 +52,7 @@ def bytes_head(size: int) -> bytes:
 def array_head(count: int) -> bytes:
     """What stands before the `count` items of an array."""
     out = bytearray()
-    _head(out, _ARRAY, count)
+    _head(out, ARRAY, count)
     return bytes(out)
 
 
@@ -59,6 +62,24 @@ def decode(blob: "Bytes") -> "Any":
     if end != len(blob):
         raise BadCbor("%d bytes follow the value" % (len(blob) - end))
     return value
+
+
+def item(source: "Source", at: int) -> "tuple[Any, int]":
+    """(value, where the next one starts) of the value at `at`. Raises BadCbor.
+
+    Byte strings of a window stay where they lie: each is given as a window of its own.
+    """
+    return _decode(source, at, 0)
+
+
+def opened(source: "Source", at: int, major: int) -> "tuple[int, int]":
+    """(items or pairs, where the first starts) of the ARRAY or MAP at `at`, to be read by pieces. Raises BadCbor."""
+    if at >= len(source):
+        raise BadCbor("ends early")
+    first = source[at]
+    if first >> 5 != major:
+        raise BadCbor("an array or a map is missing")
+    return _number(source, at + 1, first & 31)
 
 
 def _encode(out: bytearray, value: "Any", depth: int) -> None:
@@ -85,11 +106,11 @@ def _encode(out: bytearray, value: "Any", depth: int) -> None:
         _head(out, _TEXT, len(raw))
         out.extend(raw)
     elif isinstance(value, (list, tuple)):
-        _head(out, _ARRAY, len(value))
+        _head(out, ARRAY, len(value))
         for item in value:
             _encode(out, item, depth + 1)
     elif isinstance(value, dict):
-        _head(out, _MAP, len(value))
+        _head(out, MAP, len(value))
         for key, item in sorted((_key(key), item) for key, item in value.items()):
             out.extend(key)
             _encode(out, item, depth + 1)
@@ -124,7 +145,7 @@ def _head(out: bytearray, major: int, number: int) -> None:
         raise BadInput("an integer of more than 64 bits")
 
 
-def _decode(blob: memoryview, at: int, depth: int) -> "tuple[Any, int]":
+def _decode(blob: "Source", at: int, depth: int) -> "tuple[Any, int]":
     if depth > DEPTH_MAX:
         raise BadCbor("nested deeper than %d" % DEPTH_MAX)
     if at >= len(blob):
@@ -144,11 +165,13 @@ def _decode(blob: memoryview, at: int, depth: int) -> "tuple[Any, int]":
     if major in (_BYTES, _TEXT):
         if number > len(blob) - at:
             raise BadCbor("a string ends early")
+        if major == _BYTES and hasattr(blob, "part"):
+            return blob.part(at, number), at + number
         raw = bytes(blob[at : at + number])
         return raw if major == _BYTES else _text(raw), at + number
     if number > len(blob) - at:
         raise BadCbor("more items declared than bytes left")
-    if major == _ARRAY:
+    if major == ARRAY:
         items = []
         for _ in range(number):
             item, at = _decode(blob, at, depth + 1)
@@ -157,12 +180,12 @@ def _decode(blob: memoryview, at: int, depth: int) -> "tuple[Any, int]":
     return _map(blob, at, number, depth)
 
 
-def _map(blob: memoryview, at: int, number: int, depth: int) -> "tuple[dict[Any, Any], int]":
+def _map(blob: "Source", at: int, number: int, depth: int) -> "tuple[dict[Any, Any], int]":
     pairs = {}
     previous = b""
     for _ in range(number):
         start = at
-        if start < len(blob) and blob[start] >> 5 >= _ARRAY:
+        if start < len(blob) and blob[start] >> 5 >= ARRAY:
             raise BadCbor("a map key that is no int and no string")
         key, at = _decode(blob, at, depth + 1)
         raw = bytes(blob[start:at])
@@ -173,7 +196,7 @@ def _map(blob: memoryview, at: int, number: int, depth: int) -> "tuple[dict[Any,
     return pairs, at
 
 
-def _number(blob: memoryview, at: int, info: int) -> "tuple[int, int]":
+def _number(blob: "Source", at: int, info: int) -> "tuple[int, int]":
     if info < 24:
         return info, at
     if info > 27:

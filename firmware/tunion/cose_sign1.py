@@ -56,10 +56,10 @@ def frame(head: "Bytes", total_bytes: int) -> "tuple[bytes, int, int]":
     if head[: len(_START)] != _START or len(head) < at + 3:
         raise cbor.BadCbor("not a COSE_Sign1 with ES256")
     info = head[at] - 0x40
-    width = 0 if 0 <= info < 24 else {24: 1, 25: 2}.get(info, -1)
+    width = 0 if 0 <= info < 24 else {24: 1, 25: 2, 26: 4}.get(info, -1)
     start = at + 1 + width
     length = info if width == 0 else int.from_bytes(head[at + 1 : start], "big")
-    if width < 0 or start + length + _TAIL_BYTES != total_bytes or head[at:start] != _head_of(length):
+    if width < 0 or start + length + _TAIL_BYTES != total_bytes or head[at:start] != cbor.bytes_head(length):
         raise cbor.BadCbor("a COSE_Sign1 here has a payload and a signature of 64 bytes, nothing else")
     return head[len(_START) : at], start, length
 
@@ -79,7 +79,7 @@ def tail_at(total_bytes: int) -> int:
 def to_be_signed(payload_bytes: int, aad: bytes) -> "Any":
     """A SHA-256 that has taken in all that is signed before the payload; update it with that, and it is the digest."""
     context = sha256(b"\x84\x6aSignature1" + cbor.encode(_PROTECTED) + cbor.encode(aad))
-    context.update(_head_of(payload_bytes))
+    context.update(cbor.bytes_head(payload_bytes))
     return context
 
 
@@ -96,12 +96,3 @@ def unseal(envelope: "Bytes") -> "tuple[bytes, bytes, bytes]":
     name, start, length = frame(envelope, len(envelope))
     view = memoryview(envelope)
     return name, bytes(view[start : start + length]), signature(view[start + length :])
-
-
-def _head_of(length: int) -> bytes:
-    """The head of a byte string of this length, at most 65535."""
-    if length < 24:
-        return bytes((0x40 + length,))
-    if length < 0x100:
-        return bytes((0x58, length))
-    return b"\x59" + length.to_bytes(2, "big")

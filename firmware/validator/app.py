@@ -442,7 +442,7 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
 
     area = settings.params
     site = settings.site if settings.tariffs else None
-    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site)
+    return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site, area.set_bytes_max)
 
 
 def make_sams(

@@ -13,6 +13,7 @@ from tunion.crypto.p256 import BadSignature, Verification
 from tunion.record import BadInput
 from tunion.wire import manifest
 from tunion.wire import params as wire
+from tunion.wire.limits import SET_BYTES
 from tunion.wire.refused import (
     BAD_CONTENT,
     BAD_HASH,
@@ -33,7 +34,7 @@ from validator.rules import Rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from typing import Any
 
     from validator.journal import Journal
@@ -41,17 +42,17 @@ if TYPE_CHECKING:
     from validator.rides.site import Site
     from validator.settings import ParamsArea
 
-ROUNDS_A_STEP = const(8)  # of a signature's 257: some 30 ms on a board, so that a card is noticed at once
-HASH_STEP_BYTES = const(1024)
+ROUNDS_A_STEP = const(4)  # of a signature's 257: some 50 ms on a board, so that a card is noticed at once
+HASH_STEP_BYTES = const(4096)
 FETCHES_MAX = const(3)  # of one blob whose hash comes out wrong, until the next boot: a gateway that spoils it stays so
 
 _CLOCK_UNKNOWN = const(0)
 _PROVISIONED = const(0)  # as a bank
 
 
-def sectors_needed(flash: "Flash | ParamsArea") -> int:
+def sectors_needed(flash: "Flash | ParamsArea", set_bytes_max: int = SET_BYTES) -> int:
     """Of a flash with such sectors: the pointer's two and both banks."""
-    return pointer.SECTORS + 2 * sectors_of(flash)
+    return pointer.SECTORS + 2 * sectors_of(flash, set_bytes_max)
 
 
 class Params:
@@ -69,21 +70,24 @@ class Params:
         journal: "Journal",
         clock: "Clock",
         site: "Site | None" = None,
+        set_bytes_max: int = SET_BYTES,
     ) -> None:
         """keys: those of the office, 65 bytes each; two while one is replaced.
 
-        site  of a terminal that charges more than flat fares; None: tariffs are refused
+        site           of a terminal that charges more than flat fares; None: tariffs are refused
+        set_bytes_max  that a bank holds; larger sets are refused
         """
         self._site = site
+        self._set_bytes_max = set_bytes_max
         self._zero = zero
         self._scope = scope
         self._keys = keys
         self._journal = journal
         self._clock = clock
-        per_bank = sectors_of(flash)
+        per_bank = sectors_of(flash, set_bytes_max)
         self._pointer = Pointer(flash, 0)
-        self._banks = {1 + i: Bank(flash, pointer.SECTORS + i * per_bank) for i in range(2)}
-        self._downgrade_told = 0
+        self._banks = {1 + i: Bank(flash, pointer.SECTORS + i * per_bank, set_bytes_max) for i in range(2)}
+        self._told_of: dict[int, int] = {}  # reason -> version, of what was refused before it was fetched
         self._spoilt: dict[bytes, int] = {}  # hash -> how often the blob came with another one
         self._start()
 
@@ -105,8 +109,7 @@ class Params:
         self._wanted: Any = None  # manifest entry being staged
         self._erasing = False
         self._piece = b""  # of the blob, still to be programmed
-        self._checks: Iterator[None] | None = None
-        self._due_s: int | None = None  # when the proven set becomes active; None: not read yet
+        self._checks: Iterator[None] | None = None  # of the idle bank: of a whole blob, or before it is in force
 
     # -- what is in force ---------------------------------------------------------------------------------------
 
@@ -152,7 +155,9 @@ class Params:
             if entry.kind != manifest.PARAMS or entry.version == floor:
                 continue
             if entry.version < floor:
-                self._tell_downgrade(entry.version)
+                self._tell_refused(entry.version, DOWNGRADE)
+            elif entry.bytes > self._set_bytes_max:
+                self._tell_refused(entry.version, wire.TOO_LARGE)
             elif not self._is_hopeless(entry):
                 return entry if self._is_wanted(entry) else None
         return None
@@ -162,7 +167,6 @@ class Params:
         self._wanted = entry
         self._piece = b""
         self._checks = None
-        self._due_s = None
         bank = self._banks[self._idle]
         self._erasing = not _is_of(bank, entry)
         if self._erasing:
@@ -199,9 +203,7 @@ class Params:
         elif self._piece:
             self._program(bank)
         elif bank.is_whole and self._is_candidate(bank):
-            if bank.proven:
-                return self._activated(bank)
-            self._check(bank)
+            return self._go_on(bank)
         return False
 
     def _erase(self, bank: Bank) -> None:
@@ -216,30 +218,31 @@ class Params:
             self._wanted = None
             self._piece = b""
 
-    def _check(self, bank: Bank) -> None:
-        """Go on with the checks of a whole blob."""
+    def _go_on(self, bank: Bank) -> bool:
+        """Go on with what a whole blob waits for: its checks, then its time. True where `rules` have changed."""
         if self._checks is None:
-            self._checks = self._checking(bank)
+            self._checks = self._activating(bank) if bank.proven else self._checking(bank)
+        before = self.rules
         try:
             for _ in self._checks:
-                return
+                return False
         except Refused as refused:
             self._refuse(bank, refused.why)
         self._checks = None
+        return self.rules is not before
 
     def _checking(self, bank: Bank) -> "Iterator[None]":
         """Every check of a set, a little between two yields. Raises Refused."""
         size = bank.header.bytes
         context = sha256()
-        for offset in range(0, size, HASH_STEP_BYTES):
-            bank.hash_into(context, offset, min(HASH_STEP_BYTES, size - offset))
-            yield
+        yield from _hashing(bank, context, 0, size)
         if context.digest() != bank.header.sha256:
             raise Refused(BAD_HASH)
+        yield
         try:
             name, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
             context = cose_sign1.to_be_signed(length, wire.AAD)
-            bank.hash_into(context, start, length)
+            yield from _hashing(bank, context, start, length)
             tail_at = cose_sign1.tail_at(size)
             signature = cose_sign1.signature(bank.read(tail_at, size - tail_at))
             verification = Verification(cose_sign1.named(name, self._keys), context.digest(), signature)
@@ -252,35 +255,28 @@ class Params:
             yield
         if not verification.good:
             raise Refused(BAD_SIGNATURE)
-        self._read(bank)
+        yield from self._reading(bank)
         yield
         bank.prove()
 
-    def _activated(self, bank: Bank) -> bool:
-        """Make a proven set active once its time has come; True then."""
-        if self._due_s is None:
-            try:
-                found = self._read(bank)
-            except Refused as refused:
-                self._refuse(bank, refused.why)
-                return False
-            self._due_s = found.effective_at_s
-        now_s = self._clock.now_s()
-        if now_s < self._due_s or self._clock.quality() == _CLOCK_UNKNOWN:
-            return False
-        self._due_s = None
-        try:
-            found = self._intact(bank)
-            if now_s >= found.expires_at_s:
-                raise Refused(EXPIRED)
-        except Refused as refused:
-            self._refuse(bank, refused.why)
-            return False
+    def _activating(self, bank: Bank) -> "Iterator[None]":
+        """Wait for a proven set's time, then make it active. Raises Refused."""
+        found = yield from self._reading(bank)
+        due_s: int = found.effective_at_s
+        found = None  # the set in force and this one need not be in RAM together while it waits
+        while self._clock.now_s() < due_s or self._clock.quality() == _CLOCK_UNKNOWN:
+            yield
+        context = sha256()
+        yield from _hashing(bank, context, 0, bank.header.bytes)
+        if context.digest() != bank.header.sha256:
+            raise Refused(UNREADABLE)
+        found = yield from self._reading(bank)
+        if self._clock.now_s() >= found.expires_at_s:
+            raise Refused(EXPIRED)
         bank.make_firm()
         self._pointer.set(self._idle, found.version)
         self._settle()
         self.rules = _rules(found)
-        return True
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -305,15 +301,24 @@ class Params:
         """The set of a bank whose bytes are what they were. Raises Refused."""
         if not bank.is_intact():
             raise Refused(UNREADABLE)
-        return self._read(bank)
+        steps = self._reading(bank)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
 
-    def _read(self, bank: Bank) -> "Any":
-        """The set of a bank, decoded and judged. Raises Refused."""
+    def _reading(self, bank: Bank) -> "Generator[None, None, Any]":
+        """The set of a bank, decoded and judged; its grid stays in flash. Raises Refused."""
         size = bank.header.bytes
         try:
             _, start, length = cose_sign1.frame(bank.read(0, min(size, cose_sign1.HEAD_BYTES_MAX)), size)
-            found = wire.decode(bank.read(start, length), self._site is not None)
-            if self._site is not None:
+            if self._site is None:
+                found = wire.decode(bank.read(start, min(length, SET_BYTES)))
+            else:
+                from tunion.window import Window  # here: a bus of flat fares has no use for it
+
+                found = yield from wire.decoding(Window(bank.read_into, start, length), True)
                 rides.make(found.fare, self._site, None)
         except BadInput:
             raise Refused(BAD_CONTENT)
@@ -365,7 +370,7 @@ class Params:
 
     def _is_hopeless(self, entry: "Any") -> bool:
         """It will not become active here."""
-        if not 0 < entry.bytes <= wire.BLOB_BYTES_MAX or self._spoilt.get(entry.sha256, 0) >= FETCHES_MAX:
+        if entry.bytes == 0 or self._spoilt.get(entry.sha256, 0) >= FETCHES_MAX:
             return True
         bank = self._banks[self._idle]
         return bool(_is_of(bank, entry) and bank.refused)
@@ -377,15 +382,15 @@ class Params:
             return False
         return not (_is_of(self._banks[idle], entry) and self._banks[idle].is_whole)
 
-    def _tell_downgrade(self, version: int) -> None:
-        """An older set is offered: an old manifest played back, or a slip in the office. Once for each version."""
-        if version == self._downgrade_told:
+    def _tell_refused(self, version: int, why: int) -> None:
+        """An older set is offered, or one too large: a manifest played back, or a slip in the office. Once for each."""
+        if version == self._told_of.get(why):
             return
         try:
-            self._journal.event(PARAMS_REFUSED, reason=DOWNGRADE, value=as_value(version))
+            self._journal.event(PARAMS_REFUSED, reason=why, value=as_value(version))
         except JournalFull:
             return
-        self._downgrade_told = version
+        self._told_of[why] = version
 
     def _floor(self) -> int:
         """The highest version that was ever active."""
@@ -412,6 +417,16 @@ def _is_of(bank: Bank, entry: "Any") -> bool:
         entry.bytes,
         entry.sha256,
     )
+
+
+def _hashing(bank: Bank, context: "Any", offset: int, count: int) -> "Iterator[None]":
+    """Bytes of a bank's blob into a SHA-256, some between two yields."""
+    while count > HASH_STEP_BYTES:
+        bank.hash_into(context, offset, HASH_STEP_BYTES)
+        offset += HASH_STEP_BYTES
+        count -= HASH_STEP_BYTES
+        yield
+    bank.hash_into(context, offset, count)
 
 
 def _rules(found: "Any") -> Rules:

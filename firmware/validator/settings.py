@@ -35,8 +35,10 @@ class BadSettings(ValueError):
 
 Server = namedtuple("Server", ("address", "port", "pin", "cert"))
 FlashArea = namedtuple("FlashArea", ("path", "sector_bytes", "page_bytes", "sectors"))
-# Where parameter sets are kept, whose are taken, who signs them, how often the office is asked.
-ParamsArea = namedtuple("ParamsArea", ("path", "sector_bytes", "page_bytes", "sectors", "scope", "keys", "interval_s"))
+# Where parameter sets are kept, how large they may be, whose are taken, who signs them, how often the office is asked.
+ParamsArea = namedtuple(
+    "ParamsArea", ("path", "sector_bytes", "page_bytes", "sectors", "scope", "keys", "interval_s", "set_bytes_max")
+)
 # Where lists are kept, for how many cards, and after how long without a new deny list that is told.
 ListsArea = namedtuple(
     "ListsArea", ("path", "sector_bytes", "page_bytes", "sectors", "deny_max", "delta_max", "old_after_s")
@@ -207,6 +209,7 @@ def _params_rows() -> "Rows":
         ("scope", _SCOPE, _KEPT),
         ("keys", _KEYS, _KEPT),
         ("interval_s", _number(1, 86400), 3600),
+        ("set_bytes_max", _number(limits.SET_BYTES, limits.SET_BYTES_MAX), limits.SET_BYTES),  # more for a large metro
     )
 
 
@@ -446,9 +449,12 @@ def _params(values: "dict[str, Any]") -> ParamsArea:
     area = ParamsArea(**_checked("params.", values, _params_rows()))
     from validator.params import sectors_needed  # for devices that take parameter sets
 
-    needed = sectors_needed(area)
+    needed = sectors_needed(area, area.set_bytes_max)
     if area.sectors < needed:
-        raise BadSettings("params.sectors takes at least %d for sectors of %d bytes" % (needed, area.sector_bytes))
+        raise BadSettings(
+            "params.sectors takes at least %d for sectors of %d bytes and sets of %d"
+            % (needed, area.sector_bytes, area.set_bytes_max)
+        )
     return area
 
 

@@ -14,6 +14,7 @@ from tools.bench import Figure
 PROGRAM = """
 from hashlib import sha256
 from tunion.crypto import p256
+from validator.params import ROUNDS_A_STEP
 
 KEY = bytes.fromhex(
     "0460FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6"
@@ -34,7 +35,7 @@ longest = total = spent(since)
 done = False
 while not done:
     since = instructions()
-    done = verification.step(8)
+    done = verification.step(ROUNDS_A_STEP)
     count = spent(since)
     total += count
     longest = max(longest, count)

@@ -15,7 +15,7 @@ from backoffice.store import fares
 from backoffice.tests.forge import DAY, PASSPHRASE, City, Validator
 from tools import cli
 from tunion.fare.tariff import Tariff
-from tunion.wire import params, tap
+from tunion.wire import limits, tap
 
 SAMPLES = Path(spec.__file__).parents[1] / "samples" / "fares"
 SCOPE = "09990111"
@@ -238,7 +238,7 @@ def test_a_tariff_needs_somebody_who_says_that_devices_charge_it(
     assert build(city, path) == 0
 
 
-def test_a_network_too_large_for_a_set_is_refused(
+def test_a_network_too_large_for_a_set_needs_somebody_who_says_that_devices_have_room(
     city: City, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stations = list(range(1, 121))
@@ -246,8 +246,13 @@ def test_a_network_too_large_for_a_set_is_refused(
         "bands": BANDS, "stations": {str(code): str(code) for code in stations},
         "lines": [{"name": "1", "stations": stations, "metres": [900] * 119}],
     }
-    assert build(city, folder_with(tmp_path, "metro", network=large)) == 1
-    assert "no device takes a grid apart yet" in capsys.readouterr().err
+    path = folder_with(tmp_path, "metro", network=large)
+    assert build(city, path) == 1
+    assert "and devices take 8192" in capsys.readouterr().err
+    said = ("build", "--db", city.db, "--file", path, "--user", "wang", "--tariffs", "--set-bytes")
+    assert fleet(*said, 8200) == 1
+    assert "with --set-bytes" in capsys.readouterr().err
+    assert fleet(*said, 16384) == 0
 
 
 # a sample -> words that its explanation has, 中文 and English
@@ -301,7 +306,7 @@ def test_from_the_clerks_file_to_clearing(
         stored = fares.stored(db)[11, 2]
         blob = db.execute("SELECT blob FROM params_set").fetchone()[0]
     assert isinstance(stored, Tariff)
-    assert len(blob) <= params.BLOB_BYTES_MAX
+    assert len(blob) <= limits.SET_BYTES
     bus.send([bus.tap(2, **{**exit_by_it, "list_fen": 300, "amount_fen": 300})])
     assert clear_day(city.store, city.keys, DAY, city.now_s).problems == []
     assert city.rows("SELECT code, ref, detail FROM anomaly") == [("TX-16", "txn 2", "wrong_fare")]
@@ -333,4 +338,4 @@ def test_a_set_too_large_for_devices_is_refused_when_it_is_built(
     content["issuers"]["accepted"] = [f"{number:08d}" for number in range(1, 513)]
     path.write_text(json.dumps({**content, "version": 3, "fare": {**content["fare"], "version": 3}}))
     assert build(city, path) == 1
-    assert "devices take 8064" in capsys.readouterr().err
+    assert "devices take 8192" in capsys.readouterr().err

@@ -45,6 +45,7 @@ _BASE = (
         1,
     ),
 )
+_PREPARING = const(4)  # as long as so many rounds, which the first step has less
 _INFINITY = (1, 1, 0)
 
 
@@ -72,15 +73,28 @@ class Verification:
             raise BadSignature("r or s of the signature lies outside the group")
         w = _inverse(s)
         self._r = r
-        self._of_base = _signed_digits(int.from_bytes(bytes(digest), "big") * w % N)
-        self._of_key = _signed_digits(r * w % N)
-        self._multiples = _odd_multiples((x, y, 1))
-        self._round = max(len(self._of_base), len(self._of_key))
+        self._times_base = int.from_bytes(bytes(digest), "big") * w % N
+        self._times_key = r * w % N
+        self._key = (x, y, 1)
+        self._of_base = self._of_key = bytearray()
+        self._multiples: tuple[Point, ...] = ()  # empty: not prepared
+        self._round = 0
         self._sum = _INFINITY
         self.good = False
 
+    def _prepare(self) -> None:
+        self._of_base = _signed_digits(self._times_base)
+        self._of_key = _signed_digits(self._times_key)
+        self._multiples = _odd_multiples(self._key)
+        self._round = max(len(self._of_base), len(self._of_key))
+
     def step(self, rounds: int) -> bool:
         """Go on by so many rounds; True when it is over and `good` is set."""
+        if not self._multiples:
+            self._prepare()
+            rounds -= _PREPARING
+            if rounds <= 0:
+                return False
         total = self._sum
         while rounds > 0 and self._round > 0:
             rounds -= 1
@@ -101,7 +115,7 @@ class Verification:
 def verify(key: "Bytes", digest: "Bytes", signature: "Bytes") -> None:
     """Raises BadSignature unless the key's holder signed the digest, BadKey for a key that is none."""
     verification = Verification(key, digest, signature)
-    verification.step(ROUNDS_MAX)
+    verification.step(ROUNDS_MAX + _PREPARING)
     if not verification.good:
         raise BadSignature("the signature is wrong: another key, or a changed message")
 

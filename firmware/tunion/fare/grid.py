@@ -1,6 +1,6 @@
 """Prices between places: metro stations, stops of a line, toll plazas. One byte a pair.
 
-A grid is one blob, read in place; nothing is unpacked. Big-endian:
+A grid is one blob, its cells read in place, in flash for instance; nothing is unpacked. Big-endian:
 
     0   4   "YKTG"
     4   1   layout, 1
@@ -27,7 +27,10 @@ from tunion.record import BadInput, Record, is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tunion.record import Bytes
+    from tunion.window import Window
 
 BOTH_WAYS, ONWARD, SQUARE = const(0), const(1), const(2)
 NO_RIDE = const(0xFF)
@@ -37,8 +40,10 @@ FARE_FEN_MAX = const(0xFFFFFF)  # a record's list_fen has three bytes
 GRID_BYTES_MAX = const(65536)  # 300 metro stations with 20 prices are 45 542 bytes
 
 _MAGIC = b"YKTG"
+_NO_RIDES = b"\xff"
 _LAYOUT = const(1)
-_CHECKED_AT_ONCE = const(256)  # cells; most grids have a ride in each, and max() runs natively
+_CHECKED_AT_ONCE = const(256)  # cells: so many are copied to RAM, where max() runs natively
+_STEP_CELLS = const(2048)  # checked between two yields: 0.4 million instructions, 1.7 where a ride is missing
 
 HEAD = Record(
     "GridHead",
@@ -60,12 +65,13 @@ class NoFare(Exception):
 
 
 class Grid:
-    """A grid over its blob, every byte of which was checked. Raises BadInput, naming what is wrong.
+    """A grid over its blob. Raises BadInput, naming what is wrong.
 
-    `raw` is bytes, or what gives bytes for a slice and a number for an index: a window on flash, for instance.
+    raw         bytes, or a window on flash: prices and codes are copied (20 prices, 300 places: 692 bytes), cells not
+    is_checked  every byte was checked here; False: only the head was, and who asked for that goes through `checking`
     """
 
-    def __init__(self, raw: "Bytes") -> None:
+    def __init__(self, raw: "Bytes | Window", is_checked: bool = True) -> None:
         head = HEAD.unpack(raw[: HEAD.size])
         if head.magic != _MAGIC or head.layout != _LAYOUT or head.reserved != b"\x00\x00":
             raise BadInput("not a fare grid of layout 1")
@@ -82,7 +88,10 @@ class Grid:
         if len(raw) != self._cells_at + head.layers * self._cells:
             raise BadInput("the grid has %d bytes, its head asks for another size" % len(raw))
         self._raw = raw
-        self._check()
+        self._table = bytes(raw[: self._cells_at])
+        if is_checked:
+            for _ in self.checking():
+                pass
         self.lowest_fen = self._price(0)
         self.highest_fen = self._price(head.levels - 1)
 
@@ -123,7 +132,7 @@ class Grid:
     def code(self, index: int) -> int:
         """The code of the place at an index."""
         at = self._codes_at + 2 * index
-        found: int = self._raw[at] << 8 | self._raw[at + 1]
+        found: int = self._table[at] << 8 | self._table[at + 1]
         return found
 
     def _fen(self, layer: int, i: int, j: int) -> int:
@@ -136,7 +145,7 @@ class Grid:
         else:
             cell = j * (j - 1) // 2 + i if i < j else i * (i - 1) // 2 + j
         level = self._raw[self._cells_at + layer * self._cells + cell]
-        if level == NO_RIDE:
+        if level >= self._levels:  # NO_RIDE, or a cell that the flash lost since it was checked
             raise NoFare("no ride leads from place %d to place %d" % (self.code(i), self.code(j)))
         return self._price(level)
 
@@ -145,51 +154,59 @@ class Grid:
         if not 0 <= layer < self.layers:
             raise NoFare("the fare table has no layer %d" % layer)
         first = self._cells_at + layer * self._cells
-        low, high = NO_RIDE, -1
-        for j in range(i + 1 if self.shape == ONWARD else 0, self.places):
-            if self.shape == SQUARE:
-                cell = i * self.places + j
-            elif i < j:
-                cell = j * (j - 1) // 2 + i
-            elif j < i:
-                cell = i * (i - 1) // 2 + j
-            else:
-                continue
-            level = self._raw[first + cell]
-            if level != NO_RIDE:
-                low = min(low, level)
-                high = max(high, level)
-        if high < 0:
+        if self.shape == SQUARE:
+            levels = bytearray(self._raw[first + i * self.places : first + (i + 1) * self.places])
+        else:
+            levels = bytearray()
+            if self.shape == BOTH_WAYS:
+                levels += self._raw[first + i * (i - 1) // 2 : first + i * (i + 1) // 2]
+            at = first + i * (i + 1) // 2 + i  # the cell of i and i + 1
+            for j in range(i + 1, self.places):
+                levels.append(self._raw[at])
+                at += j
+        ridden = [level for level in levels if level < self._levels]
+        if not ridden:
             raise NoFare("no ride leads on from place %d" % self.code(i))
-        return self._price(low), self._price(high)
+        return self._price(min(ridden)), self._price(max(ridden))
 
     def _price(self, level: int) -> int:
-        at = HEAD.size + 4 * level
-        fen: int = unpack_from(">I", self._raw[at : at + 4])[0]
+        fen: int = unpack_from(">I", self._table, HEAD.size + 4 * level)[0]
         return fen
 
-    def _check(self) -> None:
+    def checking(self) -> "Iterator[None]":
+        """Every byte behind the head, a little between two yields. Raises BadInput."""
         before = -1
         for level in range(self._levels):
             fen = self._price(level)
             if not before < fen <= FARE_FEN_MAX:
                 raise BadInput("the grid's prices grow, up to %d fen" % FARE_FEN_MAX)
             before = fen
+        yield
         before = -1
-        for place in range(self.places):
-            if self.code(place) <= before:
-                raise BadInput("the grid's places grow; place %d stands twice or too late" % self.code(place))
-            before = self.code(place)
-        for at in range(self._cells_at, len(self._raw), _CHECKED_AT_ONCE):
-            if max(self._raw[at : at + _CHECKED_AT_ONCE]) >= self._levels:
-                self._check_cells(at, min(at + _CHECKED_AT_ONCE, len(self._raw)))
+        table = self._table
+        for at in range(self._codes_at, self._cells_at, 2):
+            code = table[at] << 8 | table[at + 1]
+            if code <= before:
+                raise BadInput("the grid's places grow; place %d stands twice or too late" % code)
+            before = code
+        buffer = memoryview(bytearray(_CHECKED_AT_ONCE))  # one for all: finding a new one takes longer than the check
+        size = len(self._raw)
+        for at in range(self._cells_at, size, _CHECKED_AT_ONCE):
+            if (at - self._cells_at) % _STEP_CELLS == 0:
+                yield
+            cells = buffer if at + _CHECKED_AT_ONCE <= size else buffer[: size - at]
+            if hasattr(self._raw, "read_into"):
+                self._raw.read_into(at, cells)
+            else:
+                cells[:] = self._raw[at : at + len(cells)]
+            if max(cells) >= self._levels and max(bytes(cells).replace(_NO_RIDES, b"\x00")) >= self._levels:
+                self._name_cell(at, cells)
 
-    def _check_cells(self, start: int, end: int) -> None:
-        for at in range(start, end):
-            level = self._raw[at]
-            if level >= self._levels and level != NO_RIDE:
-                layer, cell = divmod(at - self._cells_at, self._cells)
-                raise BadInput("cell %d of layer %d names price %d, there is none" % (cell, layer, level))
+    def _name_cell(self, start: int, cells: memoryview) -> None:
+        for i in range(len(cells)):
+            if cells[i] >= self._levels and cells[i] != NO_RIDE:
+                layer, cell = divmod(start + i - self._cells_at, self._cells)
+                raise BadInput("cell %d of layer %d names price %d, there is none" % (cell, layer, cells[i]))
 
 
 def build(shape: int, codes: "list[int]", layers: "list[list[list[int | None]]]") -> bytes:

@@ -15,6 +15,7 @@ from tunion.record import BadInput, is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from tunion.fare.month import Month
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SAMPLES_MAX = const(112)  # 32 kinds and one more, 16 hours, 7 tiers, 16 pairs, 2 for each of 16 layers, 2
 KEY = const(10)  # numbers before the prices
 _SEARCH_DAYS = const(400)
+_STEP_SAMPLES = const(4)  # checked between two yields
 
 
 def make(tariff: "Tariff", from_s: int) -> "list[list[int]]":
@@ -56,20 +58,25 @@ def make(tariff: "Tariff", from_s: int) -> "list[list[int]]":
             keys.append(ride + [other, 1, from_s, 1, -1, 0, -1])
     if tariff.scheme == METER:
         keys.append([0, 0, tariff.high_fen, other, 1, from_s, 1, -1, 0, -1])
-    return [key + list(_price(tariff, key)) for key in keys]
+    return [key + list(price(tariff, key)) for key in keys]
 
 
-def check(tariff: "Tariff", samples: "Any") -> None:
-    """Every price comes out the same here, and every rule occurs. Raises BadInput, naming the sample or the rule."""
+def checking(tariff: "Tariff", samples: "Any") -> "Iterator[None]":
+    """Every price comes out the same here, and every rule occurs; a little between two yields.
+
+    raises  BadInput, naming the sample or the rule
+    """
     if not isinstance(samples, list) or len(samples) > SAMPLES_MAX:
         raise BadInput("a tariff carries at most %d sample prices" % SAMPLES_MAX)
     missing = _marks(tariff)
     for at in range(len(samples)):
+        if at % _STEP_SAMPLES == 0:
+            yield
         sample = samples[at]
         if not isinstance(sample, list) or len(sample) != KEY + 3 or not all([is_int(part) for part in sample]):
             raise BadInput("sample price %d has %d numbers" % (at + 1, KEY + 3))
         try:
-            found = list(_price(tariff, sample))
+            found = list(price(tariff, sample))
         except (NoFare, BadInput) as problem:
             raise BadInput("sample price %d: %s" % (at + 1, problem))
         if found != sample[KEY:]:
@@ -81,7 +88,8 @@ def check(tariff: "Tariff", samples: "Any") -> None:
         raise BadInput("no sample price of %s %d" % missing[0])
 
 
-def _price(tariff: "Tariff", key: "list[int]") -> "Any":
+def price(tariff: "Tariff", key: "list[int]") -> "Any":
+    """What the first KEY numbers of a sample come to. Raises BadInput, NoFare."""
     layer, start, end, kind, home, at_s, riders, rides, spent_fen, pair = key[:KEY]
     if not 0 <= kind <= 255 or home not in (0, 1) or not 0 <= at_s <= 0xFFFFFFFF or rides < -1 or spent_fen < 0:
         raise BadInput("a kind, a place or a counter out of range")
@@ -141,18 +149,21 @@ def _rides(tariff: "Tariff", layer: int) -> "list[list[int]]":
     if tariff.scheme != GRID or tariff.grid is None:
         return [[0, 0, tariff.low_fen]]
     grid = tariff.grid
-    found: list[tuple[int, int, int]] = []
+    low: tuple[int, int, int] | None = None
+    high: tuple[int, int, int] | None = None
     for i in range(grid.places):
         for j in range(i + 1 if grid.shape == ONWARD else 0, grid.places):
             if i != j or grid.shape == SQUARE:
                 start, end = grid.code(i), grid.code(j)
                 try:
-                    found.append((grid.fen(layer, start, end), start, end))
+                    ride = (grid.fen(layer, start, end), start, end)
                 except NoFare:
                     continue
-    if not found:
+                low = ride if low is None else min(low, ride)
+                high = ride if high is None else max(high, ride)
+    if low is None or high is None:
         raise BadInput("layer %d has no ride" % layer)
-    return [[layer, ride[1], ride[2]] for ride in (min(found), max(found))]
+    return [[layer, ride[1], ride[2]] for ride in (low, high)]
 
 
 def _hour_s(tariff: "Tariff", row: int, kind: int, from_s: int) -> int:

@@ -20,6 +20,7 @@ from tunion.fare.flat import Price
 from tunion.fare.grid import FARE_FEN_MAX, ONWARD, Grid
 from tunion.fare.transfer import Transfers
 from tunion.record import BadInput, is_int
+from tunion.window import Window
 from tunion.wire.limits import RIDERS_MAX
 
 TYPE_CHECKING = False
@@ -48,11 +49,12 @@ class Tariff:
     mode               the industry
     kinds              card kind -> permille, 0..1000; 1000 rides for 0 fen, which takes a compound purchase
     days               YYYYMMDD -> day type, what the week does not say (tunion.fare.when)
+    is_checked         False: of a grid only the head was, and who asked for that goes through `grid.checking`
     """
 
     def __init__(
         self, fare_id: int, version: int, mode: int, scheme: int, table: "Any", kinds: "dict[int, int]",
-        rules: "dict[str, Any]", days: "dict[int, int]",
+        rules: "dict[str, Any]", days: "dict[int, int]", is_checked: bool = True,
     ) -> None:
         if not _within(fare_id, 0, 0xFFFF) or not _within(version, 0, 0xFFFF) or not _within(mode, 1, 0xFF):
             raise BadInput("a tariff's id and version are 0 to 65535, its mode 1 to 255")
@@ -69,7 +71,7 @@ class Tariff:
         self.rules = rules
         self.days = days if rules["hours"] else {}
         self.table = table
-        self.grid = _grid(scheme, table)
+        self.grid = _grid(scheme, table, is_checked)
         _check_rules(rules)
         if self.grid is not None:
             decision.check_ride(rules["ride"])
@@ -146,7 +148,7 @@ class Tariff:
             "fare_id": self.fare_id,
             "version": self.version,
             "mode": self.mode,
-            "table": bytes(self.table).hex() if self.scheme == GRID else self.table,
+            "table": bytes(self.table[:]).hex() if self.scheme == GRID else self.table,
             "discounts": [[kind, self.kinds[kind]] for kind in sorted(self.kinds)],
             "rules": self.rules,
             "days": [[day, self.days[day]] for day in sorted(self.days)],
@@ -167,12 +169,12 @@ def from_map(fields: "dict[str, Any]") -> Tariff:
     return Tariff(numbers[0], numbers[1], numbers[2], scheme, table, kinds, rules, days)
 
 
-def _grid(scheme: int, table: "Any") -> "Grid | None":
+def _grid(scheme: int, table: "Any", is_checked: bool) -> "Grid | None":
     """The grid of a table, or None where the scheme has none; raises BadInput for a table that does not fit."""
     if scheme == GRID:
-        if not isinstance(table, (bytes, bytearray, memoryview)):
+        if not isinstance(table, (bytes, bytearray, memoryview, Window)):
             raise BadInput("a grid's table is its blob")
-        return Grid(table)
+        return Grid(table, is_checked)
     if scheme == FLAT:
         if not _within(table, 1, FARE_FEN_MAX):
             raise BadInput("a flat fare is 1 to %d fen" % FARE_FEN_MAX)

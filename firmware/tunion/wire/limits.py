@@ -5,6 +5,8 @@ from tunion.compat import const
 NAME_MAX = const(32)  # characters of a set's name, and of a scope
 ISSUERS_MAX = const(512)  # accepted issuers: the joined cities are some 340
 RIDERS_MAX = const(20)  # on one card
+SET_BYTES = const(8192)  # of a set, which each device takes; and what is beside a grid, since that is decoded in RAM
+SET_BYTES_MAX = const(73728)  # the same beside the largest grid; what a device takes its params.set_bytes_max says
 
 # Tunables of the tap path: name -> lowest and highest value. Also the ranges of a provisioning file.
 DEV = {

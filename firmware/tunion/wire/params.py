@@ -7,8 +7,7 @@
     sections  name -> [version, content], all of SECTIONS, and RULE exactly where FARE is a tariff:
 
         FARE  [fare_id, fare_fen]                 the flat table; its version is the one that each tap names
-              [fare_id, scheme, mode, table]      or a tariff (tunion.fare.tariff): fen, a grid's blob, or a meter;
-                                                  a grid apart is [bytes, sha256]
+              [fare_id, scheme, mode, table]      or a tariff (tunion.fare.tariff): fen, a grid's blob, or a meter
         RULE  {name: value}                       a tariff's rules, all of tunion.fare.tariff.RULES
         KIND  [[card kind, permille], ...]        discounts; kinds grow
         CAL   [[YYYYMMDD, day type], ...]         days that are not what the week says; days grow
@@ -25,7 +24,7 @@ from tunion.compat import const
 from tunion.fare.flat import FlatFare
 from tunion.fare.when import HOLIDAY, WORKDAY
 from tunion.record import BadInput, is_int
-from tunion.wire.limits import DEV, ISSUERS_MAX, NAME_MAX, is_scope
+from tunion.wire.limits import DEV, ISSUERS_MAX, NAME_MAX, SET_BYTES, is_scope
 from tunion.wire.refused import (
     BAD_CONTENT,
     BAD_HASH,
@@ -39,17 +38,21 @@ from tunion.wire.refused import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import Any
 
     from tunion.fare.tariff import Tariff
     from tunion.record import Bytes
+    from tunion.window import Window
 
 LAYOUT = const(1)
 AAD = b"params"
-BLOB_BYTES_MAX = const(8192)  # decoded whole in RAM; 512 issuers, a year's calendar and 32 discounts are under 4 kB
 SAMPLES_MAX = const(40)
 KINDS_MAX = const(32)
+_STEP_DAYS = const(32)  # checked between two yields; a day takes 50 thousand instructions
 DAYS_MAX = const(128)  # named days; a year of the state council's calendar has some 35
+
+TOO_LARGE = const(9)  # beyond those of tunion.wire.refused
 
 SECTIONS = ("BIN", "CAL", "DEV", "FARE", "KIND")
 RULE = "RULE"
@@ -63,6 +66,7 @@ WORDS = {
     DOWNGRADE: ("downgrade", "参数版本过低", "the version is no higher than one that was active"),
     EXPIRED: ("expired", "参数已过期", "the set expired before it became active"),
     TAKES_NO_CARD: ("takes_no_card", "新参数下无卡成功交易", "cards came, and none could pay under the new set"),
+    TOO_LARGE: ("too_large", "参数包超出设备容量", "the set is larger than this device's params.set_bytes_max"),
     UNREADABLE: ("unreadable", "参数存储损坏", "the flash does not give back what was stored"),
 }
 
@@ -95,9 +99,7 @@ class BadParams(BadInput):
     """A parameter set that no device takes. The message names the section; build a new version."""
 
 
-def encode(
-    header: "dict[str, Any]", samples: "list[Any]", sections: "dict[str, Any]", grid: "Bytes | None" = None
-) -> bytes:
+def encode(header: "dict[str, Any]", samples: "list[Any]", sections: "dict[str, Any]") -> bytes:
     """The payload; raises BadParams where `decode` would not take it.
 
     header    name, version, scope, created_s, effective_at_s, expires_at_s
@@ -105,18 +107,29 @@ def encode(
     """
     names = ("name", "version", "scope", "created_s", "effective_at_s", "expires_at_s")
     payload = cbor.encode([LAYOUT] + [header[name] for name in names] + [samples, sections])
-    decode(payload, RULE in sections, grid)
+    decode(payload, RULE in sections)
     return payload
 
 
-def decode(payload: "Bytes", tariffs: bool = False, grid: "Bytes | None" = None) -> ParamSet:
+def decode(payload: "Bytes | Window", tariffs: bool = False) -> ParamSet:
     """A set whose every section is well-formed and whose sample prices the fare code here agrees with.
 
+    payload  a window: its grid is read in place
     tariffs  whether the caller charges more than flat fares; who does not, refuses a tariff
-    grid     the blob of a grid that lies apart, as the set names it
     raises   BadParams, naming what is wrong; BadCbor for what is no CBOR
     """
-    fields = cbor.decode(payload)
+    found: ParamSet = _finished(decoding(payload, tariffs))
+    return found
+
+
+def decoding(payload: "Bytes | Window", tariffs: bool = False) -> "Generator[None, None, ParamSet]":
+    """`decode`, a little between two yields. A set of flat fares in RAM is decoded in one go."""
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        fields = cbor.decode(payload)
+    else:
+        from tunion.wire.tariffs import fields as read_fields  # only who charges tariffs has such windows
+
+        fields = yield from read_fields(payload)
     if not isinstance(fields, list) or not fields or fields[0] != LAYOUT or fields[0] is True:
         raise BadParams("not a parameter set of layout %d" % LAYOUT)
     if len(fields) != 9:
@@ -134,12 +147,14 @@ def decode(payload: "Bytes", tariffs: bool = False, grid: "Bytes | None" = None)
     if effective_at_s >= expires_at_s:
         raise BadParams("the set expires before it becomes effective")
     found = _sections(sections, tariffs)
-    days = _days(found["CAL"].content)
+    days = yield from _days(found["CAL"].content)
     fare: FlatFare | Tariff
     if RULE in found:
         if samples is None:
             raise BadParams("a set carries sample prices")
-        fare = _tariff(found, days, grid, samples)
+        yield
+        fare = yield from _tariff(found, days, samples, len(payload))
+        yield
     else:
         fare = _fare(found["FARE"], found["KIND"])
         _check_samples(samples, fare, found["KIND"].content)
@@ -175,10 +190,20 @@ def fare_of(sections: "dict[str, Any]") -> FlatFare:
     return _fare(Section(*sections["FARE"]), Section(*sections["KIND"]))
 
 
-def tariff_of(sections: "dict[str, Any]", grid: "Bytes | None" = None) -> "Tariff":
+def tariff_of(sections: "dict[str, Any]") -> "Tariff":
     """The tariff of FARE, KIND, CAL and RULE, given as (version, content). Raises BadParams."""
     found = {name: Section(*sections[name]) for name in ("FARE", "KIND", "CAL", RULE)}
-    return _tariff(found, _days(found["CAL"].content), grid, None)
+    made: Tariff = _finished(_tariff(found, _finished(_days(found["CAL"].content)), None, 0))
+    return made
+
+
+def _finished(steps: "Generator[None, None, Any]") -> "Any":
+    """What the steps return, all taken at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _sections(sections: "Any", tariffs: bool) -> "dict[str, Section]":
@@ -208,17 +233,18 @@ def _fare(fare: Section, kind: Section) -> FlatFare:
         raise BadParams("FARE or KIND: %s" % problem)
 
 
-def _tariff(found: "dict[str, Section]", days: "dict[int, int]", grid: "Bytes | None", samples: "Any") -> "Tariff":
-    """`samples` None: not checked, they are about to be made."""
+def _tariff(
+    found: "dict[str, Section]", days: "dict[int, int]", samples: "Any", total_bytes: int
+) -> "Generator[None, None, Tariff]":
+    """`samples` None: not checked, they are about to be made. `total_bytes` of the payload, its grid among them."""
     from tunion.wire import tariffs  # here: a bus of flat fares has no room to spare for it
 
     fare = found["FARE"]
+    if total_bytes - tariffs.grid_bytes(fare.content) > SET_BYTES:
+        raise BadParams("a set has at most %d bytes beside its grid" % SET_BYTES)
     try:
-        tariff = tariffs.tariff_of(
-            fare.version, fare.content, found[RULE].content, _kinds(found["KIND"].content), days, grid
-        )
-        if samples is not None:
-            tariffs.check(tariff, samples)
+        tariff = tariffs.tariff_of(fare.version, fare.content, found[RULE].content, _kinds(found["KIND"].content), days)
+        yield from tariffs.checking(tariff, samples)
     except BadInput as problem:
         raise BadParams("FARE, KIND, CAL or RULE: %s" % problem)
     return tariff
@@ -246,11 +272,14 @@ def _check_samples(samples: "Any", fare: FlatFare, kinds: "list[Any]") -> None:
         raise BadParams("no sample price of card kind %d" % missing[0])
 
 
-def _days(days: "Any") -> "dict[int, int]":
+def _days(days: "Any") -> "Generator[None, None, dict[int, int]]":
     """YYYYMMDD -> day type."""
     if not isinstance(days, list) or len(days) > DAYS_MAX or not _grows(days):
         raise BadParams("CAL is at most %d pairs of day and day type, days growing" % DAYS_MAX)
-    for day, kind in days:
+    for at in range(len(days)):
+        if at % _STEP_DAYS == _STEP_DAYS - 1:
+            yield
+        day, kind = days[at]
         if not _within(day, 0, 99999999) or not bcd.is_date(bcd.from_digits("%08d" % day)):
             raise BadParams("CAL names a day that is none; days are YYYYMMDD")
         if not _within(kind, WORKDAY, HOLIDAY):
