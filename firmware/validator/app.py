@@ -441,7 +441,11 @@ def make_params(ports: "Any", settings: "Settings", zero: "Rules", journal: Jour
     from validator.params import Params
 
     area = settings.params
-    site = settings.site if settings.tariffs else None
+    site = None
+    if settings.tariffs:
+        import tunion.wire.tariffs  # noqa: F401  # now: loading it takes longer than a card may wait
+
+        site = settings.site
     return Params(ports.params_flash, zero, area.scope, area.keys, journal, ports.clock, site, area.set_bytes_max)
 
 
