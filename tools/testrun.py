@@ -1,15 +1,25 @@
 """`make test`: lint, every test, one verdict in the last line.
 
-Arguments go to pytest: `python -m tools.testrun -k journal`.
+The tests run in two halves side by side, since most of them wait for another process. Real readers and validators are
+in the first half, which shows its progress; what the other one said follows. Arguments go to pytest, in one run:
+`python -m tools.testrun -k journal`.
 """
 
+import re
+import subprocess
 import sys
+import tempfile
 import time
+from typing import IO
 
 import pytest
 
 from tools import lint
 from tools.paths import ROOT
+
+SHOWN, ASIDE = ("simulator", "tools"), ("firmware", "backoffice")    # what builds firmware stays together
+NEWS_S = 30     # between two lines while only the other half still runs
+_PASSED = re.compile(r"(\d+) passed")
 
 
 class Tally:
@@ -24,16 +34,55 @@ class Tally:
 
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
-    tally = Tally()
     lint_code = lint.main()
-    test_code = pytest.main([f"--rootdir={ROOT}", *arguments], plugins=[tally])
+    test_code, passed = _here(arguments) if arguments else _in_halves()
     seconds = f"{time.monotonic() - started:.0f} s"
     if lint_code == 0 and test_code == pytest.ExitCode.OK:
-        print(f"yikatong: all {tally.passed} tests passed in {seconds}")
+        print(f"yikatong: all {passed} tests passed in {seconds}")
         return 0
     culprits = [name for name, code in (("lint", lint_code), ("tests", test_code)) if code]
     print(f"yikatong: FAILED in {seconds}: {' and '.join(culprits)}; see above")
     return 1
+
+
+def _here(arguments: list[str]) -> tuple[int, int]:
+    """(exit code, tests passed) of pytest in this process."""
+    tally = Tally()
+    code = pytest.main([f"--rootdir={ROOT}", *arguments], plugins=[tally])
+    return int(code), tally.passed
+
+
+def _in_halves() -> tuple[int, int]:
+    """As _here, of everything."""
+    command = [sys.executable, "-m", "pytest", f"--rootdir={ROOT}", *(str(ROOT / folder) for folder in ASIDE)]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said) as aside:
+        try:
+            code, passed = _here([str(ROOT / folder) for folder in SHOWN])
+            if code == pytest.ExitCode.INTERRUPTED:
+                raise KeyboardInterrupt
+            _await(aside)
+        except KeyboardInterrupt:
+            aside.kill()
+            return int(pytest.ExitCode.INTERRUPTED), 0
+        return code or aside.returncode, passed + _passed(said)
+
+
+def _await(aside: "subprocess.Popen[bytes]") -> None:
+    while True:
+        try:
+            aside.wait(NEWS_S)
+            return
+        except subprocess.TimeoutExpired:
+            print(f"tests: {' and '.join(ASIDE)} still run", flush=True)
+
+
+def _passed(said: IO[str]) -> int:
+    """Shows what the other half said; how many passed there."""
+    said.seek(0)
+    text = said.read()
+    print(text, end="", flush=True)
+    found = _PASSED.findall(text)
+    return int(found[-1]) if found else 0
 
 
 if __name__ == "__main__":

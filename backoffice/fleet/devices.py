@@ -5,7 +5,7 @@
 
 `settings` are keys of the device file (validator/settings.py) that do not differ from one device of a kind to the next;
 bytes are hex. `tariff` names a file of backoffice/samples/fares. A taxi meter's profile is named by its file in
-validator/profiles.
+validator/profiles/meters.
 """
 
 import json
@@ -16,7 +16,7 @@ from backoffice.fleet.spec import FleetRefused
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FARES, DEVICES = SAMPLES / "fares", SAMPLES / "devices"
-METERS = Path(__file__).parents[2] / "firmware" / "validator" / "profiles"
+METERS = Path(__file__).parents[2] / "firmware" / "validator" / "profiles" / "meters"
 
 _KEYS = ("about", "tariff", "settings")
 _BYTES = ("city", "network", "operator", "plate")

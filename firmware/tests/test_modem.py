@@ -10,7 +10,7 @@ from validator.drivers.modem import FAILURES_MAX, Modem
 from validator.drivers.modem_profile import ModemProfile
 from validator.ports import NetLost, ReaderLost
 
-with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_modem_transparent.json") as file:
+with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/modems/sample_modem_transparent.json") as file:
     SAMPLE = json.load(file)
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\nERROR\r\n"

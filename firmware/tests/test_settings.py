@@ -11,9 +11,9 @@ from validator.settings import BadSettings, Settings
 
 HEAP = "1m"  # everything is compiled on the spot
 
-with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_binary_xor.json") as file:
+with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/readers/sample_binary_xor.json") as file:
     PROFILE = json.load(file)
-with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_taxi_meter.json") as file:
+with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/meters/sample_taxi_meter.json") as file:
     METER = json.load(file)
 PARAMS = {"path": "params.nor", "scope": "SAMPLE-BUS", "keys": [Signer().key]}
 

@@ -13,7 +13,7 @@ from validator.drivers.stx_etx_frame import Frames, NoAnswer
 from validator.drivers.stx_etx_profile import Profile
 from validator.ports import ReaderLost, Target, TwoCards
 
-FOLDER = __file__.rsplit("/", 2)[0] + "/validator/profiles/"
+FOLDER = __file__.rsplit("/", 2)[0] + "/validator/profiles/readers/"
 
 # Worked out by hand from firmware/docs/readers.md. Binary: 02 address length body XOR 03.
 ASK = bytes.fromhex("02 00 02 20 52 70 03".replace(" ", ""))

@@ -8,7 +8,7 @@ from support.spoken_line import SpokenLine
 from tunion.record import BadInput
 from validator.drivers.taxi_meter import REPORT_OLD_MS, MeterProfile, TaxiMeter
 
-with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/sample_taxi_meter.json") as file:
+with open(__file__.rsplit("/", 2)[0] + "/validator/profiles/meters/sample_taxi_meter.json") as file:
     SAMPLE = json.load(file)
 ASCII = {
     "start": "02",

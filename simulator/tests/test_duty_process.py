@@ -17,7 +17,8 @@ from simulator.tests.on_micropython import DESK, FIRMWARE, UNIX, wait_until
 from simulator.tests.test_validator_process import ENVIRONMENT, Post
 from support import rides
 
-METER = json.loads((FIRMWARE / "validator" / "profiles" / "sample_taxi_meter.json").read_text(encoding="utf-8"))
+PROFILES = FIRMWARE / "validator" / "profiles"
+METER = json.loads((PROFILES / "meters" / "sample_taxi_meter.json").read_text(encoding="utf-8"))
 LAT, LON = 228_000_000, 1_083_000_000
 TARIFF = {"city": rides.CITY, "network": rides.NETWORK, "operator": b"\x00\x01", "plate": b"A12345D"}
 STOPS = [[11, 0, 101 + number, LAT + 50_000 * number, LON, 40] for number in range(3)]

@@ -88,7 +88,7 @@ def https_modem(path, host, port, pin, guard_ms):
     from validator.drivers.modem_profile import ModemProfile
     from validator.drivers.tls_line import TlsLine
 
-    with open(__file__.rsplit("/", 3)[0] + "/validator/profiles/sample_modem_transparent.json") as file:
+    with open(__file__.rsplit("/", 3)[0] + "/validator/profiles/modems/sample_modem_transparent.json") as file:
         values = json.load(file)
     values["guard_ms"] = int(guard_ms)
     values["boot_ms"] = 200

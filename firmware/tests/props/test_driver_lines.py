@@ -18,9 +18,8 @@ from validator.drivers.taxi_meter import MeterProfile, TaxiMeter
 from validator.duty import Duty
 from validator.rides.site import ROLES
 
-SAMPLE = json.loads(
-    (Path(taxi_meter.__file__).parents[1] / "profiles" / "sample_taxi_meter.json").read_text(encoding="utf-8")
-)
+METERS = Path(taxi_meter.__file__).parents[1] / "profiles" / "meters"
+SAMPLE = json.loads((METERS / "sample_taxi_meter.json").read_text(encoding="utf-8"))
 beginnings = st.sampled_from((b"$GNRMC,", b"*00\r\n", b"\xaa\x55", b"$", b"\n"))
 pieces = st.lists(st.one_of(st.binary(max_size=40), beginnings))
 
