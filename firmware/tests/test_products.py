@@ -290,6 +290,15 @@ class Torn(ProductCase):
         self.assertEqual((bus.serve(card), refusals(bus), card.national.spent_fen), ("refused", [reason.BLOCKED], 0))
         self.assertEqual(bus.serve(PurseCard()), "paid")
 
+    def test_the_counter_of_another_application_says_nothing_of_a_torn_claim(self):
+        bus, card = DualBus(), TwoCard()
+        self.assertEqual(bus.serve(card, (4, AFTER)), "tap_again")
+        DualBus().serve(card)  # elsewhere: the proof of the first debit is gone
+        card.legacy.files = LegacyCard(expiry=EXPIRED).files
+        self.assertEqual(card.national.counter, bus.journal.open_claims()[0].tap().counter)
+        self.assertEqual(bus.serve(card), "paid")
+        self.assertEqual((card.national.spent_fen, len(bus.journal.open_claims())), (FARE_FEN, 1))
+
     def test_the_proof_of_the_other_purse_under_the_same_number_and_counter_is_none(self):
         """Torn before its debit in the one, paid elsewhere under the same counter in the other."""
         number = from_digits("03100000000000000042")

@@ -9,7 +9,7 @@ from tunion.card import trips
 from tunion.card.product import NATIONAL
 from tunion.fare import decision, grid, kept
 from tunion.fare.tariff import GRID, Tariff
-from tunion.fare.trip import DATE_FREE, ENTRY_FREE, EXIT_FREE
+from tunion.fare.trip import DATE_FREE, ENTRY_FREE, EXIT_FREE, FARE_FREE
 from tunion.record import BadInput
 from tunion.wire import reason
 from tunion.wire import tap as wire
@@ -434,6 +434,73 @@ class AtOnce(unittest.TestCase):
             self.assertEqual((card.spent_fen, out.tap.card_exchanges), (spent_fen, 9))
         month, _ = kept.unpack(card.records[1][102:128])
         self.assertEqual((month.rides, month.spent_fen), (2, 450))
+
+
+class FoundInReview(unittest.TestCase):
+    def test_a_flash_that_failed_after_the_outcome_does_not_charge_again_when_it_is_back(self):
+        card, bus = PurseCard(), rides.terminal(rides.flat())
+        stands(bus, card)
+        bus.tap._answers._served = []  # the fault came before it was told
+        bus.journal.mount()
+        bus.tap.resume()
+        self.assertEqual(stands(bus, card, 1), "paid")
+        self.assertEqual(card.spent_fen, 200)
+
+    def test_a_post_for_both_ways_lets_out_where_exits_are_free(self):
+        card, bus = PurseCard(), gate("both", 211)
+        stands(bus, card)
+        bus.duty.modes = EXIT_FREE
+        self.assertEqual((stands(bus, card, 1200), bus.gate.opened), ("passed", [ENTRY, EXIT]))
+
+    def test_a_torn_boarding_that_is_proved_further_on_does_not_swallow_the_alighting(self):
+        card, bus = PurseCard(), bus_at(1)
+        self.assertEqual(stands(bus, card, 60, (7, AFTER)), "tap_again")
+        bus.duty.stop = 2
+        self.assertEqual(stands(bus, card, 600), "alight")
+        done = [(body.event, body.amount_fen, code) for body, code in taps(bus.journal)]
+        self.assertEqual(done, [(3, 0, wire.PROVED), (4, 100, wire.SETTLED)])
+
+    def test_a_torn_entry_that_is_proved_at_a_post_for_both_ways_much_later_leaves(self):
+        card, bus = PurseCard(), gate("both", 211)
+        stands(bus, card, 60, (7, AFTER))
+        self.assertEqual((stands(bus, card, 1200), bus.gate.opened), ("exit", [EXIT]))
+
+    def test_after_a_restart_a_ride_that_was_made_up_is_not_taken_for_the_boarding(self):
+        card, bus = PurseCard(), bus_at(1)
+        stands(bus, card)
+        self.assertEqual(stands(bus, card, 7260, (8, BEFORE)), "tap_again")
+        bus.reboot()
+        self.assertEqual(stands(bus, card, 1), "board")
+        self.assertEqual((card.spent_fen, trips.BUS_RIDE.unpack(card.records[1]).state), (400, 1))
+
+    def test_numbers_that_no_terminal_writes_end_no_program(self):
+        card, bus = PurseCard(kind=3), bus_at(1)
+        stands(bus, card)
+        card.records[1] = trips.changed(card.records[1], trips.BUS, most_fen=0x01000000, direction=1)
+        self.assertEqual(stands(bus, card, 600), "board")
+        card = PurseCard()
+        coding = {"station_coding": "CCLL00SS", "role": "desk"}
+        bus = rides.terminal(rides.metro(), **coding)
+        bus.duty.stop, bus.duty.repair = 211, ("exit", 0)
+        stands(gate("entry", 211), card)
+        far = bytes.fromhex("6110999900009999")
+        card.records[0] = trips.changed(card.records[0], trips.RAIL, in_station=far)
+        stands(bus, card, 600)
+        self.assertEqual(taps(bus.journal)[0][0].stop_in, 0)
+        changes = {"transfer": [60, 0, 2, 0, [[1, 1, 500, 0]]], "kept_in": 1}
+        card, bus = PurseCard(), gate("exit", 322, **changes)
+        stands(gate("entry", 211, **changes), card)
+        card.records[0] = trips.changed(card.records[0], trips.RAIL, in_at=from_digits("99991231000000"))
+        bus.duty.modes = FARE_FREE
+        stands(bus, card, 600)
+        self.assertEqual((refusal(bus), card.spent_fen), (reason.of_case(decision.NO_ENTRY), 0))
+
+    def test_a_sam_that_was_opened_since_it_signed_leaves_the_proof_unchecked(self):
+        card, bus = PurseCard(), gate("entry", 211)
+        stands(bus, card, 60, (7, AFTER))
+        bus.sam.open()
+        self.assertEqual(stands(bus, card, 3), "recovered")
+        self.assertEqual([code for _, code in taps(bus.journal)], [wire.PROVED])
 
 
 class Together(unittest.TestCase):

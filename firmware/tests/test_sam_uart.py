@@ -136,6 +136,25 @@ class Slots(unittest.TestCase):
         slot.start(WRITE, 1000)
         self.assertEqual(slot.transceive(READ, 1000), b"ABCDEF\x90\x00")
 
+    def test_an_answer_that_has_come_counts_however_late_it_is_asked_for(self):
+        slot = self.active(b"\x72", b"\x90\x00", b"\xb0ABCDEF\x90\x00")
+        slot.start(WRITE, 1000)
+        self.clock.advance_ms(60000)
+        self.assertEqual(slot.transceive(READ, 1000), b"ABCDEF\x90\x00")
+
+    def test_two_slots_of_one_line_wait_for_each_other(self):
+        self.clock = ManualClock()
+        self.wire = Wire(self.clock, [ATR, ATR], [])
+        line = SamLine(self.wire, self.wire, self.clock)
+        one, other = SamUart(line, self.clock, 0), SamUart(line, self.clock, 1)
+        for slot in (one, other):
+            slot.open()
+            self.assertTrue(slot.activate(2000))
+        self.wire.answers = [b"\x72", b"\x90\x00", b"\xb0ABCDEF\x90\x00", b"\xb0GHIJKL\x90\x00"]
+        one.start(WRITE, 1000)  # nobody collects it: the card left
+        self.assertEqual(other.transceive(READ, 1000), b"ABCDEF\x90\x00")
+        self.assertEqual(one.transceive(READ, 1000), b"GHIJKL\x90\x00")
+
     def test_a_sam_that_refuses_before_it_has_all_data(self):
         slot = self.active(b"\x6a\x86", b"\xb0ABCDEF\x90\x00")
         slot.start(WRITE, 1000)

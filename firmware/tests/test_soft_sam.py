@@ -14,7 +14,7 @@ from tunion.cose import BadMac
 from tunion.record import BadInput
 from tunion.wire import soft_sam
 from validator.drivers.soft_sam import SoftSam
-from validator.ports import Identity, SamLost
+from validator.ports import Forgotten, Identity, SamLost
 
 FILE = load("card_vectors.json")
 STORAGE_KEY = bytes(range(32))  # invented, test only
@@ -79,10 +79,10 @@ class Purchases(unittest.TestCase):
         sam = opened()
         offer = offer_of("plain_purchase")
         mac2 = bytes.fromhex(FILE["plain_purchase"]["mac2"])
-        self.assertRaises(BadInput, sam.check, mac2)
+        self.assertRaises(Forgotten, sam.check, mac2)
         sam.sign(offer, CARD, 200, 6, AT)
         sam.check(mac2)
-        self.assertRaises(BadInput, sam.check, mac2)
+        self.assertRaises(Forgotten, sam.check, mac2)
 
     def test_two_cards_in_turn_get_their_own_proofs(self):
         sam = opened()

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from validator.gate import GateKeeper
     from validator.journal import Journal
     from validator.ports import Clock, Panel
+    from validator.rides.charge import Charge
 
     Known = list[tuple[int, bytes]]  # (product, serial) of each application that was seen of a card
 
 _CLOCK_UNKNOWN = const(0)
 _ON_A_BUS = {wire.BOARD: "board", wire.ALIGHT: "alight"}
 _AT_A_GATE = {wire.BOARD: "enter", wire.ALIGHT: "exit"}
-_THROUGH = ("enter", "exit", "passed")
+_THROUGH = {"enter": ENTRY, "exit": EXIT}
 
 
 class Answers:
@@ -28,7 +29,7 @@ class Answers:
         self._panel = panel
         self._clock = clock
         self._gate = gate
-        self._out = role == "exit"
+        self._desk = role == "desk"
         self._by_gate = role in ("entry", "exit", "both")
         self._served: Known = []  # the last card that paid, when, and what it was shown
         self._served_ms = 0
@@ -44,6 +45,8 @@ class Answers:
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
         card, at_s, fare_fen, balance_fen, event, kind = last
+        if event & 15 == wire.MAKE_UP and not self._desk:
+            return  # an earlier ride; this card's own was not decided yet
         if 0 <= self._clock.now_s() - at_s < same_card_s:
             self._served = [(product.number_in(event), card)]
             self._served_ms = self._clock.ticks_ms()
@@ -80,13 +83,16 @@ class Answers:
         self.say("recovered", details, known)
         self._let_through(self._name_of(tap.event), tap.card)
 
-    def without_debit(self, shown: str, serial: bytes) -> None:
+    def without_debit(self, charge: "Charge", serial: bytes) -> None:
         """Let through by a mode; or the same tap again, which opens a gate that has just started. Raises Refused."""
-        if shown == "ignored" and self._gate is not None:
-            self._gate.ignored(EXIT if self._out else ENTRY, serial)
-            shown = "passed"
-        else:
-            self._let_through(shown, serial)
+        shown = charge.shown
+        if self._gate is not None:
+            way = EXIT if charge.event == wire.ALIGHT else ENTRY
+            if shown == "ignored":
+                self._gate.ignored(way, serial)
+                shown = "passed"
+            else:
+                self._gate.permit(way, serial)
         self._panel.show(shown)
 
     def _show_again(self, number: int, serial: bytes) -> None:
@@ -102,7 +108,6 @@ class Answers:
         return (_AT_A_GATE if self._by_gate else _ON_A_BUS).get(event & 15, "paid")
 
     def _let_through(self, shown: str, serial: bytes) -> None:
-        """Open the gate after a ride that begins or ends, or where a mode says so."""
+        """Open the gate after a ride that begins or ends."""
         if self._gate is not None and shown in _THROUGH:
-            out = shown == "exit" or (shown == "passed" and self._out)
-            self._gate.permit(EXIT if out else ENTRY, serial)
+            self._gate.permit(_THROUGH[shown], serial)

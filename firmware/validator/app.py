@@ -406,6 +406,7 @@ class Validator:
             if self.lists is not None:
                 self.lists.mount()
             self._use_rules()
+            self.tap.resume()
         except (FlashFault, ForeignFlash):
             self._flash_failed_ms = self._clock.ticks_ms()
             return False

@@ -22,6 +22,10 @@ class SamLost(Exception):
     """The SAM does not answer or is not ours. Refuse cards; call `open` until it returns."""
 
 
+class Forgotten(Exception):
+    """The SAM was opened since it signed and knows of no purchase. MAC2 stays unchecked; the TAC proves the debit."""
+
+
 class FlashFault(Exception):
     """The flash refused: a bit that would have to be set, a page border crossed, a worn block, an I/O error."""
 
@@ -115,7 +119,9 @@ if TYPE_CHECKING:
             """(terminal_seq, mac1) of what was begun. Raises SamLost, CardRefused for a key it lacks."""
 
         def check(self, mac2: bytes) -> None:
-            """CREDIT SAM FOR PURCHASE, for the last `signed` only. Raises Unproven where MAC2 is wrong."""
+            """CREDIT SAM FOR PURCHASE, for the last `signed` only. Raises Unproven where MAC2 is wrong,
+            Forgotten where the SAM was opened since.
+            """
 
         def block_mac(self, card: Identity, challenge: bytes, command: bytes) -> "bytes | None":
             """The MAC of a secure command, or None where this SAM holds no maintenance key."""

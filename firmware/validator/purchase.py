@@ -13,7 +13,7 @@ from tunion.compat import const
 from tunion.crypto.keys import PURCHASE
 from tunion.wire import reason
 from tunion.wire import tap as wire
-from validator.ports import SamLost
+from validator.ports import Forgotten, SamLost
 from validator.rides.charge import Refused, amount_fen
 
 TYPE_CHECKING = False
@@ -136,6 +136,8 @@ class Purchases:
             self._sam.check(mac2)
         except Unproven:
             return wire.MAC2_WRONG
+        except Forgotten:
+            return wire.MAC2_UNCHECKED
         except SamLost as fault:
             self.sam_fault = fault
             return wire.MAC2_UNCHECKED

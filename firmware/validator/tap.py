@@ -90,10 +90,10 @@ class TapPath:
         self._seen_here: list[tuple[int, bytes]] = []  # (product, serial) of the applications of the card at hand
         self.card_exchanges = 0
         self.paid = False
-        self._torn = Torn(self._card, self._purchases, journal, settings.site.role == "desk")
+        self._torn = Torn(self._card, self._purchases, journal, clock, duty, settings.site.role)
         self._answers = Answers(panel, clock, gate, settings.site.role)
         self.use(rules)
-        self._answers.resume(journal, rules.same_card_s)
+        self.resume()
 
     @property
     def again(self) -> bool:
@@ -104,6 +104,10 @@ class TapPath:
     def sam_exchanges(self) -> int:
         """As above."""
         return self._purchases.sam_exchanges
+
+    def resume(self) -> None:
+        """The journal was read, at boot or after a fault: who paid last may not have been told."""
+        self._answers.resume(self._journal, self._rules.same_card_s)
 
     def use(self, rules: "Rules") -> None:
         """From the next card on. Between taps."""
@@ -164,6 +168,7 @@ class TapPath:
                     raise
                 if passed is None or passed[0].reason == reason.NOT_OUR_CARD:
                     passed = (refused, self._serial)
+                self._torn.unanswered = []  # they stay open: the next application's counter says nothing of them
                 continue
             self._purchases.prepare(card)
             self._carry(card, now_s)
@@ -285,7 +290,7 @@ class TapPath:
             if self._gate is not None:
                 self._gate.judge(card.serial, charge)
             if not charge.type:
-                self._answers.without_debit(charge.shown, card.serial)
+                self._answers.without_debit(charge, card.serial)
                 return
             if charge.type not in self._product.types:
                 raise Refused(reason.NO_FARE)  # a tariff has come where the device file had a flat fare

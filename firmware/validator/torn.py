@@ -16,23 +16,29 @@ if TYPE_CHECKING:
     from tunion.card.apdu import Card
     from tunion.card.product import Product
     from validator.claim import Claim
+    from validator.duty import Duty
     from validator.journal import Journal
+    from validator.ports import Clock
     from validator.purchase import Purchases
 
 _BY_NUMBER = const(4)  # low three bits of P2 of READ RECORD; record 1 is the newest
 _NO_PROOF = const(0x9406)  # what a card says that proves nothing
 _COUNTER_MASK = const(0xFFFF)
+_SAME_TAP_S = const(60)  # at a post for both ways: who comes later comes for the other
 
 
 class Torn:
     """What one card after the other says of its open and grey claims."""
 
-    def __init__(self, card: "Card", purchases: "Purchases", journal: "Journal", desk: bool) -> None:
-        """desk: a service counter, where what is made up is all that was to be done."""
+    def __init__(
+        self, card: "Card", purchases: "Purchases", journal: "Journal", clock: "Clock", duty: "Duty", role: str
+    ) -> None:
         self._card = card
         self._purchases = purchases
         self._journal = journal
-        self._desk = desk
+        self._clock = clock
+        self._duty = duty
+        self._role = role
         self.unanswered: list[tuple[Claim, int]] = []  # claims this card did not prove, and what it said
 
     def products(self) -> "list[int]":
@@ -49,7 +55,7 @@ class Torn:
             tap = claim.tap()
             if product.number_in(tap.event) != application.number:
                 continue  # another application under the same number
-            this_ride = not claim.grey and (self._desk or tap.event & 15 != wire.MAKE_UP)
+            this_ride = not claim.grey and self._is_now(tap)
             counter = tap.counter + 1 & _COUNTER_MASK
             try:
                 proof = self._card.send(purse.GET_TRANSACTION_PROVE, p2=tap.type, counter=counter)
@@ -67,6 +73,22 @@ class Torn:
             if this_ride:
                 paid = tap
         return paid
+
+    def _is_now(self, tap: "Any") -> bool:
+        """What the card proves is what this tap is for. Else it is proved, and the tap is decided as any other.
+
+        A debit for an earlier ride never is, but at a service counter. On a bus that has gone on the card alights
+        now; at a post for both ways it leaves.
+        """
+        event = tap.event & 15
+        if event == wire.MAKE_UP:
+            return self._role == "desk"
+        if self._role == "bus" and event in (wire.BOARD, wire.ALIGHT):
+            stop = tap.stop_in if event == wire.BOARD else tap.stop_out
+            return bool((tap.line, stop) == (self._duty.line, self._duty.stop))
+        if self._role == "both":
+            return bool(self._clock.now_s() - tap.at_s <= _SAME_TAP_S)
+        return True
 
     def close(self, counter: int) -> None:
         """Claims the card did not prove: where its counter stands as it did, no debit happened.

@@ -24,7 +24,8 @@ ANSWER_S = 30       # the longest wait a test asks of a driver is 5 s; the rest 
 ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
     for error in (
-        ports.ReaderLost, ports.SamLost, ports.NetLost, ports.TwoCards, refusals.LinkLost, refusals.Unproven, BadInput,
+        ports.ReaderLost, ports.SamLost, ports.Forgotten, ports.NetLost, ports.TwoCards, refusals.LinkLost,
+        refusals.Unproven, BadInput,
     )
 }  # fmt: skip
 

@@ -20,9 +20,8 @@ from tunion.bcd import at_s
 from tunion.card import psam, purse
 from tunion.card.product import NATIONAL
 from tunion.card.refusals import LinkLost, NoKey, Unproven
-from tunion.record import BadInput
 from validator.drivers.sam_slot import SamSlot
-from validator.ports import Identity, ReaderLost, SamLost
+from validator.ports import Forgotten, Identity, ReaderLost, SamLost
 
 INPUTS = VECTORS["inputs"]
 CARD = Identity(bytes.fromhex(INPUTS["app_serial"]), bytes.fromhex(INPUTS["issuer"]), b"\x61\x10", 1, NATIONAL)
@@ -127,13 +126,13 @@ def test_a_sam_without_a_maintenance_key_makes_no_block_mac() -> None:
 
 def test_a_wrong_mac2_is_unproven_and_only_the_last_purchase_is_ever_checked() -> None:
     sam, slot = opened(mac2_tries=1)
-    with pytest.raises(BadInput):
+    with pytest.raises(Forgotten):
         sam.check(MAC2)
     signed(sam)
     with pytest.raises(Unproven):
         sam.check(b"\x00\x00\x00\x00")
     asked = len(slot.sent)
-    with pytest.raises(BadInput):
+    with pytest.raises(Forgotten):
         sam.check(MAC2)
     assert len(slot.sent) == asked, "a stale MAC2 never reaches the SAM"
 
@@ -142,7 +141,7 @@ def test_a_block_mac_in_between_ends_the_purchase() -> None:
     sam, _ = opened()
     signed(sam)
     sam.block_mac(CARD, bytes(4), b"\x84\x1e\x00\x00\x04")
-    with pytest.raises(BadInput):
+    with pytest.raises(Forgotten):
         sam.check(MAC2)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from boards.common.protocols import LoneBoard
+    from validator.drivers.sam_uart import SamLine
     from validator.ports import Flash
     from validator.settings import FlashArea, ListsArea, ParamsArea
 
@@ -110,6 +111,7 @@ def make_ports(board: "LoneBoard", settings: Settings) -> "Any":
     clock = board.clock()
     server = settings.server
     reader = make_reader(board, settings, clock)
+    lines: dict[str, SamLine] = {}
 
     def flash(area: "FlashArea | ListsArea | ParamsArea") -> "Flash":
         return board.flash(area.path, area.sector_bytes, area.page_bytes, area.sectors)
@@ -119,7 +121,7 @@ def make_ports(board: "LoneBoard", settings: Settings) -> "Any":
 
     return app.Ports(
         reader=reader,
-        sam=lambda next_seq, part=settings.sam: make_sam(board, part, clock, next_seq, reader),
+        sam=lambda next_seq, part=settings.sam: make_sam(board, part, clock, next_seq, reader, lines),
         flash=flash(settings.flash),
         params_flash=flash(settings.params) if settings.params is not None else None,
         lists_flash=flash(settings.lists) if settings.lists is not None else None,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from boards.common.clock import Time
     from boards.common.protocols import Board
     from validator.app import Validator
-    from validator.drivers.sam_uart import SamUart
+    from validator.drivers.sam_uart import SamLine, SamUart
     from validator.drivers.tls_line import Dial
     from validator.ports import Clock, Gate, Reader, Sam
     from validator.settings import Part, Settings
@@ -39,14 +39,19 @@ def make_reader(board: "Board", settings: "Settings", clock: "Clock") -> "Reader
     return Pn532(board.line(part.path), clock)
 
 
-def make_sam(board: "Board", part: "Part", clock: "Clock", next_seq: int, reader: "Any" = None) -> "Sam":
-    """In a slot behind pcscd, of the serial reader or of a UART, or in software."""
+def make_sam(
+    board: "Board", part: "Part", clock: "Clock", next_seq: int, reader: "Any", lines: "dict[str, SamLine]"
+) -> "Sam":
+    """In a slot behind pcscd, of the serial reader or of a UART, or in software.
+
+    lines  path -> line of SAMs: slots on one line share it
+    """
     if part.driver in ("reader", "uart"):
         from validator.drivers.sam_slot import SamSlot
 
         if part.driver == "reader":
             return SamSlot(reader.slot(part.slot), clock)
-        return SamSlot(make_uart_slot(board, part, clock), clock)
+        return SamSlot(make_uart_slot(board, part, clock, lines), clock)
     if part.driver == "psam":
         from validator.drivers.pcsc import PcscSlot
         from validator.drivers.sam_slot import SamSlot
@@ -57,13 +62,14 @@ def make_sam(board: "Board", part: "Part", clock: "Clock", next_seq: int, reader
     return SoftSam(part.blob, part.storage_key, board.aes_cbc_decrypt, clock, next_seq)
 
 
-def make_uart_slot(board: "Board", part: "Any", clock: "Clock") -> "SamUart":
+def make_uart_slot(board: "Board", part: "Any", clock: "Clock", lines: "dict[str, SamLine]") -> "SamUart":
     """A slot on a serial line."""
     from validator.drivers.sam_uart import SamLine, SamUart
 
-    pins = board.pins(part.pins)
-    wire = SamLine(board.line(part.path, 9600, "8E2"), pins, clock, speed_max=part.speed_max, echo=part.echo)
-    return SamUart(wire, clock, part.slot)
+    if part.path not in lines:
+        line, pins = board.line(part.path, 9600, "8E2"), board.pins(part.pins)
+        lines[part.path] = SamLine(line, pins, clock, speed_max=part.speed_max, echo=part.echo)
+    return SamUart(lines[part.path], clock, part.slot)
 
 
 def make_dial(board: "Board", settings: "Settings", clock: "Clock") -> "Dial":

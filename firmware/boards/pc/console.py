@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from boards.common.protocols import Board, PcBoard, Signals
+    from validator.drivers.sam_uart import SamLine
     from validator.ports import Clock, DriverPanel, Panel, Screen
     from validator.settings import FlashArea, ListsArea, ParamsArea
 
@@ -144,9 +145,10 @@ def make_ports(board: "PcBoard", settings: Settings) -> "Any":
     area = settings.flash
     server = settings.server
     reader = make_reader(board, settings, clock)
+    lines: dict[str, SamLine] = {}
     return app.Ports(
         reader=reader,
-        sam=lambda next_seq, part=settings.sam: make_sam(board, part, clock, next_seq, reader),
+        sam=lambda next_seq, part=settings.sam: make_sam(board, part, clock, next_seq, reader, lines),
         flash=make_flash(area),
         params_flash=make_flash(settings.params) if settings.params is not None else None,
         lists_flash=make_flash(settings.lists) if settings.lists is not None else None,

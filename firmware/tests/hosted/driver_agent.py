@@ -14,7 +14,7 @@ from tunion.card.product import NATIONAL
 from tunion.card.purse import INITIALIZE_FOR_PURCHASE
 from tunion.card.refusals import CardRefused, LinkLost, Unproven
 from tunion.record import BadInput
-from validator.ports import Identity, NetLost, ReaderLost, SamLost, TwoCards
+from validator.ports import Forgotten, Identity, NetLost, ReaderLost, SamLost, TwoCards
 
 if sys.implementation.name == "micropython":
     from boards.unix.board import UnixBoard as Board
@@ -160,7 +160,9 @@ def serve(driver):
         method, arguments = json.loads(line)
         try:
             answer = {"value": to_wire(getattr(driver, method)(*from_wire(arguments)))}
-        except (ReaderLost, SamLost, NetLost, TwoCards, LinkLost, CardRefused, Unproven, BadInput) as error:
+        except (
+            ReaderLost, SamLost, Forgotten, NetLost, TwoCards, LinkLost, CardRefused, Unproven, BadInput
+        ) as error:  # fmt: skip
             name = "ReaderLost" if isinstance(error, ReaderLost) else type(error).__name__
             answer = {"error": name, "words": str(error), "sw": getattr(error, "sw", 0)}
         print(json.dumps(answer))

@@ -13,7 +13,7 @@ from tunion.compat import const
 from tunion.crypto.keys import card_factor
 from tunion.crypto.mac import padded
 from tunion.record import BadInput
-from validator.ports import ReaderLost, SamLost
+from validator.ports import Forgotten, ReaderLost, SamLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,10 +146,10 @@ class SamSlot:
     def check(self, mac2: bytes) -> None:
         """CREDIT SAM FOR PURCHASE: ends the purchase of the last `sign`, and the SAM's counter moves on.
 
-        raises  Unproven where MAC2 is wrong; SamLost; BadInput without a `sign` right before: our bug
+        raises  Unproven where MAC2 is wrong; SamLost; Forgotten where the SAM was opened since
         """
         if not self._purchase_open:
-            raise BadInput("a MAC2 is checked once, right after its own sign")
+            raise Forgotten("a MAC2 is checked once, right after its own sign")
         self._purchase_open = False
         try:
             self._send(psam.CREDIT_SAM_FOR_PURCHASE, mac2=mac2)

@@ -84,6 +84,7 @@ class SamLine:
         self._opened = False
         self._slot = -1
         self._speed = 0
+        self._user: SamUart | None = None
 
     def open(self) -> None:
         """Open line and pins where that has not happened, or where they were lost since. Raises ReaderLost."""
@@ -110,6 +111,12 @@ class SamLine:
             return False
         self._speed = bits_per_s
         return True
+
+    def use(self, slot: "SamUart") -> None:
+        """From now on the line is this slot's: what another SAM was left to do is waited for."""
+        other, self._user = self._user, slot
+        if other is not None and other is not slot:
+            other.come_to_an_end()
 
     def take(self, slot: int, bits_per_s: int) -> None:
         """Switch to a slot whose SAM runs, and drop what is left of others. Raises ReaderLost."""
@@ -186,6 +193,7 @@ class SamUart:
 
     def activate(self, wait_ms: int) -> bool:
         """Power and reset the SAM, agree on a speed; False: none answers. Raises ReaderLost, LinkLost for a bad one."""
+        self._wire.use(self)
         self._active = False
         self._started = False
         self._done = None
@@ -213,10 +221,8 @@ class SamUart:
         return self.finish()
 
     def start(self, apdu: bytes, wait_ms: int) -> None:
-        """Send one APDU, and leave the SAM to its work; `finish` has the answer. Raises as transceive.
-
-        No other slot of the line may be used before.
-        """
+        """Send one APDU, and leave the SAM to its work; `finish` has the answer. Raises as transceive."""
+        self._wire.use(self)
         if self._started:
             self.finish()  # nobody waited for it: a card left meanwhile
         if not self._active:
@@ -229,6 +235,14 @@ class SamUart:
         self._since = self._clock.ticks_ms()
         self._limit_ms = wait_ms
         self._done = self._guarded(head)
+
+    def come_to_an_end(self) -> None:
+        """Another slot wants the line. What was started is read now; a SAM that does not go on is reset next time."""
+        if self._started and not self._done:
+            try:
+                self._done = self._guarded(b"")
+            except LinkLost:
+                pass  # `start` says so
 
     def finish(self) -> bytes:
         """The answer to what was started. Raises LinkLost, ReaderLost."""
@@ -385,9 +399,7 @@ class SamUart:
 
     def _next(self) -> int:
         left_ms = self._limit_ms - self._clock.since_ms(self._since)
-        if left_ms <= 0:
-            raise _NoByte("it thinks for too long")
-        return self._wire.read(min(self._wait_ms, left_ms))
+        return self._wire.read(max(0, min(self._wait_ms, left_ms)))  # what has come counts, however late we ask
 
 
 def _split(apdu: bytes) -> "tuple[bytes, Bytes, int]":

@@ -14,7 +14,7 @@ from tunion.cose import same
 from tunion.crypto import keys
 from tunion.record import BadInput
 from tunion.wire.soft_sam import FLAG_TEST, open_blob
-from validator.ports import SamLost
+from validator.ports import Forgotten, SamLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,10 +124,10 @@ class SoftSam:
     def check(self, mac2: bytes) -> None:
         """Ends the purchase of the last `sign`; the counter moves on where MAC2 is right, as a SAM's does.
 
-        raises  Unproven where MAC2 is wrong; BadInput without a `sign` right before: our bug
+        raises  Unproven where MAC2 is wrong; Forgotten where the SAM was opened since
         """
         if self._purchase is None:
-            raise BadInput("a MAC2 is checked once, right after its own sign")
+            raise Forgotten("a MAC2 is checked once, right after its own sign")
         suite, session, amount_fen = self._purchase
         self._purchase = None
         if not same(suite.mac(session, keys.PURCHASE_MAC2.pack(amount_fen=amount_fen)), mac2):

@@ -42,9 +42,9 @@ class Refused(Exception):
         super().__init__("refused, reason %d, status word %04X" % (reason, sw))
 
 
-def nothing(shown: str, case: int = 0) -> Charge:
-    """No purchase: `shown` says what happens instead."""
-    return Charge(0, 0, 0, 0, 0, case, 0, 0, 0, 0, 0, 0, 0, shown, False, 0, b"")
+def nothing(shown: str, case: int, event: int) -> Charge:
+    """No purchase: `shown` says what happens instead; event: which way the passenger goes."""
+    return Charge(0, 0, 0, 0, event, case, 0, 0, 0, 0, 0, 0, 0, shown, False, 0, b"")
 
 
 def amount_fen(charge: Charge) -> int:

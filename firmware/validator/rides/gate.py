@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BLANK = Trip(0, b"", 0, 0, 0)
 _LAYER_AT = const(26)  # of the city's own bytes: train or vehicle class of the open trip; our own choice
+_CODE_MAX = const(0xFFFF)
 _ENTERED, _EXITED = const(1), const(2)
 
 
@@ -61,9 +62,9 @@ class GateRide(Ride):
         if decided.act == decision.REFUSE:
             raise Refused(reason.of_case(decided.case))
         if decided.act == decision.IGNORE:
-            return nothing("ignored", decided.case)
+            return nothing("ignored", decided.case, wire.ALIGHT if event == EXIT else wire.BOARD)
         if decided.act == decision.PASS:
-            return nothing("passed", decided.case)
+            return nothing("passed", decided.case, wire.ALIGHT if event == EXIT else wire.BOARD)
         if decided.act == decision.BEGIN:
             return self._charge(decided, wire.BOARD, "enter", stop_in=duty.stop, layer=duty.layer)
         return self._charge(
@@ -148,7 +149,8 @@ class GateRide(Ride):
             line, station = trips.read_place(coding, raw)
         except BadInput:
             return 0
-        return int(line * 100 ** coding.count("S") + station)
+        code = int(line * 100 ** coding.count("S") + station)
+        return code if code <= _CODE_MAX else 0
 
     def _place(self, charge: Charge) -> bytes:
         station = charge.stop_out or charge.stop_in

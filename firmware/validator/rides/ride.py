@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Records = tuple[bytes, ...]
 
 _KEPT_BYTES = const(26)
+_SECONDS_MAX = const(0xFFFFFFFF)
 _NO_RECORD = (0x6A82, 0x6A83)  # file, record not found
 
 
@@ -166,11 +167,12 @@ class Ride:
 
 
 def seconds(at: bytes) -> int:
-    """Seconds since 1970 of a stamp on a card; -1 for one that is none."""
+    """Seconds since 1970 of a stamp on a card; -1 for one that is none, or of a century to come."""
     try:
-        return bcd.at_s(at)
+        found = bcd.at_s(at)
     except BadInput:
         return -1
+    return found if found <= _SECONDS_MAX else -1
 
 
 def _with_kept(image: bytes, number: int, counters: bytes) -> bytes:

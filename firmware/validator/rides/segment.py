@@ -4,6 +4,7 @@ from tunion.card import trips
 from tunion.compat import const
 from tunion.fare import decision, segment
 from tunion.fare.decision import Decision
+from tunion.fare.grid import FARE_FEN_MAX
 from tunion.record import BadInput
 from tunion.wire import reason
 from tunion.wire import tap as wire
@@ -49,7 +50,7 @@ class SegmentRide(Ride):
         if decided.act == decision.REFUSE:
             raise Refused(reason.of_case(decided.case))
         if decided.act == decision.IGNORE:
-            return nothing("ignored", decided.case)
+            return nothing("ignored", decided.case, wire.BOARD)
         if decided.act == decision.BEGIN:
             if decided.owed_fen:
                 owed = Decision(decision.END, decided.case, decided.owed_fen, 0, 0)
@@ -96,6 +97,6 @@ def _was(row: "Any") -> segment.Ride:
     else:
         at_s = seconds(row.out_at)
         found = (row.out_city, row.out_line, row.out_vehicle, row.direction, row.out_stop, at_s, row.most_fen)
-    if at_s < 0 or row.state not in (segment.ON_BOARD, segment.ALIGHTED):
+    if at_s < 0 or row.most_fen > FARE_FEN_MAX or row.state not in (segment.ON_BOARD, segment.ALIGHTED):
         return _BLANK
     return segment.Ride(row.state, *found)
