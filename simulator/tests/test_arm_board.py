@@ -7,20 +7,24 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backoffice.fleet import devices
 from simulator.field import Faults
 from simulator.modem import REFUSED
 from simulator.nursery import popen
 from simulator.rig.arm import STARTS_AT, ArmBus
 from simulator.rig.books import Books, refusals
 from simulator.rig.centre import Centre
-from simulator.rig.provision import buses
+from simulator.rig.depot import OTHERS_OPERATOR
+from simulator.rig.provision import buses, other_terminal
 from simulator.rig.riders import riders
+from simulator.rig.terminals import tariff
 from simulator.tests.on_micropython import ROOT
 
 SEED = 11
@@ -93,6 +97,42 @@ def test_a_shift_on_the_arm_board_adds_up_to_the_fen(tmp_path: Path, elf: Path, 
     assert books.money.debited_fen == figures["cleared_fen"] + figures["open_fen"] > 0
     assert refusals([post]) == {"not_enough_money": 1, "denied": 1, "expired": 1}
     assert people[UNDER_POWER_CUT].taps[-1] in ("paid", "recovered") and len(people[UNDER_POWER_CUT].debits) == 1
+
+
+def test_tap_on_and_tap_off_on_the_arm_board_adds_up_to_the_fen(tmp_path: Path, elf: Path, centre: Centre):
+    """The driver's key between the two; a card torn at boarding and one at alighting come back."""
+    people = riders(4, SEED, poor=-1, expired=-1)
+    profile = devices.read(devices.DEVICES / "bus_segment.json")
+    _, fare = tariff(profile.tariff, tmp_path / "tariffs", OTHERS_OPERATOR, int(time.time()))
+    place = other_terminal(tmp_path, "C-207", "611000000201", profile.settings["line"], fare)
+    centre.prepare((place,), tariffs=True)
+    centre.open()
+    server = {"address": "127.0.0.1", "port": centre.port, "pin": centre.pin}
+    bus = ArmBus(place, elf, server, settings={**profile.settings, "same_card_s": 0})
+    post = bus.post
+    try:
+        post.power_on()
+        post.tell("login 1234")
+        for torn in (people[1], people[2]):
+            for rider in people:
+                if rider is torn:
+                    assert post.tap(rider, Faults(tear_at=["debit:after"]))["what"] == "tap_again"
+                    assert post.tap(rider)["what"] == "recovered"
+                else:
+                    post.tap(rider)
+            post.tell("stop +")
+        post.end_shift()
+    finally:
+        bus.close()
+    figures = centre.clear()
+    books = Books(centre.db, people, [post])
+
+    assert [rider.taps for rider in people] == [
+        ["board", "alight"], ["tap_again", "recovered", "alight"], ["board", "tap_again", "recovered"],
+        ["board", "alight"],
+    ]  # fmt: skip
+    assert (books.findings, figures["problems"]) == ([], [])
+    assert books.money.debited_fen == figures["cleared_fen"] + figures["open_fen"] > 0
 
 
 def test_a_modem_without_network_is_restarted_by_its_power_and_cards_are_taken_meanwhile(
