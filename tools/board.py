@@ -4,6 +4,7 @@ Every instruction takes 64 ns of the board's own time, so a count of its 25 MHz 
 same in every run, whatever else this machine is doing.
 """
 
+import atexit
 import contextlib
 import functools
 import io
@@ -13,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -98,9 +100,12 @@ def pc_image(folder: Path) -> Path:
 
 @functools.cache
 def firmware_folder(arch: str) -> Path:
-    """The firmware, compiled afresh, once in the life of this process."""
-    firmware.build(arch)
-    return BUILD / "firmware" / arch
+    """The firmware, compiled afresh, once in the life of this process and for it alone."""
+    scratch = tempfile.mkdtemp(prefix="ykt-firmware-")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    folder = Path(scratch) / arch
+    firmware.build(arch, folder)
+    return folder
 
 
 def _romfs(tree: Path) -> bytes:

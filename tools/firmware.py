@@ -90,14 +90,15 @@ def freeze(as_json: bool) -> int:
     return 0
 
 
-def build(arch: str) -> dict[str, int]:
+def build(arch: str, made: Path | None = None) -> dict[str, int]:
     """Compile the firmware for one processor afresh.
 
+    made     the folder, by default build/firmware/ARCH
     returns  module path without suffix -> bytes of its .mpy
     raises   CompileFailed after trying every module; NotSetUp without mpy-cross
     """
     require(MPY_CROSS)
-    made = BUILD / "firmware" / arch
+    made = made or BUILD / "firmware" / arch
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{arch}.", dir=made.parent) as scratch:
         sizes = _compiled(arch, Path(scratch) / "new")
