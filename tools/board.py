@@ -21,7 +21,7 @@ from pathlib import Path
 from mpremote.romfs import make_romfs  # type: ignore[import-untyped]
 
 from tools import firmware
-from tools.paths import BOARD, BUILD, FIRMWARE, MPY_CROSS, require
+from tools.paths import BOARD, FIRMWARE, MPY_CROSS, require
 
 ARCH = "armv7m"
 ROM_AT = 0x21000000         # 16 MB of memory that a reset leaves alone; a validator has its flash there
