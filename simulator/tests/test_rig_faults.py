@@ -85,6 +85,13 @@ def rides(post: Post, rider: Rider) -> None:
     assert post.tap(rider)["what"] == "paid"
 
 
+def rides_in_the_end(post: Post, rider: Rider) -> None:
+    """A daemon that has just come back may drop the next card, too: its rider holds it there once more."""
+    if post.tap(rider)["what"] == "tap_again":
+        post.tap(rider)
+    assert rider.taps[-1] in ("paid", "recovered") and len(rider.debits) == 1
+
+
 def rides_on_one_debit(post: Post, rider: Rider) -> None:
     """After a tap that broke off: what was debited is the ride, what was not is debited now."""
     debited = len(rider.debits)
@@ -140,7 +147,7 @@ def test_pcscd_dies_in_a_debit(town: Town, when: str):
     depot.restart_pcscd()
     expect(post, since, "back", "reader")
     rides_on_one_debit(post, rider)
-    rides(post, town.rider())
+    rides_in_the_end(post, town.rider())
 
 
 def test_the_psam_is_pulled_out_and_put_back(town: Town):

@@ -16,6 +16,7 @@ from tools.cli import main
 from tunion.record import Record
 from tunion.wire import reason
 from tunion.wire import tap as wire
+from tunion.wire.limits import SET_BYTES
 from validator import sector as header
 from validator.bank import Bank
 from validator.cells import sealed
@@ -184,7 +185,7 @@ def test_another_layout_is_named_by_its_number(version):
 
 def test_parameter_banks_are_recognised():
     flash = NorFlash(sectors_needed(NorFlash(1, 4096)), 4096)
-    bank = Bank(flash, 2)
+    bank = Bank(flash, 2, SET_BYTES)
     bank.begin(7, 128, bytes(32))
     bank.stage(sets.payload()[:128])
     Pointer(flash, 0).set(1, 7)
