@@ -20,6 +20,7 @@ from validator.duty import KEEP_WAIT_MS, KEPT, Duty, DutyParts, DutyRefused, Shi
 from validator.journal import Journal
 from validator.messages import COLUMNS, columns
 from validator.ports import FlashFault, PanelLost
+from validator.recall import Paid
 from validator.ring import JournalFull
 
 HEAP = "2m"
@@ -63,6 +64,7 @@ class Events:
         self.told = []
         self.full = False
         self.last_paid = None
+        self.seq = 40
 
     def event(self, code, reason=0, card=bytes(10), value=0):
         if self.full:
@@ -444,16 +446,14 @@ class OnMeter(DutyCase):
 
     def test_a_ride_that_was_paid_is_so_wherever_the_power_fails(self):
         self.hear((2, 42, 257))
-        self.clock.advance_ms(9000)
-        paid_s = self.clock.now_s()
         self.duty.served(("paid", {"fare_fen": 2570, "balance_fen": 0}))
         self.assertEqual(self.duty.meter_fen, 0)
-        self.journal.last_paid = (bytes(10), paid_s, 2570, 5000)
+        self.journal.last_paid = Paid(41, bytes(10), self.clock.now_s(), 2570, 5000, 6, 1)
+        self.journal.seq = 41
         self.boot()  # before `step` has kept it
         self.assertEqual(self.hear((2, 42, 257)), (42, 0))
         self.assertEqual(self.hear((2, 43, 100)), (43, 1000))
-        self.journal.last_paid = (bytes(10), paid_s - 1, 2570, 5000)  # of the ride before
-        self.boot()
+        self.boot()  # in the same second: the payment was that of the ride before
         self.assertEqual(self.duty.meter_fen, 1000)
 
     def test_a_refused_card_leaves_the_ride_waiting(self):

@@ -44,14 +44,14 @@ class Answers:
         last = journal.last_paid
         if last is None or self._clock.quality() == _CLOCK_UNKNOWN:
             return
-        card, at_s, fare_fen, balance_fen, event, kind = last
-        if event & 15 == wire.MAKE_UP and not self._desk:
+        if last.event & 15 == wire.MAKE_UP and not self._desk:
             return  # an earlier ride; this card's own was not decided yet
-        if 0 <= self._clock.now_s() - at_s < same_card_s:
-            self._served = [(product.number_in(event), card)]
+        if 0 <= self._clock.now_s() - last.at_s < same_card_s:
+            self._served = [(product.number_in(last.event), last.card)]
             self._served_ms = self._clock.ticks_ms()
-            details: dict[str, Any] = {"fare_fen": fare_fen, "balance_fen": balance_fen - fare_fen, "kind": kind}
-            self._shown = (self._name_of(event), details)
+            balance_fen = last.balance_fen - last.fare_fen
+            details = {"fare_fen": last.fare_fen, "balance_fen": balance_fen, "kind": last.kind}
+            self._shown = (self._name_of(last.event), details)
 
     def repeated(self, number: int, serial: bytes, same_card_s: int) -> bool:
         """The passenger holds on, comes again at once, or is owed a passage: shown again, and nothing is charged.

@@ -55,7 +55,7 @@ KEPT = Record(
         ("began_s", "I"),
         ("meter_ride", "I"),  # the taxi meter's last ride that was taken over, + 1; 0: none
         ("meter_fen", "I"),  # and what of it is not charged yet
-        ("meter_s", "I"),  # and when it was taken over
+        ("meter_seq", "I"),  # the journal's newest entry when it was taken over
         ("crc", "I"),
     ),
 )
@@ -121,7 +121,7 @@ class Duty:
         self.totals = Shift(0, 0, 0, 0, 0, 0, 0)
         self.meter_fen = 0
         self._meter_taken = 0  # meter_ride + 1
-        self._meter_s = 0  # when it was
+        self._meter_seq = 0  # the journal's newest entry then
         self._dirty = False
         self.kept = True
         self._failed_ms = 0
@@ -304,7 +304,7 @@ class Duty:
         if meter.state == "stopped" and meter.ride != self.meter_ride and meter.amount_fen:
             self.meter_fen = meter.amount_fen
             self._meter_taken = meter.ride + 1
-            self._meter_s = self._clock.now_s()
+            self._meter_seq = self._journal.seq
             self._dirty = True
             self.changed += 1
 
@@ -369,7 +369,7 @@ class Duty:
                     began_s=total.began_s,
                     meter_ride=self._meter_taken,
                     meter_fen=self.meter_fen,
-                    meter_s=self._meter_s,
+                    meter_seq=self._meter_seq,
                 )
             )
         self._dirty = False
@@ -386,9 +386,9 @@ class Duty:
         self.totals = Shift(
             kept.shift, kept.driver, kept.began_s, kept.served, kept.refused, kept.again, kept.amount_fen
         )
-        self._meter_taken, self.meter_fen, self._meter_s = kept.meter_ride, kept.meter_fen, kept.meter_s
+        self._meter_taken, self.meter_fen, self._meter_seq = kept.meter_ride, kept.meter_fen, kept.meter_seq
         last = self._journal.last_paid
-        if self.meter_fen and last is not None and last[1] >= self._meter_s:
+        if self.meter_fen and last is not None and last.seq > self._meter_seq:
             self.meter_charged()  # a taxi takes nothing but its rides
         allowed = kept.line in self._settings.lines or kept.line == self._provisioned[0]
         if kept.provisioned != self._provisioned[0] or not allowed or kept.direction >= self._settings.directions:

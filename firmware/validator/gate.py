@@ -351,7 +351,7 @@ class GateKeeper:
         last = self._journal.last_paid
         if last is None or self._clock.quality() == 0:
             return
-        card, at_s, event = last[0], last[1], last[4]
+        card, at_s, event = last.card, last.at_s, last.event
         if event & 15 not in (wire.BOARD, wire.ALIGHT) or not 0 <= self._clock.now_s() - at_s < RESUME_S:
             return
         permit = Permit(ENTRY if event & 15 == wire.BOARD else EXIT, card, self._clock.ticks_ms())

@@ -33,7 +33,7 @@ _NO_CARD = bytes(10)
 class Journal:
     """All entries not yet erased. `epoch` names the journal, `seq` is the last one used, 0 none.
 
-    last_paid   as found when the flash was read: card, seconds, fare, balance before it, event, card kind; None
+    last_paid   as found when the flash was read: validator.recall.Paid, or None
     filling     ALARM_PERMILLE was reached, and not CALM_PERMILLE since
 
     Raises ForeignFlash when made over a flash that holds something else, FlashFault from any method that writes:

@@ -4,6 +4,8 @@ What was read as whole or torn is made so, before anything is built on it: cells
 otherwise next time. Layout and why: firmware/docs/journal.md.
 """
 
+from collections import namedtuple
+
 from tunion.wire import tap as wire
 from validator.claim import Claim
 from validator.ports import FlashFault
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from validator.ports import Flash
     from validator.ring import Ring
 
+# The newest tap that was paid. balance_fen: before it
+Paid = namedtuple("Paid", ("seq", "card", "at_s", "fare_fen", "balance_fen", "event", "kind"))
+
 
 class Recall:
     """Found by `Recall(...)`:
@@ -26,7 +31,7 @@ class Recall:
     seq           the last one used
     terminal_seq  the highest counter of a SAM, 0 none
     paid          slot number of the newest tap that paid, NONE_3
-    last_paid     card, seconds, fare, balance before it, event, card kind, of that tap; None
+    last_paid     Paid, of that tap; None
     next          slot of the head to write to
     waiting, rejected   entries of the head alone
     """
@@ -42,7 +47,7 @@ class Recall:
         self.seq: int = ring.newest.first_seq - 1
         self.terminal_seq: int = ring.newest.terminal_seq
         self.paid: int = NONE_3
-        self.last_paid: tuple[bytes, int, int, int, int, int] | None = None
+        self.last_paid: Paid | None = None
         self.next = 1
         self.waiting = 0
         self.rejected = 0
@@ -150,7 +155,9 @@ class Recall:
         outcome = self._slot.stored_outcome
         if outcome is not None and outcome[0] in (wire.SETTLED, wire.PROVED):
             tap = wire.TAP_V1.unpack(self._slot.bytes)
-            self.last_paid = (tap.card, tap.at_s, tap.amount_fen, tap.balance_fen, tap.event, tap.card_kind)
+            self.last_paid = Paid(
+                tap.seq, tap.card, tap.at_s, tap.amount_fen, tap.balance_fen, tap.event, tap.card_kind
+            )
 
     def _firm(self, program: "Callable[[], None]") -> None:
         """Where the cells do not take it, what they hold counts: they are stuck, so it will not change."""

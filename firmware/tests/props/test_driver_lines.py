@@ -26,6 +26,7 @@ pieces = st.lists(st.one_of(st.binary(max_size=40), beginnings))
 
 class NoJournal:
     last_paid = None
+    seq = 0
 
     def event(self, *told, **more):
         pass
