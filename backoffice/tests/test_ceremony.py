@@ -2,145 +2,39 @@
 
 import copy
 import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from backoffice.keys import ceremony as module
 from backoffice.keys import ceremony_file, ceremony_plan, components
-from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, KeysError
+from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED
 from backoffice.keys.ceremony import Ceremony, Disagreed, Locked, MixedKeys, OutOfTurn, WrongBackend
 from backoffice.keys.ceremony_file import StateError, Tampered, WrongPassphrase
 from backoffice.keys.ceremony_plan import BadPlan, RuleBroken, plan_of
 from backoffice.keys.components import BadPart, EqualParts, WrongCheckValue
 from backoffice.keys.known import KNOWN_TEST_KCVS
+from backoffice.tests import ceremony_room
+from backoffice.tests.ceremony_room import PARTS, PASSPHRASE, WHOLE, Keeps, Room, content
 
-PASSPHRASE = "the ceremony"
-PARTS = [bytes([at * 16 + low for low in range(16)]) for at in (1, 3, 7)]
-WHOLE = bytes(a ^ b ^ c for a, b, c in zip(*PARTS, strict=True))
-
-
-class Keeps:
-    """A backend as the contract asks for: checks what it takes in, and forgets what is destroyed."""
-
-    def __init__(self, test=True):
-        self.test = test
-        self.rows = {}
-        self.values = {}
-
-    def infos(self):
-        return list(self.rows.values())
-
-    def put(self, info, value):
-        if info.key_id in self.rows or components.kcv(info.algorithm, value) != info.kcv:
-            raise KeysError("there already, or another check value")
-        self.rows[info.key_id], self.values[info.key_id] = info, value
-
-    def make(self, info):
-        value = components.draw()
-        made = info._replace(kcv=components.kcv(info.algorithm, value))
-        self.put(made, value)
-        return made
-
-    def change(self, info):
-        self.rows[info.key_id] = info
-        if info.state == DESTROYED:
-            del self.values[info.key_id]
-
-
-def content(test=True):
-    """A plan of three keys: one entered, one split by SLIP-39, one made unseen."""
-    custodians = ["c1", "c2", "c3"]
-    persons = [("m", "陈主持", ["master"]), ("a", "李审计", ["auditor"]), ("w", "王见证", ["witness"])]
-    persons += [(each, f"custodian {each}", ["custodian"]) for each in custodians]
-    key = {"level": "nation", "version": 1, "index": 1, "algorithm": "3DES"}
-    return {
-        "title": {"zh": "密钥仪式", "en": "Key ceremony"},
-        "place": {"zh": "密钥室", "en": "Key room"},
-        "date": "2026-11-21",
-        "test": test,
-        "persons": [
-            {"id": each, "name": name, "number": f"N-{each}", "roles": roles} for each, name, roles in persons
-        ],
-        "devices": [{"kind": "HSM", "serial": "SN-77"}],
-        "keys": [
-            {**key, "key_id": "tac-1", "purpose": "tac", "origin": "enter", "custodians": custodians,
-             "envelopes": {"c1": "E-1"}, "kcv": components.kcv("3DES", WHOLE)},
-            {**key, "key_id": "load-1", "purpose": "load", "origin": "split", "method": "slip39", "threshold": 2,
-             "custodians": custodians, "algorithm": "SM4"},
-            {**key, "key_id": "control-1", "purpose": "control", "origin": "make", "algorithm": "AES",
-             "level": "chip"},
-        ],
-    }  # fmt: skip
-
-
-class Room:
-    """One ceremony as its people hold it; `typed` answers as they would."""
-
-    def __init__(self, folder, plan=None, backend=None):
-        self.path = folder / "state.bin"
-        self.backend = backend or Keeps()
-        self.now_s = 1_795_000_000
-        self.plan = plan_of(plan or content())
-        self.ceremony = None
-
-    def clock(self):
-        self.now_s += 1
-        return self.now_s
-
-    def begin(self):
-        self.ceremony = Ceremony.begin(self.path, self.plan, self.backend, PASSPHRASE, self.clock)
-        return self.ceremony
-
-    def resume(self):
-        self.ceremony = Ceremony.resume(self.path, PASSPHRASE, self.backend, self.clock)
-        return self.ceremony
-
-    def do(self):
-        """The present step, without a slip."""
-        ceremony, step = self.ceremony, self.ceremony.step()
-        for custodian in ceremony.wants_passphrases():
-            ceremony.unlock(custodian, f"secret of {custodian}")
-        if step.kind == module.ATTEND:
-            ceremony.attend(step.who, f"secret of {step.who}")
-        elif step.kind == module.DEVICE:
-            ceremony.device("sn-77")
-        elif step.kind == module.ENTER:
-            part = PARTS[("c1", "c2", "c3").index(step.custodian)]
-            ceremony.enter(part.hex(" ", 2), components.kcv("3DES", part), f"E-{step.custodian[1]}")
-        elif step.kind == module.GIVE:
-            slip = " ".join(ceremony.part_to_copy())
-            ceremony.enter(slip, ceremony.part_kcv(), f"S-{step.key_id}-{step.custodian}")
-        elif step.kind in (module.CONFIRM_PART, module.CONFIRM_KEY):
-            ceremony.confirm(True)
-        elif step.kind == module.JOIN:
-            ceremony.join()
-        elif step.kind == module.KEEP:
-            ceremony.keep()
-        elif step.kind == module.CLOSE:
-            ceremony.close("tape 4")
-
-    def until(self, *kinds, key_id=""):
-        while not (self.ceremony.step().kind in kinds and (not key_id or self.ceremony.step().key_id == key_id)):
-            assert self.ceremony.step().kind != module.DONE
-            self.do()
-        return self.ceremony
-
-    def finish(self):
-        return self.until(module.DONE)
+Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
-def cheap(monkeypatch):
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """scrypt as it is, at a thousandth of its cost: the sweeps derive a key some hundred times."""
     monkeypatch.setitem(ceremony_file._SCRYPT, "n", 16)
 
 
 @pytest.fixture
-def room(tmp_path, cheap):
+def room(tmp_path: Path, cheap: None) -> Room:
     return Room(tmp_path)
 
 
-def test_components_and_shares_give_the_key_back():
+def test_components_and_shares_give_the_key_back() -> None:
     key = components.draw()
     assert components.join("xor", components.split_xor(key, 4)) == key
     shares = components.split(key, 5, 3)
@@ -151,7 +45,7 @@ def test_components_and_shares_give_the_key_back():
         components.join("slip39", [*shares[:2], components.split(key, 5, 3)[2]])
 
 
-def test_check_values_of_known_keys():
+def test_check_values_of_known_keys() -> None:
     zeros = bytes(16)
     assert components.kcv("3DES", zeros) == "8CA64D" and KNOWN_TEST_KCVS["3DES"]["8CA64D"] == "a key of zeros"
     assert components.kcv("SM4", zeros) == "9F1F7B"
@@ -165,18 +59,18 @@ def test_check_values_of_known_keys():
     ("", "these are 0"),
     ("零零11 2233 4455 6677 8899 AABB CCDD EEFF", "group 1"),
 ])  # fmt: skip
-def test_a_component_that_cannot_be_one_names_the_place(typed, says):
+def test_a_component_that_cannot_be_one_names_the_place(typed: str, says: str) -> None:
     with pytest.raises(BadPart, match=says):
         components.parse("xor", typed)
 
 
-def test_groups_hyphens_and_small_letters_are_one_component():
+def test_groups_hyphens_and_small_letters_are_one_component() -> None:
     wanted = "00112233445566778899AABBCCDDEEFF"
     for typed in ("0011 2233 4455 6677 8899 aabb ccdd eeff", "0011-2233-4455-6677-8899-AABB-CCDD-EEFF", wanted):
         assert components.parse("xor", typed) == wanted
 
 
-def test_any_wrong_word_of_a_share_is_found_and_none_is_quoted():
+def test_any_wrong_word_of_a_share_is_found_and_none_is_quoted() -> None:
     share = components.split(components.draw(), 3, 2)[0]
     words = share.split()
     assert components.parse("slip39", " ".join(components.show("slip39", share))) == share
@@ -192,7 +86,7 @@ def test_any_wrong_word_of_a_share_is_found_and_none_is_quoted():
         components.parse("slip39", " ".join(words[1:]))
 
 
-def test_any_wrong_digit_of_a_component_is_found_by_its_check_value():
+def test_any_wrong_digit_of_a_component_is_found_by_its_check_value() -> None:
     part = PARTS[0].hex().upper()
     wanted = components.kcv("3DES", PARTS[0])
     for at in range(32):
@@ -201,19 +95,25 @@ def test_any_wrong_digit_of_a_component_is_found_by_its_check_value():
             components.check_kcv(wanted, "3DES", bytes.fromhex(wrong), "part")
 
 
-def without(name):
-    def change(plan):
+def without(name: str) -> Change:
+    def change(plan: dict[str, Any]) -> None:
         del plan[name]
 
     return change
 
 
-def person(at, **fields):
-    return lambda plan: plan["persons"][at].update(fields)
+def person(at: int, **fields: Any) -> Change:
+    def change(plan: dict[str, Any]) -> None:
+        plan["persons"][at].update(fields)
+
+    return change
 
 
-def key(at, **fields):
-    return lambda plan: plan["keys"][at].update(fields)
+def key(at: int, **fields: Any) -> Change:
+    def change(plan: dict[str, Any]) -> None:
+        plan["keys"][at].update(fields)
+
+    return change
 
 
 @pytest.mark.parametrize(("change", "error", "says"), [
@@ -251,14 +151,14 @@ def key(at, **fields):
     (lambda plan: plan.update(test="yes"), BadPlan, "test is missing"),
     (lambda plan: plan["title"].update(zh="a\nb"), BadPlan, "printable"),
 ])  # fmt: skip
-def test_a_plan_that_breaks_a_rule_is_refused_by_name(change, error, says):
+def test_a_plan_that_breaks_a_rule_is_refused_by_name(change: Change, error: type[Exception], says: str) -> None:
     plan = content()
     change(plan)
     with pytest.raises(error, match=says):
         plan_of(plan)
 
 
-def test_a_file_that_is_no_plan(tmp_path):
+def test_a_file_that_is_no_plan(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     with pytest.raises(BadPlan, match="does not exist"):
         ceremony_plan.read(path)
@@ -268,7 +168,7 @@ def test_a_file_that_is_no_plan(tmp_path):
             ceremony_plan.read(path)
 
 
-def test_a_whole_ceremony(room):
+def test_a_whole_ceremony(room: Room) -> None:
     ceremony = room.begin()
     room.finish()
     assert room.backend.values["tac-1"] == WHOLE
@@ -281,7 +181,7 @@ def test_a_whole_ceremony(room):
     assert record["video"] == "tape 4" and record["closed_s"]
 
 
-def test_every_part_is_confirmed_by_two_before_the_next_is_entered(room):
+def test_every_part_is_confirmed_by_two_before_the_next_is_entered(room: Room) -> None:
     room.begin()
     kinds = []
     while (step := room.ceremony.step()).kind != module.DONE:
@@ -299,9 +199,11 @@ class Cut(BaseException):
     """The power goes."""
 
 
-def test_wherever_it_is_cut_it_resumes_to_the_same_keys(tmp_path, cheap, monkeypatch):
+def test_wherever_it_is_cut_it_resumes_to_the_same_keys(
+    tmp_path: Path, cheap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each replacement of the file, before and after it; and each word from the backend that never came back."""
-    real_replace, cuts = ceremony_file.os.replace, 0
+    real_replace, cuts = os.replace, 0
     for when in ("before", "after"):
         for at in range(1000):
             folder = tmp_path / f"{when}-{at}"
@@ -309,7 +211,7 @@ def test_wherever_it_is_cut_it_resumes_to_the_same_keys(tmp_path, cheap, monkeyp
             room = Room(folder)
             left = [at]
 
-            def replace(source, target, left=left, when=when):
+            def replace(source: Path, target: Path, left: list[int] = left, when: str = when) -> None:
                 left[0] -= 1
                 if left[0] == -1 and when == "before":
                     raise Cut
@@ -317,7 +219,7 @@ def test_wherever_it_is_cut_it_resumes_to_the_same_keys(tmp_path, cheap, monkeyp
                 if left[0] == -1:
                     raise Cut
 
-            monkeypatch.setattr(ceremony_file.os, "replace", replace)
+            monkeypatch.setattr(os, "replace", replace)
             try:
                 room.begin()
                 room.finish()
@@ -325,7 +227,7 @@ def test_wherever_it_is_cut_it_resumes_to_the_same_keys(tmp_path, cheap, monkeyp
                 break
             except Cut:
                 cuts += 1
-            monkeypatch.setattr(ceremony_file.os, "replace", real_replace)
+            monkeypatch.setattr(os, "replace", real_replace)
             room.resume() if room.path.exists() else room.begin()
             room.finish()
             assert room.backend.values["tac-1"] == WHOLE
@@ -337,14 +239,14 @@ def test_wherever_it_is_cut_it_resumes_to_the_same_keys(tmp_path, cheap, monkeyp
     assert cuts > 80
 
 
-def test_a_backend_that_did_it_and_never_answered(room):
+def test_a_backend_that_did_it_and_never_answered(room: Room) -> None:
     room.begin()
     room.until(module.KEEP)
     for key_id, verb in (("tac-1", "put"), ("load-1", "put"), ("control-1", "make")):
         room.until(module.KEEP, key_id=key_id)
         done = getattr(Keeps, verb)
 
-        def cut(*args, done=done):
+        def cut(*args: Any, done: Callable[..., Any] = done) -> NoReturn:
             done(room.backend, *args)
             raise Cut
 
@@ -357,7 +259,7 @@ def test_a_backend_that_did_it_and_never_answered(room):
     assert room.backend.values["tac-1"] == WHOLE and len(room.backend.rows) == 3
 
 
-def test_no_part_is_in_the_file_in_the_clear_and_none_at_all_when_the_key_is_kept(room):
+def test_no_part_is_in_the_file_in_the_clear_and_none_at_all_when_the_key_is_kept(room: Room) -> None:
     room.begin()
     room.until(module.GIVE)
     room.ceremony.unlock("c1", "secret of c1")
@@ -373,7 +275,7 @@ def test_no_part_is_in_the_file_in_the_clear_and_none_at_all_when_the_key_is_kep
             assert secret not in raw and secret.hex().encode() not in raw.lower()
 
 
-def test_the_old_file_is_overwritten(room):
+def test_the_old_file_is_overwritten(room: Room) -> None:
     room.begin()
     room.until(module.CONFIRM_PART)
     with room.path.open("rb") as old:
@@ -381,7 +283,7 @@ def test_the_old_file_is_overwritten(room):
         assert set(old.read()) == {0}
 
 
-def test_the_master_alone_opens_no_part(room):
+def test_the_master_alone_opens_no_part(room: Room) -> None:
     room.begin()
     room.until(module.JOIN)
     room.resume()
@@ -391,7 +293,7 @@ def test_the_master_alone_opens_no_part(room):
         room.ceremony.unlock("c1", PASSPHRASE)
 
 
-def test_a_part_does_not_open_in_the_place_of_another(room):
+def test_a_part_does_not_open_in_the_place_of_another(room: Room) -> None:
     room.begin()
     room.until(module.JOIN)
     parts = room.ceremony._parts("tac-1")
@@ -400,7 +302,7 @@ def test_a_part_does_not_open_in_the_place_of_another(room):
         room.ceremony.join()
 
 
-def test_each_changed_byte_of_the_file_is_found(room):
+def test_each_changed_byte_of_the_file_is_found(room: Room) -> None:
     room.begin()
     room.until(module.CONFIRM_PART)
     raw = room.path.read_bytes()
@@ -419,12 +321,12 @@ def test_each_changed_byte_of_the_file_is_found(room):
     room.resume()
 
 
-def entering(room):
+def entering(room: Room) -> Ceremony:
     room.begin()
     return room.until(module.ENTER)
 
 
-def test_what_is_typed_wrong_is_refused_minuted_and_changes_nothing(room):
+def test_what_is_typed_wrong_is_refused_minuted_and_changes_nothing(room: Room) -> None:
     ceremony = entering(room)
     good, kcv = PARTS[0].hex(), components.kcv("3DES", PARTS[0])
     for typed, value, envelope, error in (
@@ -447,16 +349,18 @@ def test_what_is_typed_wrong_is_refused_minuted_and_changes_nothing(room):
     assert room.backend.values["tac-1"] == WHOLE
 
 
-def test_two_custodians_with_the_same_part(room):
+def test_two_custodians_with_the_same_part(room: Room) -> None:
     ceremony = entering(room)
-    room.do(), room.do(), room.do()
+    for _ in range(3):
+        room.do()
     with pytest.raises(EqualParts, match="custodian c2 typed what another"):
         ceremony.enter(PARTS[0].hex(), components.kcv("3DES", PARTS[0]), "E-2")
 
 
-def test_a_check_value_that_one_of_the_two_denies_is_entered_again(room):
+def test_a_check_value_that_one_of_the_two_denies_is_entered_again(room: Room) -> None:
     ceremony = entering(room)
-    room.do(), room.do()
+    for _ in range(2):
+        room.do()
     ceremony.confirm(False)
     assert ceremony.step().kind == module.ENTER and ceremony.step().custodian == "c1"
     room.until(module.CONFIRM_KEY, key_id="tac-1")
@@ -469,7 +373,7 @@ def test_a_check_value_that_one_of_the_two_denies_is_entered_again(room):
     room.finish()
 
 
-def test_a_whole_that_is_not_the_planned_key_starts_its_parts_again(tmp_path, cheap):
+def test_a_whole_that_is_not_the_planned_key_starts_its_parts_again(tmp_path: Path, cheap: None) -> None:
     plan = content()
     plan["keys"][0]["kcv"] = "ABCDEF"
     room = Room(tmp_path, plan)
@@ -480,7 +384,7 @@ def test_a_whole_that_is_not_the_planned_key_starts_its_parts_again(tmp_path, ch
     assert room.resume().step().kind == module.ENTER and room.backend.rows == {}
 
 
-def test_a_part_that_the_plan_knows_by_another_check_value(tmp_path, cheap):
+def test_a_part_that_the_plan_knows_by_another_check_value(tmp_path: Path, cheap: None) -> None:
     plan = content()
     plan["keys"][0]["part_kcvs"] = {"c1": "ABCDEF"}
     ceremony = entering(Room(tmp_path, plan))
@@ -488,7 +392,7 @@ def test_a_part_that_the_plan_knows_by_another_check_value(tmp_path, cheap):
         ceremony.enter(PARTS[0].hex(), components.kcv("3DES", PARTS[0]), "E-1")
 
 
-def test_a_new_part_typed_back_wrong(room):
+def test_a_new_part_typed_back_wrong(room: Room) -> None:
     room.begin()
     room.until(module.GIVE)
     room.ceremony.unlock("c1", "secret of c1")
@@ -501,7 +405,7 @@ def test_a_new_part_typed_back_wrong(room):
         room.ceremony.enter(components.split(components.draw(), 3, 3)[0], kcv, "S")
 
 
-def test_a_wrong_device(room):
+def test_a_wrong_device(room: Room) -> None:
     room.begin()
     room.until(module.DEVICE)
     with pytest.raises(Disagreed, match="SN-77"):
@@ -509,7 +413,7 @@ def test_a_wrong_device(room):
     assert room.ceremony.step().kind == module.DEVICE
 
 
-def test_steps_out_of_turn(room):
+def test_steps_out_of_turn(room: Room) -> None:
     ceremony = room.begin()
     for call in (
         lambda: ceremony.enter("", "", ""), ceremony.join, ceremony.keep, lambda: ceremony.confirm(True),
@@ -520,7 +424,7 @@ def test_steps_out_of_turn(room):
             call()
 
 
-def test_production_takes_no_test_key_and_no_test_vault(tmp_path, cheap):
+def test_production_takes_no_test_key_and_no_test_vault(tmp_path: Path, cheap: None) -> None:
     with pytest.raises(MixedKeys, match="a production ceremony, and keys for test"):
         Room(tmp_path, content(test=False), Keeps(test=True)).begin()
     with pytest.raises(MixedKeys, match="a test ceremony, and keys for production"):
@@ -536,11 +440,13 @@ def test_production_takes_no_test_key_and_no_test_vault(tmp_path, cheap):
         Ceremony.resume(room.path, PASSPHRASE, Keeps(test=True), room.clock)
 
 
-def test_production_refuses_parts_that_make_a_known_key(tmp_path, cheap, monkeypatch):
+def test_production_refuses_parts_that_make_a_known_key(
+    tmp_path: Path, cheap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = content(test=False)
     known = bytes.fromhex("0123456789ABCDEF0123456789ABCDEF")
     last = bytes(a ^ b ^ c for a, b, c in zip(PARTS[0], PARTS[1], known, strict=True))
-    monkeypatch.setitem(globals(), "PARTS", [*PARTS[:2], last])
+    monkeypatch.setattr(ceremony_room, "PARTS", [*PARTS[:2], last])
     plan["keys"][0]["kcv"] = ""
     room = Room(tmp_path, plan, Keeps(test=False))
     room.begin()
@@ -550,7 +456,7 @@ def test_production_refuses_parts_that_make_a_known_key(tmp_path, cheap, monkeyp
     assert room.ceremony.step().kind == module.ENTER and not room.backend.rows
 
 
-def test_abort_leaves_nothing_wherever_it_comes_and_wherever_it_is_cut(tmp_path, cheap):
+def test_abort_leaves_nothing_wherever_it_comes_and_wherever_it_is_cut(tmp_path: Path, cheap: None) -> None:
     at = 0
     while True:
         folder = tmp_path / str(at)
@@ -561,34 +467,32 @@ def test_abort_leaves_nothing_wherever_it_comes_and_wherever_it_is_cut(tmp_path,
             if room.ceremony.step().kind != module.CLOSE:
                 room.do()
         last = room.ceremony.step().kind == module.CLOSE
-        remove = room.ceremony._file.remove
-        room.ceremony._file.remove = cut
-        with pytest.raises(Cut):
+        with pytest.MonkeyPatch.context() as power, pytest.raises(Cut):
+            power.setattr(ceremony_file.StateFile, "remove", cut)
             room.ceremony.abort()
         with pytest.raises(module.CeremonyError, match="being aborted"):
             room.resume().step()
         room.ceremony.abort()
         assert not list(folder.iterdir()) and room.backend.values == {}
         assert {info.state for info in room.backend.rows.values()} <= {DESTROYED}
-        assert remove
         if last:
             break
         at += 1
     assert at > 25
 
 
-def cut():
+def cut(file: object) -> NoReturn:
     raise Cut
 
 
-def test_a_closed_ceremony_is_not_aborted(room):
+def test_a_closed_ceremony_is_not_aborted(room: Room) -> None:
     room.begin()
     room.finish()
     with pytest.raises(module.CeremonyError, match="closed"):
         room.ceremony.abort()
 
 
-def test_the_wrong_backend(room, tmp_path):
+def test_the_wrong_backend(room: Room, tmp_path: Path) -> None:
     room.begin()
     room.until(module.ENTER)
     room.until(module.GIVE)
@@ -600,7 +504,7 @@ def test_the_wrong_backend(room, tmp_path):
     assert right.rows["tac-1"].state == GENERATED
 
 
-def test_a_lost_passphrase_costs_what_it_protects_and_no_more(room):
+def test_a_lost_passphrase_costs_what_it_protects_and_no_more(room: Room) -> None:
     room.begin()
     room.until(module.JOIN)
     room.ceremony.forget("c2")
@@ -612,7 +516,7 @@ def test_a_lost_passphrase_costs_what_it_protects_and_no_more(room):
     assert room.backend.values["tac-1"] == WHOLE
 
 
-def test_one_program_at_a_time(room):
+def test_one_program_at_a_time(room: Room) -> None:
     with ceremony_file.locked(room.path), pytest.raises(ceremony_file.InUse):
         with ceremony_file.locked(room.path):
             pass
@@ -620,7 +524,7 @@ def test_one_program_at_a_time(room):
         pass
 
 
-def test_a_file_in_the_way_and_short_passphrases(tmp_path, cheap):
+def test_a_file_in_the_way_and_short_passphrases(tmp_path: Path, cheap: None) -> None:
     room = Room(tmp_path)
     room.begin()
     with pytest.raises(StateError, match="exists already"):
@@ -632,11 +536,12 @@ def test_a_file_in_the_way_and_short_passphrases(tmp_path, cheap):
         Ceremony.begin(room.path, room.plan, room.backend, "seven77", room.clock)
     assert not room.path.exists()
     room.begin()
-    room.ceremony.attend("m"), room.ceremony.attend("a"), room.ceremony.attend("w")
+    for each in ("m", "a", "w"):
+        room.ceremony.attend(each)
     with pytest.raises(StateError, match="8 characters"):
         room.ceremony.attend("c1", "short")
 
 
-def test_the_plan_in_the_file_is_the_plan(room):
+def test_the_plan_in_the_file_is_the_plan(room: Room) -> None:
     room.begin()
     assert room.resume().plan == room.plan == plan_of(copy.deepcopy(content()))
