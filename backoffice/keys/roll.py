@@ -3,7 +3,7 @@
     make       version n + 1 of each key, down the hierarchy              generated
     activate   PSAMs take it, cards do not yet                            active, activates_s = NOT_IN_CARDS_S
     issue      every PSAM has it: cards are made with it                  active, activates_s = now
-    verify     nothing new with the old version                           verify_only; a TAC key: a card's life + 2 years
+    verify     nothing new with the old version                           verify_only; TAC: a card's life + 2 years
     retire     no card and no SAM needs the old version any more          retired
     destroy    the value is erased, the row stays                         destroyed
 
@@ -35,7 +35,7 @@ VERSION_MAX = 255
 
 
 class NotYet(KeysError):
-    """A step before this one is not done, or somebody needs the key still: the message says who. Nothing was changed."""
+    """A step before this one is not done, or somebody needs the key still: the message says who. Nothing changed."""
 
 
 class TwoPersons(KeysError):
