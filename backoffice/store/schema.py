@@ -8,6 +8,7 @@ Money is integer fen, times are UTC seconds, days are clearing days 'YYYY-MM-DD'
 
 from sqlite_utils import Database, Migrations
 
+from backoffice.store import card_tables
 from backoffice.store.device_tables import SYNC
 
 MIGRATIONS = Migrations("backoffice")
@@ -433,6 +434,21 @@ def tariffs(db: Database) -> None:
 def products(db: Database) -> None:
     # which application paid: 0 JT/T 978. Of a tap it stands in `event`
     db.conn.execute("ALTER TABLE settle_line ADD COLUMN product INTEGER NOT NULL DEFAULT 0")
+
+
+@MIGRATIONS(name="012_cards")
+def cards(db: Database) -> None:
+    for script in (card_tables.CARDS, card_tables.MONEY):
+        for statement in _statements(script):
+            db.conn.execute(statement)
+    for table in card_tables.APPEND_ONLY:
+        db.conn.execute(_refuse(table, "UPDATE"))
+    for table, facts in card_tables.FACTS.items():
+        db.conn.execute(_refuse(table, "UPDATE OF " + facts))
+    for table in (*card_tables.APPEND_ONLY, *card_tables.NEVER_DELETED):
+        db.conn.execute(_refuse(table, "DELETE"))
+    for guard in card_tables.GUARDS:
+        db.conn.execute(guard)
 
 
 # what a tap says beyond a flat fare, of tunion.wire.tap.FLAT
