@@ -70,7 +70,8 @@ CREATE TABLE card (
     medium TEXT NOT NULL,               -- 'card', 'legacy'
     state TEXT NOT NULL,                -- backoffice/cards/states.py
     bin TEXT NOT NULL,                  -- where its batch counts it: in_process, stock, shipped, bad, scrapped; ''
-    attempts INTEGER NOT NULL DEFAULT 0,
+    begun_1 INTEGER NOT NULL DEFAULT 0, -- times that step 1 was begun
+    begun_2 INTEGER NOT NULL DEFAULT 0,
     tried_at_s INTEGER,                 -- its keys were proved before the chip was closed
     -- what it was made to be, with its number; never changed but for the expiry
     number TEXT UNIQUE,                 -- 19 digits

@@ -11,7 +11,7 @@ NUMBER_DIGITS = 19
 NUMBER_HEAD = "310"  # of every card of the scheme
 RANGE_MAX = 10_000_000  # cards in one range; more is a slip of the finger
 ORDERED_MAX = 1_000_000  # chips in one delivery, likewise
-ATTEMPTS_MAX = 3  # times a chip may be put in again after it was pulled
+ATTEMPTS_MAX = 4  # times a step is begun with one chip that is pulled each time
 
 IN_PROCESS, STOCK, SHIPPED, BAD, SCRAPPED = "in_process", "stock", "shipped", "bad", "scrapped"
 _GOOD = (STOCK, SHIPPED)
@@ -347,10 +347,11 @@ def scrap(db: sqlite3.Connection, card_id: int, why: str, actor: str, at_s: int,
     put_away(db, card_id, to_bin, why, actor, at_s)
 
 
-def begin_attempt(db: sqlite3.Connection, card_id: int) -> int:
-    """How often this chip was tried, this time included."""
-    db.execute("UPDATE card SET attempts = attempts + 1 WHERE card_id = ?", (card_id,))
-    return int(card(db, card_id)["attempts"])
+def begin_attempt(db: sqlite3.Connection, card_id: int, step: int) -> int:
+    """How often this step, 1 or 2, was begun with this chip, this time included."""
+    column = f"begun_{step}"
+    db.execute(f"UPDATE card SET {column} = {column} + 1 WHERE card_id = ?", (card_id,))
+    return int(card(db, card_id)[column])
 
 
 def note_tried(db: sqlite3.Connection, card_id: int, at_s: int) -> None:
