@@ -35,6 +35,7 @@ from backoffice.store import card_states, cards
 from backoffice.store.card_states import CardsRefused, masked
 from backoffice.store.engine import Store
 from tunion import bcd
+from tunion.card import files
 
 INITIALISE, PERSONALISE = "initialise", "personalise"
 STEPS = (INITIALISE, PERSONALISE)
@@ -44,6 +45,8 @@ BEFORE = {INITIALISE: "initialised", PERSONALISE: "stocked"}
 
 # What a chip may say of an application or file that an attempt before made already.
 _THERE = (0x6A80, 0x6A89, 0x6A8A, 0x6985)
+# The commands by which a channel opens: a finished card refuses them.
+_WHO = ("select_mf", "get_chip")
 # Not the chip's fault for good: it may be tried again.
 _PASSING = (MacRefused, NotAuthenticated)
 # It never was a chip of ours: back to its vendor.
@@ -153,7 +156,7 @@ class _Making:
     """One chip in hand."""
 
     def __init__(self, maker: Maker, line: Line, place: Place, uid: bytes) -> None:
-        self.maker, self.place, self.uid = maker, place, uid
+        self.maker, self.line, self.place, self.uid = maker, line, place, uid
         self.work, self.keys, self.store = maker.work, maker._keys, maker._store
         self.channel = Channel(line, self.work.profile, self.keys)
         self.card: sqlite3.Row | None = None
@@ -184,7 +187,12 @@ class _Making:
         return Outcome(result, reason, card_id, number, self._duration_ms())
 
     def _steps(self) -> str:
-        chip = self.channel.open()
+        try:
+            chip = self.channel.open()
+        except ChipRefused as refused:
+            if refused.step not in _WHO or isinstance(refused, _VENDORS):
+                raise
+            return self._finished()  # a card does not know the commands of chips any more
         self._require_ours(chip)
         self._meet(chip)
         if self.card is None:
@@ -202,7 +210,25 @@ class _Making:
         if stage == STAGE_BLANK:
             raise WrongBatch("this chip is not initialised yet: do step 1 first, or both")
         self.step = PERSONALISE
-        self._personalise(chip, stage)
+        self._personalise(chip.serial, stage)
+        return GOOD
+
+    def _finished(self) -> str:
+        """A card on the reader, and no chip: closed by us before its answer was lost, or made long ago."""
+        self.step = PERSONALISE
+        public = Reading(self.channel, self.keys).select(self.work.profile.aid)
+        if public is None:
+            raise ForeignChip("this is no chip of the profile, and no card: take it out of the box")
+        number = bcd.to_digits(files.PUBLIC.unpack(public).serial)[1:]
+        with self.store.reading() as db:
+            row = cards.by_number(db, number)
+        if row["batch"] != self.work.batch:
+            raise WrongBatch(f"this card is of batch {row['batch']}, not of {self.work.batch}: put it into its own box")
+        self.card = row
+        if self._done(row["state"]):
+            return ALREADY
+        if PERSONALISE in self.maker._steps:
+            self._personalise(bytes.fromhex(row["chip_serial"]), STAGE_PERSONALISED)
         return GOOD
 
     # --- step 1
@@ -242,7 +268,7 @@ class _Making:
 
     # --- step 2
 
-    def _personalise(self, chip: Chip, stage: int) -> None:
+    def _personalise(self, serial: bytes, stage: int) -> None:
         again = self._begin() > 1
         number, written = self._number()
         paths = card_keys(
@@ -252,8 +278,8 @@ class _Making:
         if stage == STAGE_INITIALISED:
             self._write(paths, written, again)
             self._try(paths, written)
-            self.channel.open()
-            self._authenticate(chip.serial)
+            self.channel.select_mf()
+            self._authenticate(serial)
             self.channel.end_stage(2)
         elif self._row()["tried_at_s"] is None:
             raise NotAsWritten("it is closed, and nobody has seen its keys work")
@@ -288,7 +314,7 @@ class _Making:
     def _try(self, paths: CardKeys, written: dict[int, bytes]) -> None:
         reading = Reading(self.channel, self.keys)
         version = self._row()["key_version"]
-        reading.files(self.work.profile.aid, written)
+        reading.files(self.work.profile.aid, written, closed=False)
         reading.empty(self.work.product.limit_fen)
         reading.trial(paths, self.work.key_index, self.work.algorithm("purchase"), version)
         reading.load_key(paths, self.work.key_index, self.work.algorithm("load"), version)
@@ -303,11 +329,10 @@ class _Making:
 
     def _read_closed(self, paths: CardKeys, written: dict[int, bytes]) -> None:
         """After a reset, so that it is the chip's memory that answers."""
-        if self.channel.open().stage != STAGE_PERSONALISED:
-            raise NotAsWritten("it was closed, and does not say so")
+        self.line.power_on()
         reading = Reading(self.channel, self.keys)
         version = self._row()["key_version"]
-        reading.files(self.work.profile.aid, written)
+        reading.files(self.work.profile.aid, written, closed=True)
         reading.empty(self.work.product.limit_fen)
         reading.untouched(paths, self.work.key_index, self.work.algorithm("load"), version)
         reading.maintenance_key(paths, written)

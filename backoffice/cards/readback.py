@@ -80,15 +80,18 @@ class Reading:
         except (LinkLost, CardRefused, BadInput) as error:
             raise NotAsWritten(f"{command.name} answers too little") from error
 
-    def files(self, aid: bytes, written: dict[int, bytes]) -> None:
-        """SELECT, and each file byte for byte; the FCI repeats file 15h. Raises NotAsWritten."""
+    def select(self, aid: bytes) -> bytes | None:
+        """SELECT: file 15h as the FCI repeats it; None before the chip is closed. Raises NotAsWritten."""
         fci = self._channel.exchange("SELECT", files.SELECT.encode(raw=aid))
         try:
-            copied = files.tlv_find(fci, (0x6F, 0xA5, 0x9F0C))
+            return files.tlv_find(fci, (0x6F, 0xA5, 0x9F0C))
         except BadInput as error:
             raise NotAsWritten("the answer to SELECT is no TLV") from error
-        if copied != written[files.PUBLIC_SFI]:
-            raise NotAsWritten("the answer to SELECT does not repeat file 15h")
+
+    def files(self, aid: bytes, written: dict[int, bytes], closed: bool) -> None:
+        """SELECT, and each file byte for byte; of a closed card the FCI repeats file 15h. Raises NotAsWritten."""
+        if self.select(aid) != written[files.PUBLIC_SFI] and closed:
+            raise NotAsWritten("the answer to SELECT does not repeat file 15h: it is not closed")
         for sfi, content in sorted(written.items()):
             found = self._channel.read_binary(sfi, len(content))
             self._note(f"{sfi:02X}", found)

@@ -1,7 +1,7 @@
 """The tables of migration 012: cards from the chip to the holder, and the money on their way. backoffice/docs/cards.md
 
-What counts is a CHECK or a trigger: no statement of ours, or of anybody's, leaves a batch out of balance, gives a number
-twice, or changes a fact that was written down.
+What counts is a CHECK or a trigger: no statement of ours, or of anybody's, leaves a batch out of balance, gives a
+number twice, or changes a fact that was written down.
 """
 
 CARDS = """
@@ -213,8 +213,8 @@ APPEND_ONLY = (
 )
 NEVER_DELETED = ("card_batch", "card_range", "card", "card_load", "card_load_try", "card_case")
 FACTS = {  # columns that keep what they said
-    "card_batch": "batch, profile, product, product_json, vendor, chip, mask, transport_version, control_version, kcv_set, "
-    "artwork_common, artwork_local, city, operator, start_s, ordered",
+    "card_batch": "batch, profile, product, product_json, vendor, chip, mask, transport_version, control_version, "
+    "kcv_set, artwork_common, artwork_local, city, operator, start_s, ordered",
     "card_range": "first, last, issuer_id, added_at_s, added_by",
     "card": "card_id, chip_serial, batch, medium",
     "card_load": "load_id, source, number, amount_fen, paid_at_s, paid_by",

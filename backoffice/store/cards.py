@@ -179,7 +179,8 @@ def check(db: sqlite3.Connection) -> list[str]:
         "WHERE card.number IS NOT NULL AND card.batch IS NOT NULL AND card_number.number IS NULL")]  # fmt: skip
     found += [f"card {row['card_id']} is {row['state']}, its history says {row['to_state']}" for row in db.execute(
         "SELECT card.card_id, state, to_state FROM card JOIN card_event ON card_event.id = "
-        "(SELECT MAX(id) FROM card_event WHERE card_event.card_id = card.card_id) WHERE state <> to_state")]  # fmt: skip
+        "(SELECT MAX(id) FROM card_event WHERE card_event.card_id = card.card_id) WHERE state <> to_state"
+    )]  # fmt: skip
     return found
 
 
