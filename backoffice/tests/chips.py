@@ -5,6 +5,7 @@ The blanks of the simulator are the other ones; who tests against both has two r
 
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
@@ -12,10 +13,11 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from backoffice.cards.line import CardGone
 from backoffice.keys import schemes
 from backoffice.keys.backend import KeyInfo, KeyPath
-from backoffice.keys.service import NoKey
+from backoffice.keys.service import NoKey, TacRequest
 from tunion.card import psam
 from tunion.crypto import keys as crypto
 from tunion.crypto.des import TripleDes
+from tunion.crypto.mac import maintenance_mac
 
 TRIES = 3
 PSAM_FILES = {0x15: 14, 0x16: 6, 0x17: 25}
@@ -262,6 +264,34 @@ class SampleKeys:
 
     def wrap(self, control: KeyPath, target: KeyPath) -> bytes:
         return schemes.wrap(self._info(control.key_id).algorithm, self.value(control), self.value(target))
+
+    def tac(self, path: KeyPath, message: bytes) -> bytes:
+        suite = crypto.suite(4 if self._info(path.key_id).algorithm == "SM4" else 0)
+        return suite.mac(suite.tac_key(self.value(path)), message)
+
+    def maintenance_mac(self, path: KeyPath, challenge: bytes, command: bytes) -> bytes:
+        return maintenance_mac(self.value(path), challenge, command)
+
+    def soft_sam_blob(
+        self, storage_key: bytes, issuers: Sequence[bytes], terminal: bytes, generation: int, start: bytes,
+        expiry: bytes, versions: Sequence[int],
+    ) -> bytes:  # fmt: skip
+        raise NotImplementedError
+
+    def tac_verify_rows(self, rows: bytes) -> bytes:
+        raise NotImplementedError
+
+    def tac_verify_batch(self, requests: Sequence[TacRequest]) -> list[str]:
+        raise NotImplementedError
+
+    def device_mac(self, device_id: int, message: bytes) -> bytes:
+        raise NoKey(f"no key of device {device_id}")
+
+    def sign(self, key_id: str, digest: bytes) -> bytes:
+        raise NoKey(f"no signing key {key_id}")
+
+    def public_key(self, key_id: str) -> bytes:
+        raise NoKey(f"no signing key {key_id}")
 
     def _ids(self) -> set[str]:
         books = [(purpose, "3DES") for purpose in ("purchase", "load", "tac", "maintenance")]

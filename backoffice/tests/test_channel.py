@@ -2,6 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,8 +160,8 @@ def test_the_application_of_a_psam_is_its_own() -> None:
 # --- profiles
 
 
-def content() -> dict:
-    return json.loads((pr.PROFILES / "sample_card_aes.json").read_text())
+def content() -> dict[str, Any]:
+    return dict(json.loads((pr.PROFILES / "sample_card_aes.json").read_text()))
 
 
 def test_the_samples_are_read() -> None:
@@ -172,7 +175,7 @@ def test_the_samples_are_read() -> None:
 
 
 def test_every_field_is_needed_and_no_other_known() -> None:
-    def walk(value, place):
+    def walk(value: Any, place: str) -> Iterator[tuple[dict[str, Any], str, str]]:
         if isinstance(value, dict):
             for name in list(value):
                 yield value, name, place
@@ -193,7 +196,8 @@ def test_every_field_is_needed_and_no_other_known() -> None:
         with pytest.raises(pr.ProfileError, match="does not know stranger"):
             pr.parse(whole, "it")
         del holder["stranger"]
-        for wrong in (None, [], {}, -1, 70000, True, "", "ZZ", "0" * 500, 1.5):
+        wrongs: tuple[Any, ...] = (None, [], {}, -1, 70000, True, "", "ZZ", "0" * 500, 1.5)
+        for wrong in wrongs:
             if name in ("name", "about", "origin") and wrong == "ZZ":
                 continue
             holder[name] = wrong
@@ -216,14 +220,14 @@ def test_every_field_is_needed_and_no_other_known() -> None:
         (lambda it: it.update(keys=[]), "keys: must be a list of 1 to 32 objects"),
     ],
 )
-def test_slips_are_named_by_their_place(change, said: str) -> None:
+def test_slips_are_named_by_their_place(change: Callable[[Any], None], said: str) -> None:
     whole = content()
     change(whole)
     with pytest.raises(pr.ProfileError, match=said):
         pr.parse(whole, "it")
 
 
-def test_files_that_are_no_profile(tmp_path) -> None:
+def test_files_that_are_no_profile(tmp_path: Path) -> None:
     for text, said in (("", "not JSON"), ("[" * 9000, "not JSON"), ('{"name": 1, "name": 2}', "name twice"),
                        (" " * 70000, "too long"), ("[]", "must be an object")):  # fmt: skip
         (tmp_path / "it.json").write_text(text)
