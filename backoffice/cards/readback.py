@@ -8,7 +8,7 @@ key. Nothing is believed that the card did not just say.
 import hashlib
 from typing import Any, NamedTuple
 
-from backoffice.cards.channel import Channel, ChipRefused
+from backoffice.cards.channel import Channel, ChipRefused, MacRefused
 from backoffice.cards.product import factor_of
 from backoffice.cards.profile import Profile
 from backoffice.keys.backend import KeyPath
@@ -140,9 +140,12 @@ class Reading:
             raise NotAsWritten("a new card's counters are not 0")
 
     def maintenance_key(self, card: CardKeys, written: dict[int, bytes]) -> None:
-        """The last byte of file 16h, written over itself. Raises ChipRefused where the card does not obey."""
+        """The last byte of file 16h, written over itself. Raises NotAsWritten where the card does not obey."""
         at = len(written[files.HOLDER_SFI]) - 1
-        self.update(card.maintenance, files.HOLDER_SFI, at, written[files.HOLDER_SFI][at:])
+        try:
+            self.update(card.maintenance, files.HOLDER_SFI, at, written[files.HOLDER_SFI][at:])
+        except MacRefused as error:
+            raise NotAsWritten("the card refuses our maintenance MAC: its maintenance key is another") from error
         self._note("maintenance", b"")
 
     def update(self, maintenance: KeyPath, sfi: int, at: int, content: bytes) -> None:
