@@ -413,6 +413,71 @@ def test_keys_are_wiped_from_the_buffer_also_where_a_key_is_not_to_be_had() -> N
     assert len(watched.buffers) == 1 and bytes(watched.buffers[0]) == bytes(16 * 3)
 
 
+# Lanes full of keys go through the library named by the first argument, then the process looks for a bit of all of them
+# at once, as the lanes hold it, in all it may write to. What it looks for it knows as its complement only.
+LOOK_FOR_KEYS = """
+import random, re, sys
+from pathlib import Path
+from backoffice.keys import native
+from backoffice.keys.suites import SUITES
+from tunion.crypto.keys import TripleDesSuite
+
+library, reason = native._open(Path(sys.argv[1]))
+assert library is not None, reason
+chance = random.Random(11)
+keys = [chance.randbytes(16) for _ in range(512)]
+cards = [chance.randbytes(8) for _ in keys]
+singles = [TripleDesSuite().tac_key(SUITES["3DES"].diversify(key, card)) for key, card in zip(keys, cards)]
+rows = b"".join(n.to_bytes(8, "big") + cards[n] + bytes(32) for n in range(512))
+
+def complements(values, bit):
+    bits = "".join("10"[value[bit // 8] >> 7 - bit % 8 & 1] for value in values)
+    words = [int(bits[at : at + 64], 2) for at in range(0, len(bits), 64)]
+    return b"".join(word.to_bytes(8, sys.byteorder) for word in words)
+
+for variant, lanes in (("portable", 128), ("avx2", 256)):
+    if variant not in library.variants:
+        continue
+    library.verify_rows(rows, lambda tag: keys[int.from_bytes(tag.issuer, "big")], bytes, variant)
+    memory = bytearray()
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", buffering=0) as mem:
+        for line in maps.read().splitlines():
+            found = re.match("([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if found and "[vvar]" not in line:
+                low, high = (int(text, 16) for text in found.groups())
+                mem.seek(low)
+                memory += mem.read(high - low) or b""
+    flipped = bytes(memory).translate(bytes(range(255, -1, -1)))
+    del memory
+    hits = 0
+    for start in range(0, 512, lanes):
+        for values in (keys, singles):
+            for bit in range(64):
+                if bit % 8 != 7:
+                    hits += complements(values[start : start + lanes], bit) in flipped
+    print(variant, "hits" if hits else "clean")
+"""
+
+
+def looked_for_keys(path: Path) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK_FOR_KEYS, str(path)], cwd=build.ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines())
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system does not show a process its memory")
+def test_no_key_stays_in_the_lanes_or_on_the_stack(tmp_path: Path) -> None:
+    assert looked_for_keys(compiled()) == {f"{variant} clean" for variant in variants()}
+    # and what looks for them finds them where nothing wipes
+    sources = tmp_path / "native"
+    shutil.copytree(build.HERE, sources, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (sources / "tac.c").read_text()
+    (sources / "tac.c").write_text(text.replace("memset(at, 0, size);", "(void)at, (void)size;"))
+    build.build(tmp_path / "unwiped.so", sources=sources)
+    assert looked_for_keys(tmp_path / "unwiped.so") == {f"{variant} hits" for variant in variants()}
+
+
 def test_threads_do_not_disturb_each_other() -> None:
     rows, values = good_rows(2 * LANES_MAX + 37)
 
