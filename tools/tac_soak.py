@@ -11,7 +11,7 @@ import sys
 from functools import partial
 
 from backoffice.keys import native
-from backoffice.keys.native import Tag
+from backoffice.keys.native import Native, Tag
 from backoffice.keys.service import TAC_ROW
 from backoffice.keys.suites import SUITES
 from tools.paths import NotSetUp
@@ -22,11 +22,8 @@ ISSUERS = 256  # keys of each batch: the last byte of the issuer says which
 OK, BAD = 0, 1
 
 
-def soak(rows: int, seed: int) -> tuple[int, int]:
+def soak(rows: int, seed: int, library: Native) -> tuple[int, int]:
     """(rows, true ones among them). Raises AssertionError with the number of a row whose verdict is wrong."""
-    library = native.load()
-    if library is None:
-        raise NotSetUp(native.state())
     chance = random.Random(seed)
     done = true = 0
     while done < rows:
@@ -79,7 +76,10 @@ def main() -> int:
     args = parser.parse_args()
     print(f"tac: {args.rows} rows, seed {args.seed}", flush=True)
     try:
-        done, true = soak(args.rows, args.seed)
+        library = native.load()
+        if library is None:
+            raise NotSetUp(native.state())
+        done, true = soak(args.rows, args.seed, library)
     except (AssertionError, NotSetUp) as error:
         print(f"tac: {error}", file=sys.stderr)
         return 1
