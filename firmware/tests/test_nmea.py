@@ -4,7 +4,8 @@ import unittest
 
 from support.manual_clock import ManualClock
 from support.spoken_line import SpokenLine
-from validator.drivers.nmea import FIX_OLD_MS, OPEN_WAIT_MS, SENTENCE_BYTES_MAX, Nmea
+from validator.drivers.heard_line import OPEN_WAIT_MS
+from validator.drivers.nmea import FIX_OLD_MS, SENTENCE_BYTES_MAX, Nmea
 
 HERE = (228168723, 1083239016)  # 22.8168723 N, 108.3239016 E, by hand: 49.01234 / 60 and 19.43410 / 60
 RMC = "GNRMC,083015.00,A,2249.01234,N,10819.43410,E,12.5,90.0,211126,,,A"

@@ -147,6 +147,16 @@ if ! unchanged venv "$key" || ! [ -e .venv/whole ]; then
     step venv "$key" "making .venv with the packages of requirements.lock (pyscard is compiled)" make_venv
 fi
 
+# --- bulk TAC verdicts -------------------------------------------------------------------------------------------
+
+# shellcheck disable=SC2046
+key=$(uname -m)-$(hash_of $(ls backoffice/keys/native/*.[ch] backoffice/keys/native/*.py) \
+    firmware/tunion/crypto/des_tables.py)
+if ! unchanged native "$key" || ! [ -e build/native/libyktac.so ]; then
+    step native "$key" "compiling build/native/libyktac.so for TAC verdicts in bulk" \
+        .venv/bin/python -m backoffice.keys.native
+fi
+
 # --- MicroPython -------------------------------------------------------------------------------------------------
 
 key=$(hash_of $HERE/micropython.sh)

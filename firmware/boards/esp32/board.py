@@ -1,15 +1,13 @@
 """What an ESP32-S3 brings for boards.common.standalone. Wiring: firmware/docs/boards.md"""
 
-import gc
-import json
 import os
-import sys
 import time
 
 import machine
 
 from boards.common import device_file
 from boards.common.clock import SystemClock
+from boards.common.micro_board import MicroBoard
 from boards.common.uart import UartLine
 from boards.common.watchdog import Watchdog
 from boards.esp32.flash import PAGE_BYTES, PARTS, SECTOR_BYTES, NorFlash
@@ -22,9 +20,7 @@ from validator.settings import BadSettings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    from validator.drivers.pcsc import Pcsc
 
 _LINES = {"uart:0": (0, 43, 44), "uart:1": (1, 17, 18), "uart:2": (2, 15, 16)}  # number, TX and RX pins
 _SLOT = "slot:0"
@@ -48,27 +44,20 @@ class Clock(SystemClock):
         return time.time_ns() // 1000000 + 1000 * _EPOCH_S + self._offset_ms
 
 
-class Esp32Board:
+class Esp32Board(MicroBoard):
     """Lines are made once."""
 
-    tls_takes_lines = True
-    time = time
     flash = NorFlash
     clock = Clock
     dial = TcpDial
 
     def __init__(self) -> None:
-        self._lines: dict[str, UartLine] = {}
+        super().__init__()
         self.watchdog = Watchdog(machine.WDT, _WATCHDOG_MS_MAX)
-        self.console: Any = sys.stdin.buffer
 
     def device_file(self) -> bytearray:
         """Raises BadSettings where the flash holds none."""
         return device_file.load(NorFlash("device", SECTOR_BYTES, PAGE_BYTES, PARTS["device"][1] // SECTOR_BYTES))
-
-    def pcsc(self) -> "Pcsc":
-        """Raises BadSettings."""
-        raise BadSettings("this board has no PC/SC: name a driver for a serial line")
 
     def line(self, path: str, speed: int = 115200, form: str = "8N1") -> UartLine:
         """Raises BadSettings for a line that it has not."""
@@ -105,21 +94,6 @@ class Esp32Board:
         """A pin that drives the supply's switch."""
         pin = machine.Pin(_SWITCHES[part], machine.Pin.OUT, value=1)
         return lambda on: pin.value(1 if on else 0)
-
-    def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
-        """Through cryptolib."""
-        from boards.common.aes import cbc_decrypt
-
-        return cbc_decrypt(key, iv, blocks)
-
-    def dumps(self, value: "Any") -> str:
-        """MicroPython's json escapes no letters."""
-        return json.dumps(value)
-
-    def heap(self) -> "tuple[int, int]":
-        """Bytes used and free, garbage collected."""
-        gc.collect()
-        return gc.mem_alloc(), gc.mem_free()
 
     def reset_cause(self) -> int:
         """As the chip says; a brown-out looks like power there."""

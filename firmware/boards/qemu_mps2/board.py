@@ -1,8 +1,5 @@
 """What the emulated board brings for boards.common.wiring, and its clock."""
 
-import gc
-import json
-import sys
 import time
 
 import board
@@ -10,6 +7,7 @@ import machine
 
 from boards.common import device_file
 from boards.common.clock import SystemClock
+from boards.common.micro_board import MicroBoard
 from boards.common.uart import UartLine
 from boards.common.watchdog import Watchdog
 from boards.qemu_mps2.flash import PARTS, NorFlash
@@ -20,10 +18,8 @@ from validator.settings import BadSettings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from boards.common.pins import LinePins
-    from validator.drivers.pcsc import Pcsc
     from validator.drivers.tls_line import Dial
 
 _LINES = ("uart:1", "uart:2", "uart:3", "uart:4")
@@ -49,26 +45,19 @@ class Clock(SystemClock):
         return time.time_ns() // _NS_A_MS + self._offset_ms
 
 
-class QemuBoard:
+class QemuBoard(MicroBoard):
     """Lines are made once: pins and modem switch share one."""
 
-    tls_takes_lines = True
-    time = time
     clock = Clock
     flash = NorFlash
 
     def __init__(self) -> None:
-        self._lines: dict[str, UartLine] = {}
+        super().__init__()
         self.watchdog = Watchdog(machine.WDT, _WATCHDOG_MS_MAX)
-        self.console: Any = sys.stdin.buffer
 
     def device_file(self) -> bytearray:
         """Raises BadSettings where the flash holds none."""
         return device_file.load(NorFlash("device", _SECTOR_BYTES, _PAGE_BYTES, PARTS["device"][1] // _SECTOR_BYTES))
-
-    def pcsc(self) -> "Pcsc":
-        """Raises BadSettings."""
-        raise BadSettings("this board has no PC/SC: name a driver for a serial line")
 
     def line(self, path: str, speed: int = 115200, form: str = "8N1") -> UartLine:
         """8N1 whatever the form: these UARTs have no parity. Raises BadSettings for a line that it has not."""
@@ -95,21 +84,6 @@ class QemuBoard:
 
         pins = LinePins(self.line(_PINS))
         return lambda on: pins.switch(part, on)
-
-    def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
-        """Through cryptolib."""
-        from boards.common.aes import cbc_decrypt
-
-        return cbc_decrypt(key, iv, blocks)
-
-    def dumps(self, value: "Any") -> str:
-        """MicroPython's json escapes no letters."""
-        return json.dumps(value)
-
-    def heap(self) -> "tuple[int, int]":
-        """Bytes used and free, garbage collected."""
-        gc.collect()
-        return gc.mem_alloc(), gc.mem_free()
 
     def reset_cause(self) -> int:
         """By a mark in memory; from now on a reset is the watchdog's."""

@@ -1,15 +1,13 @@
 """What a Pico W brings for boards.common.standalone. Wiring: firmware/docs/boards.md"""
 
-import gc
-import json
 import os
-import sys
 import time
 
 import machine
 
 from boards.common import device_file
 from boards.common.clock import SystemClock
+from boards.common.micro_board import MicroBoard
 from boards.common.uart import UartLine
 from boards.common.watchdog import Watchdog
 from boards.rp2.flash import PAGE_BYTES, PARTS, SECTOR_BYTES, NorFlash
@@ -20,9 +18,7 @@ from validator.settings import BadSettings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    from validator.drivers.pcsc import Pcsc
     from validator.drivers.sam_uart import Pins
     from validator.drivers.tls_line import Dial
 
@@ -35,17 +31,14 @@ _RESETS = const(0x52535453)
 _RECEIVE_BYTES = const(1024)  # what may come while TLS computes or a sector is erased, 45 ms at 115200 bit/s: 520
 
 
-class PicoBoard:
+class PicoBoard(MicroBoard):
     """Lines are made once."""
 
-    tls_takes_lines = True
-    time = time
     flash = NorFlash
 
     def __init__(self) -> None:
-        self._lines: dict[str, UartLine] = {}
+        super().__init__()
         self.watchdog = Watchdog(machine.WDT, _WATCHDOG_MS_MAX)
-        self.console: Any = sys.stdin.buffer
 
     def clock(self) -> SystemClock:
         """The chip's, which starts in 2021 where nothing keeps the time: no rides before the office has set it."""
@@ -54,10 +47,6 @@ class PicoBoard:
     def device_file(self) -> bytearray:
         """Raises BadSettings where the flash holds none."""
         return device_file.load(NorFlash("device", SECTOR_BYTES, PAGE_BYTES, PARTS["device"][1] // SECTOR_BYTES))
-
-    def pcsc(self) -> "Pcsc":
-        """Raises BadSettings."""
-        raise BadSettings("this board has no PC/SC: name a driver for a serial line")
 
     def line(self, path: str, speed: int = 115200, form: str = "8N1") -> UartLine:
         """Raises BadSettings for a line that it has not."""
@@ -96,21 +85,6 @@ class PicoBoard:
         """A pin that drives the supply's switch."""
         pin = machine.Pin(_SWITCHES[part], machine.Pin.OUT, value=1)
         return lambda on: pin.value(1 if on else 0)
-
-    def aes_cbc_decrypt(self, key: bytes, iv: bytes, blocks: bytes) -> bytes:
-        """Through cryptolib."""
-        from boards.common.aes import cbc_decrypt
-
-        return cbc_decrypt(key, iv, blocks)
-
-    def dumps(self, value: "Any") -> str:
-        """MicroPython's json escapes no letters."""
-        return json.dumps(value)
-
-    def heap(self) -> "tuple[int, int]":
-        """Bytes used and free, garbage collected."""
-        gc.collect()
-        return gc.mem_alloc(), gc.mem_free()
 
     def reset_cause(self) -> int:
         """A reset by our own wish is one by the watchdog, too: a mark tells them apart."""

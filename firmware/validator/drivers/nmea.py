@@ -9,18 +9,13 @@ unsigned, anyone can send it, and a receiver without a fix invents dates; the ba
 from collections import namedtuple
 
 from tunion.compat import const
+from validator.drivers.heard_line import HeardLine
 from validator.ports import ReaderLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
+    from validator.drivers.heard_line import Line
     from validator.ports import Clock
-
-    class Line(Protocol):
-        def open(self) -> None: ...
-
-        def read_into(self, buffer: memoryview, wait_ms: int) -> int: ...
 
 
 # lat_e7, lon_e7   1e-7 degree, north and east positive
@@ -28,7 +23,6 @@ if TYPE_CHECKING:
 Fix = namedtuple("Fix", ("lat_e7", "lon_e7", "speed_cm_s"))
 
 FIX_OLD_MS = const(5000)  # receivers send one a second
-OPEN_WAIT_MS = const(5000)  # between two tries to open a line that was lost
 SENTENCE_BYTES_MAX = const(120)  # the standard says 82; receivers of several systems say more
 _READ_BYTES = const(64)
 _READS_MAX = const(16)  # of one step: a line that babbles must not hold the taps up
@@ -38,7 +32,7 @@ _MODES = "ADFPR"  # of RMC: autonomous, differential, fixed, precise, real time;
 _QUALITIES = "12345"  # of GGA: the same
 
 
-class Nmea:
+class Nmea(HeardLine):
     """The receiver. `step` now and then, `fix` for where the bus is.
 
     fixes     how many: RMC and GGA of one second are one
@@ -50,25 +44,23 @@ class Nmea:
 
     def __init__(self, line: "Line", clock: "Clock") -> None:
         """The line is opened by the first step."""
-        self._line = line
-        self._clock = clock
+        HeardLine.__init__(self, line, clock)
         self._buffer = bytearray(_READ_BYTES)
         self._sentence = bytearray()
         self._fix: Fix | None = None
         self._fix_ms = 0
-        self._tried_ms: int | None = None
-        self._open = False
         self._second = ""
         self.fixes = 0
         self.good = 0
         self.bad = 0
         self.garbage = 0
-        self.lost = False
 
     def step(self) -> None:
         """Take what has arrived; waits for nothing and raises nothing: without a receiver there is no fix."""
-        if not self._open and not self._opened():
-            return
+        if not self._open:
+            if not self._opens():
+                return
+            self._sentence = bytearray()
         view = memoryview(self._buffer)
         try:
             for _ in range(_READS_MAX):
@@ -78,29 +70,13 @@ class Nmea:
                 if count < len(view):
                     return
         except ReaderLost:
-            self._open = False
-            self.lost = True
-            self._tried_ms = self._clock.ticks_ms()
+            self._broke()
 
     def fix(self) -> "Fix | None":
         """Where the bus is; None without a fix of the last FIX_OLD_MS."""
         if self._fix is not None and self._clock.since_ms(self._fix_ms) > FIX_OLD_MS:
             self._fix = None
         return self._fix
-
-    def _opened(self) -> bool:
-        if self._tried_ms is not None and self._clock.since_ms(self._tried_ms) < OPEN_WAIT_MS:
-            return False
-        self._tried_ms = self._clock.ticks_ms()
-        try:
-            self._line.open()
-        except ReaderLost:
-            self.lost = True
-            return False
-        self._sentence = bytearray()
-        self._open = True
-        self.lost = False
-        return True
 
     def _take(self, byte: int) -> None:
         sentence = self._sentence

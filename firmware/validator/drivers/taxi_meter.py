@@ -6,19 +6,19 @@ check is stepped over, one byte at a time, and counted.
 
 from tunion.compat import const
 from tunion.record import BadInput, is_int
+from validator.drivers.heard_line import HeardLine
 from validator.ports import ReaderLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from validator.drivers.nmea import Line
+    from validator.drivers.heard_line import Line
     from validator.ports import Clock
 
 FREE, HIRED, STOPPED = "free", "hired", "stopped"
 
 REPORT_OLD_MS = const(5000)  # meters report once a second
-OPEN_WAIT_MS = const(5000)
 AMOUNT_MAX_FEN = const(0xFFFFFF)  # what a tap's list fare holds
 _FRAME_BYTES_MAX = const(64)
 _DIGITS_MAX = const(8)
@@ -97,7 +97,7 @@ class MeterProfile:
         return found
 
 
-class TaxiMeter:
+class TaxiMeter(HeardLine):
     """The meter. `step` now and then.
 
     state        FREE, HIRED, STOPPED, or "" where it has not reported for REPORT_OLD_MS
@@ -109,20 +109,16 @@ class TaxiMeter:
 
     def __init__(self, line: "Line", clock: "Clock", profile: MeterProfile) -> None:
         """The line is opened by the first step."""
-        self._line = line
-        self._clock = clock
+        HeardLine.__init__(self, line, clock)
         self._profile = profile
         self._buffer = bytearray(_FRAME_BYTES_MAX)
         self._waiting = bytearray()
         self._state = ""
         self._told_ms = 0
-        self._tried_ms: int | None = None
-        self._open = False
         self.ride = 0
         self.amount_fen = 0
         self.frames = 0
         self.bad = 0
-        self.lost = False
 
     @property
     def state(self) -> str:
@@ -131,8 +127,10 @@ class TaxiMeter:
 
     def step(self) -> None:
         """Take what has arrived; waits for nothing and raises nothing."""
-        if not self._open and not self._opened():
-            return
+        if not self._open:
+            if not self._opens():
+                return
+            self._waiting = bytearray()
         view = memoryview(self._buffer)
         try:
             for _ in range(_READS_MAX):
@@ -142,23 +140,7 @@ class TaxiMeter:
                 if count < len(view):
                     return
         except ReaderLost:
-            self._open = False
-            self.lost = True
-            self._tried_ms = self._clock.ticks_ms()
-
-    def _opened(self) -> bool:
-        if self._tried_ms is not None and self._clock.since_ms(self._tried_ms) < OPEN_WAIT_MS:
-            return False
-        self._tried_ms = self._clock.ticks_ms()
-        try:
-            self._line.open()
-        except ReaderLost:
-            self.lost = True
-            return False
-        self._waiting = bytearray()
-        self._open = True
-        self.lost = False
-        return True
+            self._broke()
 
     def _look(self) -> None:
         """Take every whole frame that waits."""
