@@ -18,6 +18,10 @@ class KeysError(Exception):
     """The keys refuse. The message says what to do; it names ids and check values, never a key."""
 
 
+class Unavailable(KeysError):
+    """The place that keeps them is out of reach. Ask again later; nothing was done."""
+
+
 class Lacks(KeysError):
     """This backend has no such algorithm or operation. The message names it."""
 

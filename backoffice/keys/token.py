@@ -6,6 +6,7 @@ of one card, where the token lacks the step that follows (LENDS). It is counted 
 """
 
 import ctypes
+import fcntl
 import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -71,8 +72,9 @@ class Token:
 
     test: bool
 
-    def __init__(self, config: Config, pin: str) -> None:
+    def __init__(self, config: Config, pin: str, file: Path | None = None) -> None:
         self.config = config
+        self._file = file  # locked by a program that writes: two that write at once do not see each other's objects
         self.lent = 0  # keys of single cards that left the token since it was opened here
         self.on_lend: Callable[[KeyPath, str, int], None] | None = None  # told of each: path above, why, how many
         self._link = token_link.link(config, pin)
@@ -147,8 +149,7 @@ class Token:
     def change(self, info: KeyInfo) -> None:
         """Another state or date; backend.Backend.change."""
         hierarchy.check(info)
-        with self._link.use() as session:
-            self._read(session)
+        with self._writing() as session:
             old = self._row(session, info.key_id)
             if _identity(old.info) != _identity(info):
                 raise TokenError(f"key {info.key_id}: only its state and dates change")
@@ -158,7 +159,7 @@ class Token:
             row = old._replace(number=old.number + 1, info=info, object_id="" if gone else old.object_id)
             with self._all_or_nothing(session, row):
                 token_rows.write(session, row)
-                session = self._confirm(row, alone=False)
+                self._confirm(session, row, alone=False)
             if gone:
                 _erase_keys(session, bytes.fromhex(old.object_id))
             for stale, data in token_rows.of_key(session, info.key_id)[1:]:
@@ -170,16 +171,11 @@ class Token:
         self, info: KeyInfo, create: Callable[[Any, dict[Attribute, Any]], tuple[Any, bytes]], factor: str,
         kcv: str | None,
     ) -> KeyInfo:  # fmt: skip
-        """Store what `create` makes, its row last: without one a key counts for nothing. kcv None: the token says it.
-
-        The token is opened afresh before this returns, and must still have both: SoftHSM on a full disk reports
-        success and shows the key until its memory of it is gone.
-        """
+        """Store what `create` makes, its row last: without one a key counts for nothing. kcv None: the token says it."""
         hierarchy.check(info)
         if info.algorithm not in (*_FAMILIES, "HMAC", "ES256"):
             raise Lacks(f"key {info.key_id}: a PKCS#11 token has no {info.algorithm}; keep it in the second provider")
-        with self._link.use() as session:
-            self._read(session)
+        with self._writing() as session:
             if info.key_id in self._rows:
                 raise TokenError(f"key {info.key_id} is in the token already")
             self._need(info.algorithm)
@@ -195,48 +191,46 @@ class Token:
                 row = row._replace(info=info._replace(kcv=said))
                 self._refuse_mix(row.info)
                 token_rows.write(session, row)
-                session = self._confirm(row, alone=True)
+                self._confirm(session, row, alone=True)
             self._read(session)
             return row.info
 
-    def _confirm(self, row: Row, alone: bool) -> Any:
-        """The session of a token that was opened afresh and has the row. alone: it is the only one of its name."""
-        session = self._link.renew()
-        found = token_rows.of_key(session, row.info.key_id)
-        if row not in [one for one, _ in found]:
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """The session of the only program on this machine that writes, with its rows read anew."""
+        with self._link.use() as session, ExitStack() as closed:
+            if self._file is not None:
+                fcntl.flock(closed.enter_context(self._file.open("rb")), fcntl.LOCK_EX)
+            self._read(session)
+            yield session
+
+    def _confirm(self, session: Any, row: Row, alone: bool) -> None:
+        """The token has what was written. alone: the row is the only one of its name; else none is as new."""
+        found = [one for one, _ in token_rows.of_key(session, row.info.key_id)]
+        if row not in found:
             raise token_link.full(self.config.token)
-        same = [one for one, _ in found if alone or one.number >= row.number]
-        if len(same) > 1:
+        if len([one for one in found if alone or one.number >= row.number]) > 1:
             raise TokenError(f"key {row.info.key_id}: another program is changing it: look at it and try again")
         if row.object_id:
-            try:
-                _check_key(_key_object(session, row), row)
-            except Tampered as error:
-                raise token_link.full(self.config.token) from error
-        return session
+            _check_key(_key_object(session, row), row)
 
     @contextmanager
     def _all_or_nothing(self, session: Any, row: Row) -> Iterator[None]:
         """Where the block raises, its key and row are taken out again; why a full token raises, modules disagree."""
         try:
+            token_rows.try_room(session)
             yield
         except BaseException as error:
-            there = self._link.present()
-            if there:
-                self._undo(row)
-                if isinstance(error, _NO_ROOM):
-                    raise token_link.full(self.config.token) from error
-            elif not isinstance(error, TokenError):
+            if not self._link.present():
                 raise TokenGone(f"token {self.config.token} went away: see what it holds when it is back") from error
-            raise
-
-    def _undo(self, row: Row) -> None:
-        with self._link.use() as session:
             for one, data in token_rows.of_key(session, row.info.key_id):
                 if (one.number, one.object_id) == (row.number, row.object_id):
                     data.destroy()
             if row.number == 1 and row.object_id:
                 _erase_keys(session, bytes.fromhex(row.object_id))
+            if isinstance(error, _NO_ROOM):
+                raise token_link.full(self.config.token) from error
+            raise
 
     def _sweep(self, session: Any, key_id: str) -> None:
         """A process that died halfway left a key of this name that no row speaks of."""
@@ -398,10 +392,22 @@ class Token:
             raise NoKey(f"key {key_id} is destroyed")
         key = self._found.get(key_id)
         if key is None:
-            key = _key_object(session, row)
-            _check_key(key, row)
+            try:
+                key = _key_object(session, row)
+                _check_key(key, row)
+            except Tampered:
+                self._explain_missing(session, row)
+                raise
             self._found[key_id] = key
         return key
+
+    def _explain_missing(self, session: Any, row: Row) -> None:
+        """Raises what is the matter where it is not the key itself: no token, or another program destroyed it."""
+        if not self._link.present():
+            raise TokenGone(f"token {self.config.token} does not answer: is it in?")
+        self._read(session)
+        if self._rows.get(row.info.key_id) != row:
+            raise NoKey(f"key {row.info.key_id} was changed by another program: look at it and try again")
 
     @contextmanager
     def _at(self, session: Any, path: KeyPath, duties: int = 0) -> Iterator[Any]:
@@ -478,7 +484,7 @@ class Token:
 
 def open_token(config_path: Path, pin: str) -> Token:
     """The token that a file names. Raises TokenError and its kinds, Tampered."""
-    return Token(token_link.read_config(config_path), pin)
+    return Token(token_link.read_config(config_path), pin, config_path)
 
 
 def init_token(config: Config, so_pin: str, pin: str, test: bool) -> None:
