@@ -9,6 +9,7 @@ NAMES = {
     0xA4: "select", 0xB0: "read-binary", 0xB2: "read-record", 0xC0: "get-response", 0x84: "challenge",
     0x50: "init", 0xDC: "update", 0x54: "debit", 0x52: "credit", 0x5A: "prove", 0x5C: "balance",
     0x1E: "block", 0x18: "unblock", 0x16: "card-block",
+    0xCA: "chip", 0x82: "authenticate", 0xD4: "write-key", 0xE0: "create", 0xD6: "update-binary", 0xE2: "end-stage",
     0x70: "sam-init", 0x72: "sam-credit", 0x1A: "descrypt-init", 0xFA: "descrypt",
 }  # fmt: skip
 

@@ -20,7 +20,9 @@ UNBLOCK_TRIES = 3           # wrong MACs of APPLICATION UNBLOCK, then the applic
 UID_RANDOM = 0x08           # first byte of a random UID, ISO 14443-3
 
 CARD_BLOCK_HEAD = b"\x84\x16\x00\x00"
-UPDATE_HEADS = (b"\x00\xd6", b"\x04\xd6", b"\x00\xdc", b"\x04\xdc")     # UPDATE BINARY, UPDATE RECORD
+SECURE_UPDATE_HEAD = b"\x04\xd6"           # UPDATE BINARY under the maintenance key
+REFUSED_UPDATE_HEADS = (b"\x00\xd6", b"\x00\xdc", b"\x04\xdc")     # UPDATE BINARY and RECORD of whoever asks
+MAC_BYTES = 4
 
 PPSE, EPURSE = "PPSE", "e-purse"
 
@@ -60,7 +62,8 @@ class SimCard:
             purse.APPLICATION_BLOCK.head[:2]: self._block,
             purse.APPLICATION_UNBLOCK.head[:2]: self._unblock,
             CARD_BLOCK_HEAD[:2]: self._block_card,
-            **{head: self._update_file for head in UPDATE_HEADS},
+            SECURE_UPDATE_HEAD: self._update_file,
+            **{head: self._refuse_update for head in REFUSED_UPDATE_HEADS},
         }
         # Allowed without the application, or while it is blocked.
         self._always = (self._select, self._get_challenge, self._block_card)
@@ -109,6 +112,10 @@ class SimCard:
         except Refused as refused:
             return status(refused.word)
         return answer + status(self._select_sw if command.ins == files.SELECT.head[1] else sw.OK)
+
+    def end_challenge(self) -> None:
+        """A command that another part of the chip has taken: the challenge before it was for that one only."""
+        self._challenge = None
 
     def _forget(self) -> None:
         self._selected: str | None = None
@@ -189,9 +196,16 @@ class SimCard:
             raise Refused(sw.NO_FILE)
         return self._file
 
-    def _update_file(self, apdu: Apdu) -> bytes:
+    def _refuse_update(self, apdu: Apdu) -> bytes:
         """UPDATE BINARY, UPDATE RECORD: the issuer's, under secure messaging that terminals hold no key for."""
         raise Refused(sw.NOT_ALLOWED)
+
+    def _update_file(self, apdu: Apdu) -> bytes:
+        """UPDATE BINARY under the maintenance key. The copy of file 15h in the FCI follows, in the same step."""
+        need(apdu.p1 & 0xE0 == 0x80, sw.WRONG_P1P2)
+        need(self._mac_is_right(apdu), sw.SM_MAC_WRONG)
+        self._store(card_files.updated(self.image, apdu.p1 & 0x1F, apdu.p2, apdu.data[:-MAC_BYTES]))
+        return b""
 
     # --- transactions
 
@@ -255,14 +269,17 @@ class SimCard:
         return challenge
 
     def _mac_is_right(self, apdu: Apdu) -> bool:
-        """The MAC of a secure command without data of its own; raises Refused where it cannot be judged."""
-        need(bool(apdu.data), sw.MAC_MISSING)
-        need(len(apdu.data) == 4, sw.WRONG_LENGTH)
+        """The MAC at the end of a secure command; raises Refused where it cannot be judged."""
+        data, mac = apdu.data[:-MAC_BYTES], apdu.data[-MAC_BYTES:]
+        need(bool(mac), sw.MAC_MISSING)
+        need(len(mac) == MAC_BYTES and bool(data) == (apdu.ins == SECURE_UPDATE_HEAD[1]), sw.WRONG_LENGTH)
         challenge = self._challenge_before
         if challenge is None:
             raise Refused(sw.NO_CHALLENGE)
-        covered = bytes((apdu.cla, apdu.ins, apdu.p1, apdu.p2, len(apdu.data)))
-        return maintenance_mac(self.image.keys["maintenance"][0].value, challenge, covered) == apdu.data
+        need(bool(self.image.keys["maintenance"]), sw.NO_KEY)       # a card that is still being made
+        key = max(self.image.keys["maintenance"], key=lambda key: key.version)
+        covered = bytes((apdu.cla, apdu.ins, apdu.p1, apdu.p2, len(apdu.data))) + data
+        return maintenance_mac(key.value, challenge, covered) == mac
 
     def _block(self, apdu: Apdu) -> bytes:
         need(apdu.p1 == 0 and apdu.p2 in (0, 1), sw.WRONG_P1P2)

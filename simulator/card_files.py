@@ -5,11 +5,12 @@ from typing import NamedTuple
 from simulator import sw
 from simulator.apdu import Apdu, Refused, need
 from simulator.image import COMPOUND, CYCLIC, HISTORY, LOCAL, LOG, RECORD_BYTES_MAX, VARIABLE, CardImage
-from tunion.card.files import PPSE_NAME
+from tunion.card.files import PPSE_NAME, PUBLIC_SFI
 
 BY_IDENTIFIER = 0       # low three bits of P2: P1 is the tt of a record's identifier 27tt
 BY_NUMBER = 4           # P1 is the record number
 _IDENTIFIER = 0x27
+FCI_COPY = b"\x9f\x0c"      # tag of file 15h's copy in the FCI
 
 AID_PREFIX_BYTES_MIN = 5    # ISO 7816-4: a partial name holds at least the registered provider
 
@@ -61,6 +62,31 @@ def read_record(image: CardImage, sfi: int, p1: int, mode: int, le: int | None) 
     written = image.records[sfi]
     record = written[number - 1] if number <= len(written) else b""
     return limited(image, record or _never_written(image, size), le)
+
+
+def updated(image: CardImage, sfi: int, offset: int, data: bytes) -> CardImage:
+    """A copy with other bytes in a transparent file, and in the FCI's copy of it."""
+    need(exists(image, sfi), sw.NO_FILE)
+    need(sfi in image.layout, sw.WRONG_FILE_KIND)
+    old = image.files[sfi]
+    after = image.copy()
+    after.files[sfi] = new = overwritten(old, offset, data)
+    if sfi == PUBLIC_SFI:
+        after.fci = image.fci.replace(_tlv(FCI_COPY, old), _tlv(FCI_COPY, new))
+    return after
+
+
+def overwritten(content: bytes, offset: int, data: bytes) -> bytes:
+    """`content` with `data` at `offset`; a file never grows."""
+    need(offset < len(content), sw.OUTSIDE_FILE)
+    need(offset + len(data) <= len(content), sw.NO_SPACE)
+    return content[:offset] + data + content[offset + len(data) :]
+
+
+def fci(aid: bytes, version: bytes, public: bytes | None = None) -> bytes:
+    """Answer to SELECT of an e-purse. `public`: file 15h, for its copy; None: without one."""
+    copied = _tlv(FCI_COPY, public) if public else b""
+    return _tlv(b"\x6f", _tlv(b"\x84", aid) + _tlv(b"\xa5", _tlv(b"\x9f\x08", version) + copied))
 
 
 def limited(image: CardImage, content: bytes, le: int | None) -> bytes:

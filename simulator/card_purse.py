@@ -185,10 +185,10 @@ def _unpack(command: Command, data: bytes) -> Any:
 
 
 def _key(image: CardImage, purpose: str, index: int) -> Key:
-    for key in image.keys[purpose]:
-        if key.index == index:
-            return key
-    raise Refused(sw.NO_KEY)
+    """The newest version under that index: INITIALIZE names no version, its answer does."""
+    found = [key for key in image.keys[purpose] if key.index == index]
+    need(bool(found), sw.NO_KEY)
+    return max(found, key=lambda key: key.version)
 
 
 def _load_session(image: CardImage, pending: Transaction) -> bytes:
@@ -196,8 +196,10 @@ def _load_session(image: CardImage, pending: Transaction) -> bytes:
 
 
 def _tac(image: CardImage, pending: Transaction, covered: bytes) -> bytes:
-    """The TAC key that goes with a transaction has the index of its purchase or load key."""
-    key = _key(image, "tac", pending.key.index)
+    """The TAC key that goes with a transaction has the index of its purchase or load key, and its version if it can."""
+    index, version = pending.key.index, pending.key.version
+    same = [key for key in image.keys["tac"] if (key.index, key.version) == (index, version)]
+    key = same[0] if same else _key(image, "tac", index)
     ciphers = keys.suite(key.algorithm)
     return ciphers.mac(ciphers.tac_key(key.value), covered)
 

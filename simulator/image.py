@@ -42,6 +42,7 @@ VARIABLE = (LOCAL, COMPOUND)
 
 CARD_KEYS = ("purchase", "load", "tac", "maintenance")
 PSAM_KEYS = ("purchase", "maintenance")
+PSAM_KEYS_NEEDED = ("purchase",)    # without a maintenance key it blocks no card
 BLOCKED_STATES = ("no", "application", "permanent", "card")
 
 __all__ = ["CardImage", "CardSettings", "ImageError", "Key", "Proof", "PsamImage", "PsamSettings"]
@@ -90,7 +91,7 @@ class PsamSettings:
     get_response: bool = False                  # answer 61xx and wait for GET RESPONSE, as T=0 has it
 
 
-class _Image:
+class Image:
     def copy(self) -> Self:
         return copy.deepcopy(self)
 
@@ -119,7 +120,7 @@ class _Image:
 
 
 @dataclass
-class CardImage(_Image):
+class CardImage(Image):
     """Everything a card keeps without power."""
 
     aid: bytes
@@ -154,12 +155,13 @@ class CardImage(_Image):
     @classmethod
     def load(cls, path: str | Path) -> "CardImage":
         """Read an image; raises ImageError naming file, field and cure."""
-        return cls.from_json(_read(path), str(path))
+        return cls.from_json(read_json(path), str(path))
 
     @classmethod
-    def from_json(cls, value: Any, where: str = "card image") -> "CardImage":
+    def from_json(cls, value: Any, where: str = "card image", whole: bool = True) -> "CardImage":
+        """`whole` False: a card that is being made, and may lack keys."""
         top = Fields(value, where)
-        _check_mark(top, CARD_FORMAT)
+        check_mark(top, CARD_FORMAT)
         profile = top.choice("profile", tuple(PROFILES), default=NATIONAL_PROFILE)
         second = top.object("second")
         purse = top.inner("purse")
@@ -176,7 +178,7 @@ class CardImage(_Image):
             limit_fen=limit_fen,
             offline_counter=purse.whole("offline_counter", 0, COUNTER_MAX),
             online_counter=purse.whole("online_counter", 0, COUNTER_MAX),
-            keys=_keys(top.inner("keys"), CARD_KEYS),
+            keys=_keys(top.inner("keys"), CARD_KEYS, CARD_KEYS if whole else ()),
             last_proof=_proof(top),
             blocked=top.choice("blocked", BLOCKED_STATES, default="no"),
             mac1_failures=failures.whole("mac1", 0, 255, default=0),
@@ -205,12 +207,12 @@ class CardImage(_Image):
             "test_keys": True,
             "profile": self.profile,
             "second": None if self.second is None else self.second.to_json(),
-            "aid": _hex(self.aid),
-            "fci": _hex(self.fci),
-            "uid": None if self.uid is None else _hex(self.uid),
-            "historical": _hex(self.historical),
-            "files": {f"{sfi:02X}": _hex(content) for sfi, content in sorted(self.files.items())},
-            "records": {f"{sfi:02X}": [_hex(one) for one in many] for sfi, many in sorted(self.records.items())},
+            "aid": hex_text(self.aid),
+            "fci": hex_text(self.fci),
+            "uid": None if self.uid is None else hex_text(self.uid),
+            "historical": hex_text(self.historical),
+            "files": {f"{sfi:02X}": hex_text(content) for sfi, content in sorted(self.files.items())},
+            "records": {f"{sfi:02X}": [hex_text(one) for one in many] for sfi, many in sorted(self.records.items())},
             "purse": {
                 "balance_fen": self.balance_fen,
                 "limit_fen": self.limit_fen,
@@ -219,7 +221,7 @@ class CardImage(_Image):
             },
             "keys": _keys_to_json(self.keys),
             "last_proof": None if proof is None else {
-                "type": proof.type, "counter": proof.counter, "mac2": _hex(proof.mac2), "tac": _hex(proof.tac),
+                "type": proof.type, "counter": proof.counter, "mac2": hex_text(proof.mac2), "tac": hex_text(proof.tac),
             },
             "blocked": self.blocked,
             "failures": {"mac1": self.mac1_failures, "unblock": self.unblock_failures},
@@ -237,7 +239,7 @@ class CardImage(_Image):
 
 
 @dataclass
-class PsamImage(_Image):
+class PsamImage(Image):
     """Everything a PSAM keeps without power. Files 15h and 16h lie in the MF, 17h in the application."""
 
     files: dict[int, bytes]
@@ -250,19 +252,20 @@ class PsamImage(_Image):
     @classmethod
     def load(cls, path: str | Path) -> "PsamImage":
         """Read an image; raises ImageError naming file, field and cure."""
-        return cls.from_json(_read(path), str(path))
+        return cls.from_json(read_json(path), str(path))
 
     @classmethod
-    def from_json(cls, value: Any, where: str = "PSAM image") -> "PsamImage":
+    def from_json(cls, value: Any, where: str = "PSAM image", whole: bool = True) -> "PsamImage":
+        """`whole` False: a PSAM that is being made, and may lack keys."""
         top = Fields(value, where)
-        _check_mark(top, PSAM_FORMAT)
+        check_mark(top, PSAM_FORMAT)
         files = top.inner("files")
         failures = top.inner("failures", default={})
         settings = top.inner("settings", default={})
         image = cls(
             files={0x15: files.octets("15", (14,)), 0x16: files.octets("16", (6,)), 0x17: files.octets("17", (25,))},
             terminal_counter=top.whole("terminal_counter", 0, 0xFFFFFFFF),
-            keys=_keys(top.inner("keys"), PSAM_KEYS),
+            keys=_keys(top.inner("keys"), PSAM_KEYS, PSAM_KEYS_NEEDED if whole else ()),
             locked=top.flag("locked", default=False),
             mac2_failures=failures.whole("mac2", 0, 255, default=0),
             settings=PsamSettings(
@@ -282,7 +285,7 @@ class PsamImage(_Image):
         return {
             "format": PSAM_FORMAT,
             "test_keys": True,
-            "files": {f"{sfi:02X}": _hex(content) for sfi, content in sorted(self.files.items())},
+            "files": {f"{sfi:02X}": hex_text(content) for sfi, content in sorted(self.files.items())},
             "terminal_counter": self.terminal_counter,
             "keys": _keys_to_json(self.keys),
             "locked": self.locked,
@@ -297,7 +300,7 @@ class PsamImage(_Image):
         }
 
 
-def _read(path: str | Path) -> Any:
+def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -306,7 +309,7 @@ def _read(path: str | Path) -> Any:
         raise ImageError(f"{path}: not JSON: {error}") from error
 
 
-def _check_mark(top: Fields, format: str) -> None:
+def check_mark(top: Fields, format: str) -> None:
     top.choice("format", (format,))
     if not top.flag("test_keys", default=False):
         raise ImageError(
@@ -331,16 +334,18 @@ def _records(records: Fields) -> dict[int, list[bytes]]:
     return found
 
 
-def _keys(keys: Fields, purposes: tuple[str, ...]) -> dict[str, list[Key]]:
+def _keys(keys: Fields, purposes: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, list[Key]]:
     found: dict[str, list[Key]] = {}
     for purpose in purposes:
         found[purpose] = []
-        for entry in keys.inners(purpose):
+        for entry in keys.inners(purpose, least=int(purpose in needed)):
             algorithm = entry.whole("algorithm", 0, 255)
             if algorithm not in (0x00, 0x04) or (algorithm and purpose == "maintenance"):
                 raise ImageError(f"{entry.where}.algorithm: 0 (3DES) or, but for maintenance, 4 (SM4)")
             sizes = (16,) if algorithm else (8, 16)
             index, version = entry.whole("index", 0, 255), entry.whole("version", 0, 255)
+            if any((key.index, key.version, key.algorithm) == (index, version, algorithm) for key in found[purpose]):
+                raise ImageError(f"{entry.where}: that index, version and algorithm are taken: give each key its own")
             found[purpose].append(Key(index, version, algorithm, entry.octets("value", sizes)))
             entry.no_more()
     keys.no_more()
@@ -350,7 +355,7 @@ def _keys(keys: Fields, purposes: tuple[str, ...]) -> dict[str, list[Key]]:
 def _keys_to_json(keys: dict[str, list[Key]]) -> dict[str, Any]:
     return {
         purpose: [
-            {"index": key.index, "version": key.version, "algorithm": key.algorithm, "value": _hex(key.value)}
+            {"index": key.index, "version": key.version, "algorithm": key.algorithm, "value": hex_text(key.value)}
             for key in entries
         ]
         for purpose, entries in keys.items()
@@ -386,5 +391,5 @@ def _card_settings(settings: Fields) -> CardSettings:
     return found
 
 
-def _hex(raw: bytes) -> str:
+def hex_text(raw: bytes) -> str:
     return raw.hex().upper()

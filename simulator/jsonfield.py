@@ -44,6 +44,12 @@ class Fields:
             raise self._wrong(name, " or ".join(f'"{choice}"' for choice in choices))
         return value
 
+    def text(self, name: str) -> str:
+        value = self._take(name, _REQUIRED)
+        if not isinstance(value, str):
+            raise self._wrong(name, "a text")
+        return value
+
     def octets(self, name: str, sizes: Collection[int], default: Any = _REQUIRED) -> Any:
         """Bytes from hex digits; `sizes` are the byte counts allowed. A default of None allows null."""
         value = self._take(name, default)
@@ -67,11 +73,11 @@ class Fields:
         """A nested object as it is, None where there is none."""
         return self._take(name, None)
 
-    def inners(self, name: str) -> "list[Fields]":
-        """A list of nested objects, at least one."""
+    def inners(self, name: str, least: int = 1) -> "list[Fields]":
+        """A list of nested objects, at least one; with `least` 0 it may be empty."""
         value = self._take(name, _REQUIRED)
-        if not isinstance(value, list) or not value:
-            raise self._wrong(name, "a list with at least one object")
+        if not isinstance(value, list) or len(value) < least:
+            raise self._wrong(name, "a list with at least one object" if least else "a list of objects")
         return [Fields(one, f"{self.where}: {name}[{at}]") for at, one in enumerate(value)]
 
     def no_more(self) -> None:

@@ -168,7 +168,8 @@ class SimPsam:
         asked = _INIT.unpack(apdu.data)
         need(asked.type in (keys.PURCHASE, keys.COMPOUND), sw.WRONG_DATA)
         need(self._valid_on(asked.at[:4]), sw.BLOCKED)
-        key = self._key("purchase", asked.key_version, asked.algorithm)
+        index = psam.APPLICATION.unpack(self.image.files[psam.APPLICATION_SFI]).key_index
+        key = self._key("purchase", asked.key_version, asked.algorithm, index)
         ciphers = keys.suite(key.algorithm)
         card_key = _derived(key, apdu.data[_INIT.size :])
         counter = self.image.terminal_counter
@@ -248,9 +249,10 @@ class SimPsam:
             return b""
         return retail_mac_block(key, data, start)[:4]
 
-    def _key(self, purpose: str, version: int, algorithm: int) -> Key:
+    def _key(self, purpose: str, version: int, algorithm: int, index: int | None = None) -> Key:
+        """By version and algorithm; a purchase key also by the index that file 17h names."""
         for key in self.image.keys[purpose]:
-            if (key.version, key.algorithm) == (version, algorithm):
+            if (key.version, key.algorithm) == (version, algorithm) and index in (None, key.index):
                 return key
         raise Refused(sw.NO_KEY)
 

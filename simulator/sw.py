@@ -1,11 +1,13 @@
 """The status words cards and SAMs of this scheme use."""
 
 OK = 0x9000
+TRIES = 0x63C0              # and how many are left
 MEMORY_FAILURE = 0x6581
 WRONG_LENGTH = 0x6700
 WRONG_STATE = 0x6901
 WRONG_FILE_KIND = 0x6981
 NOT_ALLOWED = 0x6982
+NO_TRIES = 0x6983
 NO_CHALLENGE = 0x6984
 CONDITIONS = 0x6985
 MAC_MISSING = 0x6987

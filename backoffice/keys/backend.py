@@ -37,7 +37,7 @@ class KeyInfo(NamedTuple):
     subject: str
     kcv: str
     version: int = 1  # 0..255, as cards and transactions carry it
-    index: int = 1  # 0..255, likewise
+    index: int = 1  # type: ignore[assignment]  # 0..255, likewise
     state: str = ACTIVE
     parent: str = ""  # key_id of the key it was derived from
     created_s: int = 0

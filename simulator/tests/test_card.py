@@ -160,7 +160,8 @@ def test_the_atr_is_that_of_a_contactless_card_with_its_check_byte():
     ("00B201AC1E", "6981"),
     ("00B2013C00", "6A82"),
     ("00D6950001FF", "6982"),
-    ("04D695000100", "6982"),
+    ("04D695000100", "6700"),           # its MAC is cut off
+    ("04DC01C40100", "6982"),
     ("00DC01D401FF", "6982"),
     ("0020000003123456", "6D00"),                       # no PIN on these cards
     ("00FF0000", "6D00"),
