@@ -75,6 +75,7 @@ class Token:
     def __init__(self, config: Config, pin: str, file: Path | None = None) -> None:
         self.config = config
         self._file = file  # locked by a program that writes: two that write at once do not see each other's objects
+        self.changes = 0  # grows with each: who has made a table of `infos` makes it anew
         self.lent = 0  # keys of single cards that left the token since it was opened here
         self.on_lend: Callable[[KeyPath, str, int], None] | None = None  # told of each: path above, why, how many
         self._link = token_link.link(config, pin)
@@ -171,8 +172,10 @@ class Token:
         self, info: KeyInfo, create: Callable[[Any, dict[Attribute, Any]], tuple[Any, bytes]], factor: str,
         kcv: str | None,
     ) -> KeyInfo:  # fmt: skip
-        """Store what `create` makes, its row last: without one a key counts for nothing. kcv None: the token says it."""
+        """Store what `create` makes, its row last: without one a key is none. kcv None: the token says it."""
         hierarchy.check(info)
+        if info.state == DESTROYED:
+            raise TokenError(f"key {info.key_id}: what is destroyed is not taken in")
         if info.algorithm not in (*_FAMILIES, "HMAC", "ES256"):
             raise Lacks(f"key {info.key_id}: a PKCS#11 token has no {info.algorithm}; keep it in the second provider")
         with self._writing() as session:
@@ -241,7 +244,7 @@ class Token:
     def _refuse_mix(self, info: KeyInfo) -> None:
         where = KNOWN_TEST_KCVS.get(info.algorithm, {}).get(info.kcv)
         if where and not self.test:
-            raise MixedKeys(f"key {info.key_id} has the check value {info.kcv} of {where}: a production token takes none")
+            raise MixedKeys(f"key {info.key_id} has the check value {info.kcv} of {where}: no key for production")
 
     # --- what it does ---------------------------------------------------------------------------------------------
 
@@ -269,6 +272,7 @@ class Token:
             some = cards[start : start + CARDS_AT_ONCE]
             with self._link.use() as session:
                 self._need_cipher(session, path, "3DES")
+                self._must_be_an_issuers(session, path)
                 self._may_lend(path, "a TAC of 3DES takes the xored halves of the card's key")
                 with self._at(session, path) as key:
                     values = _read(key, "3DES", b"".join(map(_both, some)))
@@ -374,7 +378,9 @@ class Token:
     # --- the parts of it ------------------------------------------------------------------------------------------
 
     def _read(self, session: Any) -> None:
+        before = self._rows
         self.test, self._rows = token_rows.read(session)
+        self.changes += self._rows != before
         self._opened, self._found = self._link.opened, {}
 
     def _row(self, session: Any, key_id: str) -> Row:
@@ -454,20 +460,26 @@ class Token:
             raise Lacks(f"nothing is derived from key {path.key_id}")
 
     def _need(self, algorithm: str) -> None:
-        wanted = {"HMAC": (Mechanism.SHA256_HMAC,), "ES256": (Mechanism.ECDSA,)}.get(algorithm)
-        if wanted is None:
-            family = _FAMILIES[algorithm]
-            wanted = (family.derive, family.encrypt)
+        if algorithm in _FAMILIES:
+            wanted = [_FAMILIES[algorithm].derive, _FAMILIES[algorithm].encrypt]
+        else:
+            wanted = [Mechanism.SHA256_HMAC if algorithm == "HMAC" else Mechanism.ECDSA]
         missing = [mechanism.name for mechanism in wanted if mechanism not in self._link.mechanisms]
         if missing:
             raise Lacks(f"token {self.config.token} has no {', '.join(missing)}")
 
+    def _must_be_an_issuers(self, session: Any, path: KeyPath) -> None:
+        info = self._row(session, path.key_id).info
+        if info.purpose != "tac" or hierarchy.depth(info, len(path.factors) + 1) != hierarchy.CARD:
+            raise Lacks(f"key {path.key_id}: only what lies above cards makes their TACs")
+
     def _must_be_a_cards(self, session: Any, path: KeyPath) -> KeyInfo:
+        """Where a scheme may have a province's step, two steps below the nation are not yet a card."""
         info = self._row(session, path.key_id).info
         if info.algorithm not in _FAMILIES:
             raise Lacks(f"key {path.key_id} never leaves the token")
         chips = info.level == hierarchy.CHIP and path.factors and info.purpose in hierarchy.OF_CHIPS
-        cards = info.purpose in hierarchy.OF_CARDS and hierarchy.depth(info, len(path.factors)) == hierarchy.CARD
+        cards = info.purpose in hierarchy.OF_CARDS and hierarchy.depth(info, len(path.factors), True) == hierarchy.CARD
         if not chips and not cards:
             raise Lacks(f"key {path.key_id}: no key above that of a single card leaves the token")
         return info
@@ -584,7 +596,7 @@ def _child(
 
 def _read(key: Any, algorithm: str, data: bytes, count: int | None = None) -> bytes:
     """The first `count` bytes of `data` encrypted under a key that may only derive."""
-    readable = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
+    readable: dict[Attribute, Any] = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
     if count is not None:
         readable[Attribute.VALUE_LEN] = count
     derived = _derived(key, algorithm, data, KeyType.GENERIC_SECRET, 0, readable)
@@ -661,13 +673,13 @@ def _capabilities(has: frozenset[Mechanism], strict: bool) -> list[Capability]:
         ("derive", "3DES", inside(des), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
         ("derive", "AES", inside(aes), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
         ("session_mac", "3DES", inside(des), "MAC1、MAC2", "MAC1 and MAC2"),
-        ("tacs", "3DES", lends, "须异或密钥两半:借出该卡自己的TAC密钥", "halves are xored: the card's own TAC key is lent"),
+        ("tacs", "3DES", lends, "须异或密钥两半:借出该卡的TAC密钥", "its halves are xored: the card's own key is lent"),
         ("auth", "3DES", inside(des), "芯片外部认证", "to a chip"),
         ("auth", "AES", inside(aes), "芯片外部认证", "to a chip"),
         ("command_mac", "3DES", inside(des), "安全报文", "secured commands"),
         ("command_mac", "AES", inside(aes and Mechanism.AES_CMAC in has), "安全报文", "secured commands"),
         ("wrap", "AES", inside(aes and Mechanism.AES_KEY_WRAP in has), "写入芯片的密钥", "keys for chips"),
-        ("wrap", "3DES", lends, "借出该卡自己的密钥;PSAM主密钥拒绝", "a card's own key is lent; a PSAM's key is refused"),
+        ("wrap", "3DES", lends, "借出该卡的密钥;PSAM主密钥拒绝", "a card's own key is lent, none above it"),
         ("release", "3DES", lends, "仅单张卡的密钥", "of a single card only"),
         ("hmac", "HMAC", inside(Mechanism.SHA256_HMAC in has), "终端密钥", "device keys"),
         ("sign", "ES256", inside(Mechanism.ECDSA in has), "参数签名", "parameter sets"),

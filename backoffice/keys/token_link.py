@@ -223,7 +223,7 @@ class Link:
 
 
 def full(name: str) -> TokenFull:
-    return TokenFull(f"token {name} has no room: destroy keys that are retired, or take a larger one; nothing is stored")
+    return TokenFull(f"token {name} has no room: destroy retired keys, or take a larger one; nothing is stored")
 
 
 class _Module:
@@ -300,7 +300,7 @@ def link(config: Config, pin: str) -> Link:
 
 
 def init(config: Config, so_pin: str, pin: str) -> None:
-    """Make a token in a free slot and set its user PIN. Raises TokenError where the label is taken or no slot is free."""
+    """Make a token in a free slot and set its user PIN. Raises TokenError: the label is taken, no slot is free."""
     check_label(config.token)
     _check_pin(so_pin)
     _check_pin(pin)

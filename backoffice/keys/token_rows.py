@@ -41,7 +41,8 @@ def mark(session: Any, test: bool) -> None:
     if _seal_keys(session) or _objects(session):
         raise TokenError("this token is set up already")
     session.generate_key(
-        KeyType.GENERIC_SECRET, 8 * _SEAL_BYTES, id=SEAL_ID, label=SEAL_LABEL, store=True, capabilities=MechanismFlag.SIGN,
+        KeyType.GENERIC_SECRET, 8 * _SEAL_BYTES, id=SEAL_ID, label=SEAL_LABEL, store=True,
+        capabilities=MechanismFlag.SIGN,
         template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.MODIFIABLE: False},
     )  # fmt: skip
     _write(session, SEAL_LABEL, [_MARK, VERSION, test])
@@ -60,7 +61,7 @@ def read(session: Any) -> tuple[bool, dict[str, Row]]:
         else:
             row = _row(content)
             old = rows.get(row.info.key_id)
-            if old is None or (old.number, row.object_id) < (row.number, old.object_id):  # a tie: the same for all
+            if old is None or (old.number, row.object_id) < (row.number, old.object_id):  # one of a tie, for all alike
                 rows[row.info.key_id] = row
     if len(tests) != 1:
         raise Tampered("the token does not say, or not once, whether it holds test keys: its objects were changed")
@@ -89,7 +90,8 @@ def try_room(session: Any) -> None:
 
 
 def _row(content: list[Any]) -> Row:
-    return Row(*content[1:-1], KeyInfo(*content[-1]))
+    number, object_id, factor, public, info = content[1:]
+    return Row(number, object_id, factor, public, KeyInfo(*info))
 
 
 def _objects(session: Any, label: str | None = None) -> list[Any]:
