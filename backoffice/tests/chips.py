@@ -114,7 +114,8 @@ class Blank:
         if head[:2] == b"\x80\x72":
             return self._credit(data)
         if head[:3] == b"\x80\x1a\x45":
-            found = [value for (usage, _, version), (_, value) in self.keys.items() if (usage, version) == ("maintenance", head[3])]
+            wanted = ("maintenance", head[3])
+            found = [value for (usage, _, version), (_, value) in self.keys.items() if (usage, version) == wanted]
             _need(self.stage == 2 and self.application, 0x6985)
             _need(bool(found), 0x9403)
             self.work = diversify("3DES", diversify("3DES", found[0], data[8:]), data[:8])
