@@ -186,7 +186,7 @@ class Channel:
         self.secured("create_application", None, self.profile.aid)
 
     def create_file(self, row: FileRow) -> None:
-        body = bytes((row.sfi, KINDS[row.kind])) + row.units.to_bytes(2, "big") + bytes((row.record_bytes,))
+        body = bytes((row.sfi, KINDS[row.kind])) + row.units.to_bytes(2, "big") + row.record_bytes.to_bytes(2, "big")
         self.secured("create_file", None, body, f"create_file {row.sfi:02X}")
 
     def update_binary(self, sfi: int, content: bytes) -> None:
