@@ -203,6 +203,11 @@ class Maker:
                 channel.write_key("control", 0, self.order["control_version"], self.profile.scheme, control)
                 self._note(known["sam_no"], OWN_CONTROL)
                 channel.authenticate(control)
+            try:
+                channel.create_application()
+            except ch.ApplicationThere:
+                if not resumed:
+                    raise
             channel.end_stage(ch.STAGE_INITIALISED)
         elif stage == ch.STAGE_INITIALISED:
             channel.authenticate(control)

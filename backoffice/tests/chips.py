@@ -145,7 +145,8 @@ class Blank:
         if head[1] == 0xD4:
             self._write_key(USAGES[head[2]], head[3], body)
         elif head[1:] == b"\xe0\x01\x00":
-            _need(self.stage == 0 and not self.aid, 0x6985)
+            _need(self.stage == 0, 0x6985)
+            _need(not self.aid, 0x6A80)
             self.aid = body
         elif head[1:] == b"\xe0\x00\x00":
             _need(self.stage == 0 and bool(self.aid), 0x6985)
@@ -179,7 +180,7 @@ class Blank:
     def _end(self, stage: int) -> None:
         _need(stage == self.stage + 1, 0x6985)
         if stage == 1:
-            _need(self.replaced, 0x6985)
+            _need(self.replaced and bool(self.aid), 0x6985)
         else:
             purchase = any(usage == "purchase" for usage, _, _ in self.keys)
             _need(purchase and set(self.files) == set(PSAM_FILES), 0x6985)
