@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 refused or found wrong, 2 wrong usage, 130 interrupted (`s
 import argparse
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -18,14 +17,13 @@ from backoffice import export, report, setup
 from backoffice.clearing import close, fees, grey
 from backoffice.intake import https
 from backoffice.intake.commands import CommandRefused
-from backoffice.keys import load as key_file
-from backoffice.keys import soft, vault
+from backoffice.keys.backend import KeysError
+from backoffice.keys.keyring import Keyring
 from backoffice.store import engine, registry
 from backoffice.store.days import clearing_day, is_day
-from tools import backoffice_devices, backoffice_rides
+from tools import backoffice_devices, backoffice_rides, keys_args
 from tools.backoffice_text import print_closing, print_summary
 
-PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
 GREY_DAYS_MAX = 3650        # ten years; more is a slip of the finger
 
 _JSON_HELP = "一个 JSON 对象 | one object for a program to read"
@@ -34,7 +32,7 @@ _REFUSALS = (
     engine.WrongStore,
     engine.Busy,
     registry.RegistryConflict,
-    vault.VaultError,
+    KeysError,
     fees.AmbiguousRule,
     close.DayRefused,
     https.CannotListen,
@@ -59,11 +57,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     _command(commands, "migrate", _migrate, "升级数据库 | bring a database to this version")
 
-    _configure_vault(commands)
     backoffice_devices.configure(commands, _command, _whole)
 
     serve = _command(commands, "serve", _serve, "接收终端数据 | answer devices over HTTPS")
-    _wants_vault(serve)
+    keys_args.wants_keys(serve)
     serve.add_argument("--host", default="127.0.0.1", help="监听地址 | address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=_whole(0, 65535), default=0, metavar="PORT",
                        help="端口,0 为任一空闲端口 | 0: a free one (default)")
@@ -73,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                        help="以 JSON 给出地址 | say the address as JSON: url, pin, pid")
 
     clear = _command(commands, "clear", _clear, "验证并清分 | verify, resolve and clear a day")
-    _wants_vault(clear)
+    keys_args.wants_keys(clear)
     clear.add_argument("--day", type=_day, help="清分日 | clearing day YYYY-MM-DD (default: the present one)")
     clear.add_argument("--json", action="store_true", help=_JSON_HELP)
 
@@ -93,33 +90,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     status.add_argument("--json", action="store_true", help=_JSON_HELP)
 
 
-def _configure_vault(commands: Any) -> None:
-    help_line = "密钥库 | the software vault"
-    parser = commands.add_parser("vault", help=help_line, description=help_line)
-    actions = parser.add_subparsers(dest="vault_action", metavar="ACTION", required=True)
-    new = _command(actions, "new", _vault_new, "新建 | make an empty vault", database=False)
-    new.add_argument("--test", action="store_true",
-                     help="只放测试密钥 | for test keys; a production database refuses it")
-    add = _command(actions, "add", _vault_add, "导入测试密钥 | take test keys from a file", database=False)
-    add.add_argument("--keys", type=Path, required=True, metavar="FILE",
-                     help='测试密钥文件，格式见 backoffice/docs/keys.md | JSON marked "test": true')
-    listing = _command(actions, "list", _vault_list, "列出 | key names and check values", database=False)
-    for action in (new, add, listing):
-        _wants_vault(action)
-
-
 def _command(commands: Any, name: str, action: Any, help_line: str, database: bool = True) -> Any:
     parser = commands.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=action)
     if database:
         parser.add_argument("--db", type=Path, required=True, metavar="FILE", help="数据库文件 | database file")
     return parser
-
-
-def _wants_vault(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vault", type=Path, required=True, metavar="FILE", help="密钥库文件 | vault file")
-    parser.add_argument("--passphrase-file", type=Path, metavar="FILE",
-                        help=f"口令文件，取首行 | its first line is the passphrase (default: ${PASSPHRASE_VARIABLE})")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -157,31 +133,6 @@ def _migrate(args: argparse.Namespace) -> int:
     engine.Store(args.db).close()
     print(f"{args.db}: 已是本版本 | has the schema of this version")
     return 0
-
-
-def _vault_new(args: argparse.Namespace) -> int:
-    vault.create(args.vault, _passphrase(args), args.test)
-    zh, en = ("测试密钥", "test keys") if args.test else ("生产密钥", "production keys")
-    print(f"{args.vault}: 已建立，用于{zh} | made, for {en}")
-    return 0
-
-
-def _vault_add(args: argparse.Namespace) -> int:
-    opened = vault.open_vault(args.vault, _passphrase(args))
-    _print_keys(key_file.add_test_keys(opened, args.keys))
-    return 0
-
-
-def _vault_list(args: argparse.Namespace) -> int:
-    _print_keys(vault.open_vault(args.vault, _passphrase(args)).infos())
-    return 0
-
-
-def _print_keys(infos: list[vault.KeyInfo]) -> None:
-    if not infos:
-        print("没有密钥 | no keys")
-    for info in infos:
-        print(f"{info.key_id}  {info.purpose} {info.algorithm} {info.level} {info.subject or '-'}  KCV {info.kcv}")
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -255,21 +206,10 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keys(args: argparse.Namespace, store: engine.Store) -> soft.SoftKeys:
+def _keys(args: argparse.Namespace, store: engine.Store) -> Keyring:
     with store.reading() as db:
         production = registry.is_production(db)
-    return soft.open_keys(args.vault, _passphrase(args), production)
-
-
-def _passphrase(args: argparse.Namespace) -> bytes:
-    if args.passphrase_file is not None:
-        try:
-            return bytes(args.passphrase_file.read_bytes().split(b"\n")[0].rstrip(b"\r"))
-        except OSError as error:
-            raise vault.VaultError(f"{args.passphrase_file}: {error.strerror}") from error
-    if PASSPHRASE_VARIABLE not in os.environ:
-        raise vault.VaultError(f"no passphrase: give --passphrase-file or set {PASSPHRASE_VARIABLE}")
-    return os.environ[PASSPHRASE_VARIABLE].encode()
+    return keys_args.open_keys(args, production)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

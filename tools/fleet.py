@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 refused, 2 wrong usage.
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,18 +14,17 @@ from typing import Any
 
 from backoffice.fleet import explain, lists, numbers, sets, spec, status
 from backoffice.fleet.replay import replay
-from backoffice.keys import signing, soft, vault
-from backoffice.keys.service import NoKey
+from backoffice.keys.backend import KeyInfo, KeysError
 from backoffice.store import engine, registry
 from backoffice.store.days import clearing_day, is_day
-from tools.backoffice import PASSPHRASE_VARIABLE
+from tools import keys_args
 from tunion import bcd
 from tunion.fare.tariff import Tariff
 from tunion.money import yuan
 from tunion.wire import limits, params
 from tunion.wire import lists as wire_lists
 
-_REFUSALS = (spec.FleetRefused, engine.WrongStore, engine.Busy, vault.VaultError, NoKey)
+_REFUSALS = (spec.FleetRefused, engine.WrongStore, engine.Busy, KeysError)
 _DAY_S = 86400
 _SECTION_LETTERS_MAX = 400  # of one section shown to a person; a grid has thousands
 _OLD_AFTER_H = 48  # a deny list on a bus; a gate has 24
@@ -50,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = _command(actions, "show", _show, "查看 | what a set says and would do")
     approve = _command(actions, "approve", _approve, "复核 | by a second person")
     publish = _command(actions, "publish", _publish, "签名并发布 | sign it, offer it to the devices")
-    publish.add_argument("--vault", type=Path, required=True, metavar="FILE")
+    keys_args.wants_keys(publish)
     publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
     for action in (build, approve):
         action.add_argument("--day", type=_day, help="试算日 | tried on taps of this day (default: yesterday's)")
@@ -72,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new = _command(actions, "new", _key_new, "在密钥库中生成 | make one inside the vault", database=False)
     public = _command(actions, "show", _key_show, "公钥 | its public half, for device files", database=False)
     for action in (new, public):
-        action.add_argument("--vault", type=Path, required=True, metavar="FILE")
+        keys_args.wants_keys(action)
         action.add_argument("--key", default="params", metavar="ID")
 
 
@@ -89,7 +87,7 @@ def _configure_lists(subjects: Any) -> None:
     show = _command(actions, "show", _list_show, "查看 | what a version says, and what it changes")
     approve = _command(actions, "approve", _list_approve, "复核 | by a second person")
     publish = _command(actions, "publish", _list_publish, "签名并发布 | sign it, whole and as deltas; offer it")
-    publish.add_argument("--vault", type=Path, required=True, metavar="FILE")
+    keys_args.wants_keys(publish)
     publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
     for action in (take_in, build, show, approve, publish):
         action.add_argument("--scope", required=True, help="operator's organisation code")
@@ -166,7 +164,7 @@ def _approve(args: argparse.Namespace) -> None:
 def _publish(args: argparse.Namespace) -> None:
     with _reading(args.db) as db:
         production = registry.is_production(db)
-    keys = soft.open_keys(args.vault, _passphrase(), production)
+    keys = keys_args.open_keys(args, production, "fleet publish")
     with _writing(args.db) as db:
         sets.publish(db, keys, args.key, args.scope, args.version, args.user, int(time.time()))
     print(f"{args.scope} {args.version}: 已发布 | published")
@@ -236,7 +234,7 @@ def _list_approve(args: argparse.Namespace) -> None:
 def _list_publish(args: argparse.Namespace) -> None:
     with _reading(args.db) as db:
         production = registry.is_production(db)
-    keys = soft.open_keys(args.vault, _passphrase(), production)
+    keys = keys_args.open_keys(args, production, "fleet publish")
     with _writing(args.db) as db:
         bases = lists.publish(
             db, keys, args.key, args.scope, args.name, args.version, args.user, int(time.time())
@@ -267,15 +265,13 @@ def _print_difference(found: dict[str, Any]) -> None:
 
 
 def _key_new(args: argparse.Namespace) -> None:
-    opened = vault.open_vault(args.vault, _passphrase())
-    key = signing.new()
-    opened.add(vault.KeyInfo(args.key, "params", "ES256", "sign", "", vault.kcv("ES256", key)), key)
-    opened.save()
-    print(soft.SoftKeys(opened).public_key(args.key).hex())
+    opened = keys_args.open_vault(args)
+    opened.make(KeyInfo(args.key, "params", "ES256", "sign", "", "", created_s=int(time.time())))
+    print(opened.public_key(args.key).hex())
 
 
 def _key_show(args: argparse.Namespace) -> None:
-    print(soft.SoftKeys(vault.open_vault(args.vault, _passphrase())).public_key(args.key).hex())
+    print(keys_args.open_keys_as_they_are(args, "fleet key show").public_key(args.key).hex())
 
 
 def _print_effect(effect: dict[str, Any]) -> None:
@@ -328,12 +324,6 @@ def _reading(path: Path) -> Iterator[Any]:
             yield db
     finally:
         store.close()
-
-
-def _passphrase() -> bytes:
-    if PASSPHRASE_VARIABLE not in os.environ:
-        raise vault.VaultError(f"no passphrase: set {PASSPHRASE_VARIABLE}")
-    return os.environ[PASSPHRASE_VARIABLE].encode()
 
 
 def _day(text: str) -> str:

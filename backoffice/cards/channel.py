@@ -197,7 +197,8 @@ class Channel:
             raise
 
     def create_file(self, row: FileRow) -> None:
-        body = bytes((row.sfi, KINDS[row.kind])) + row.units.to_bytes(2, "big") + row.record_bytes.to_bytes(2, "big")
+        sizes = row.units.to_bytes(2, "big") + row.record_bytes.to_bytes(2, "big")
+        body = bytes((row.sfi, KINDS[row.kind])) + sizes
         self.secured("create_file", None, body, f"create_file {row.sfi:02X}")
 
     def update_binary(self, sfi: int, content: bytes) -> None:

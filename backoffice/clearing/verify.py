@@ -110,4 +110,5 @@ def _request(db: sqlite3.Connection, txn: sqlite3.Row) -> TacRequest:
         at_s=txn["at_s"],
         tac=tac,
         product=products.of(txn),
+        version=txn["key_version"],
     )

@@ -18,6 +18,10 @@ class KeysError(Exception):
     """The keys refuse. The message says what to do; it names ids and check values, never a key."""
 
 
+class Unavailable(KeysError):
+    """The place that keeps them is out of reach. Ask again later; nothing was done."""
+
+
 class Lacks(KeysError):
     """This backend has no such algorithm or operation. The message names it."""
 
@@ -33,7 +37,7 @@ class KeyInfo(NamedTuple):
     subject: str
     kcv: str
     version: int = 1  # 0..255, as cards and transactions carry it
-    index: int = 1  # 0..255, likewise
+    index: int = 1  # type: ignore[assignment]  # 0..255, likewise
     state: str = ACTIVE
     parent: str = ""  # key_id of the key it was derived from
     created_s: int = 0

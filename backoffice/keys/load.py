@@ -1,7 +1,7 @@
 """Test keys from a JSON file into a test vault. Production keys come by ceremony, never from a plain file.
 
 {"test": true, "about": "...", "keys": [
-    {"key_id": "tac-root", "purpose": "tac", "algorithm": "3DES", "level": "root", "subject": "",
+    {"key_id": "tac-root", "purpose": "tac", "algorithm": "3DES", "level": "province", "subject": "",
      "value": "9999..."},
     {"key_id": "device-1", "purpose": "device", "algorithm": "HMAC", "level": "device", "subject": "1",
      "value": "..."}

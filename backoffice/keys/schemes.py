@@ -24,6 +24,11 @@ def diversify_aes(key: bytes, factor: bytes) -> bytes:
     return _aes(key, factor + bytes(byte ^ 0xFF for byte in factor))
 
 
+def kcv_aes(key: bytes) -> bytes:
+    """3 bytes: AES over zeros."""
+    return _aes(key, bytes(16))[:3]
+
+
 def auth(algorithm: str, key: bytes, challenge: bytes) -> bytes:
     if algorithm == "AES":
         return _aes(key, challenge + bytes(byte ^ 0xFF for byte in challenge))[:8]

@@ -1,4 +1,4 @@
-"""The two operations a TAC check needs, with library ciphers: tunion.crypto.keys is the reference, too slow here.
+"""What keys do, with library ciphers: tunion.crypto.keys is the reference, too slow here.
 
 A TAC check of the 3DES family is two derivations and one CBC-MAC.
 """
@@ -17,6 +17,8 @@ class Suite(Protocol):
 
     def tac(self, card_key: bytes, message: bytes) -> bytes: ...
 
+    def session_mac(self, card_key: bytes, block: bytes, message: bytes) -> bytes: ...
+
     def kcv(self, key: bytes) -> bytes: ...
 
 
@@ -33,6 +35,11 @@ class TripleDesSuite:
         blocks = padded(message, 8)
         return _cbc(TripleDES(single * 3), blocks, 8)[-8:-4]
 
+    def session_mac(self, card_key: bytes, block: bytes, message: bytes) -> bytes:
+        """4 bytes."""
+        session = _encrypted(TripleDES(card_key + card_key[:8]), block)
+        return _cbc(TripleDES(session * 3), padded(message, 8), 8)[-8:-4]
+
     def kcv(self, key: bytes) -> bytes:
         """3 bytes."""
         return _encrypted(TripleDES(key + key[:8]), bytes(8))[:3]
@@ -48,6 +55,10 @@ class Sm4Suite:
     def tac(self, card_key: bytes, message: bytes) -> bytes:
         """4 bytes."""
         return _cbc(SM4(card_key), padded(message, 16), 16)[-16:-12]
+
+    def session_mac(self, card_key: bytes, block: bytes, message: bytes) -> bytes:
+        """4 bytes."""
+        return self.tac(_encrypted(SM4(card_key), block + _complement(block)), message)
 
     def kcv(self, key: bytes) -> bytes:
         """3 bytes."""

@@ -13,7 +13,8 @@ from backoffice import setup
 from backoffice.intake.receive import Answer, Intake
 from backoffice.intake.server import app
 from backoffice.keys import load, vault
-from backoffice.keys.soft import SoftKeys, open_keys
+from backoffice.keys.keyring import Keyring
+from backoffice.keys.soft import open_keys
 from backoffice.store.engine import Store
 from tunion import bcd, cose
 from tunion.crypto import keys
@@ -55,7 +56,7 @@ class City:
             setup.init(self.db, AUDIENCE, False, [registry])
             load.add_test_keys(vault.create(self.vault, PASSPHRASE, test=True), SAMPLES / "test_keys.json")
         self.store = Store(self.db, factory)
-        self.keys: SoftKeys = open_keys(self.vault, PASSPHRASE, production=False)
+        self.keys: Keyring = open_keys(self.vault, PASSPHRASE, production=False)
         self.intake = Intake(self.store, self.keys, lambda: 1000 * self.now_s)
 
     def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:

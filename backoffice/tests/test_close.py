@@ -10,6 +10,7 @@ import pytest
 from backoffice import report, setup
 from backoffice.clearing import run
 from backoffice.clearing.close import Closing, DayRefused, clear_day, close_day, prepare
+from backoffice.keys.keyring import Keyring
 from backoffice.keys.service import UNAVAILABLE, TacRequest
 from backoffice.tests.forge import DAY, DAY_S, NEXT_DAY, City, Validator, tap_entry
 from tunion.wire import tap
@@ -181,23 +182,14 @@ def test_of_two_rivals_the_one_whose_tac_verifies_wins(name: str, key: str, city
     assert city.states() == ends
 
 
-class Away:
+class Away(Keyring):
     """A key service that is not there for a while."""
 
     def __init__(self, city: City) -> None:
-        self._keys = city.keys
+        super().__init__(*city.keys.backends)
 
     def tac_verify_batch(self, requests: Sequence[TacRequest]) -> list[str]:
         return [UNAVAILABLE] * len(requests)
-
-    def device_mac(self, device_id: int, message: bytes) -> bytes:
-        return self._keys.device_mac(device_id, message)
-
-    def sign(self, key_id: str, digest: bytes) -> bytes:
-        return self._keys.sign(key_id, digest)
-
-    def public_key(self, key_id: str) -> bytes:
-        return self._keys.public_key(key_id)
 
 
 def test_a_key_service_that_is_away_makes_no_anomaly_and_no_loss(city: City, bus: Validator) -> None:

@@ -13,8 +13,9 @@ from backoffice.fleet import sets, spec, status
 from backoffice.fleet.replay import replay
 from backoffice.intake.server import app
 from backoffice.keys import signing, vault
+from backoffice.keys.keyring import Keyring
 from backoffice.keys.service import NoKey
-from backoffice.keys.soft import SoftKeys, open_keys
+from backoffice.keys.soft import open_keys
 from backoffice.tests.forge import AUDIENCE, DAY, NOON_S, PASSPHRASE, City, Validator
 from tunion import cose_sign1
 from tunion.crypto import p256
@@ -42,7 +43,7 @@ SAMPLE: dict[str, Any] = {
 
 
 @pytest.fixture
-def keys(city: City) -> SoftKeys:
+def keys(city: City) -> Keyring:
     opened = vault.open_vault(city.vault, PASSPHRASE)
     key = signing.new()
     opened.add(vault.KeyInfo(KEY, "params", "ES256", "sign", "", vault.kcv("ES256", key)), key)
@@ -72,7 +73,7 @@ def approve(city: City, scope: str, version: int = 2, user: str = "li") -> None:
         sets.approve(db, scope, version, user, NOON_S)
 
 
-def publish(city: City, keys: SoftKeys, scope: str, version: int = 2, key: str = KEY) -> None:
+def publish(city: City, keys: Keyring, scope: str, version: int = 2, key: str = KEY) -> None:
     with city.store.transaction() as db:
         sets.publish(db, keys, key, scope, version, "li", NOON_S)
 
@@ -95,7 +96,7 @@ def fetched(city: City, entry: manifest.Entry) -> bytes:
     return blob
 
 
-def listed(city: City, keys: SoftKeys, scope: str) -> list[manifest.Entry]:
+def listed(city: City, keys: Keyring, scope: str) -> list[manifest.Entry]:
     answer = get(city, manifest.manifest_path(scope))
     assert answer.status_code == 200
     name, content, signature = cose_sign1.unseal(answer.content)
@@ -105,7 +106,7 @@ def listed(city: City, keys: SoftKeys, scope: str) -> list[manifest.Entry]:
 
 
 def test_a_published_set_is_what_was_built_signed_and_comes_in_pieces(
-    city: City, keys: SoftKeys, scope: str, tmp_path: Path
+    city: City, keys: Keyring, scope: str, tmp_path: Path
 ) -> None:
     build(city, tmp_path, scope)
     approve(city, scope)
@@ -147,7 +148,7 @@ def test_the_store_itself_refuses_one_person_and_any_change(city: City, scope: s
 
 
 def test_nothing_unapproved_old_or_expired_is_published(
-    city: City, keys: SoftKeys, scope: str, tmp_path: Path
+    city: City, keys: Keyring, scope: str, tmp_path: Path
 ) -> None:
     build(city, tmp_path, scope)
     with pytest.raises(spec.FleetRefused, match="approval"):
@@ -169,7 +170,7 @@ def test_nothing_unapproved_old_or_expired_is_published(
         build(city, tmp_path, scope, version=4)
 
 
-def test_a_key_that_is_no_signing_key_signs_nothing(city: City, keys: SoftKeys, scope: str, tmp_path: Path) -> None:
+def test_a_key_that_is_no_signing_key_signs_nothing(city: City, keys: Keyring, scope: str, tmp_path: Path) -> None:
     build(city, tmp_path, scope)
     approve(city, scope)
     for key in ("nobody", "tac-root", "device-1"):
@@ -180,7 +181,7 @@ def test_a_key_that_is_no_signing_key_signs_nothing(city: City, keys: SoftKeys, 
 
 
 def test_only_what_no_later_version_replaces_is_offered(
-    city: City, keys: SoftKeys, scope: str, tmp_path: Path
+    city: City, keys: Keyring, scope: str, tmp_path: Path
 ) -> None:
     for version, later_s in ((2, 0), (3, 5000), (4, 9000), (5, 5000)):
         build(city, tmp_path, scope, version=version, effective_at=NOON_S + later_s)
@@ -230,7 +231,7 @@ def test_a_dry_run_shows_what_yesterdays_taps_would_have_paid(city: City, scope:
 
 
 def test_clearing_prices_a_tap_again_with_the_table_that_it_names(
-    city: City, keys: SoftKeys, scope: str, tmp_path: Path
+    city: City, keys: Keyring, scope: str, tmp_path: Path
 ) -> None:
     build(city, tmp_path, scope)
     approve(city, scope)
@@ -243,7 +244,7 @@ def test_clearing_prices_a_tap_again_with_the_table_that_it_names(
     assert wrong == [(f"txn {city.rows('SELECT id FROM txn WHERE seq = 3')[0][0]}",)]
 
 
-def test_coverage_is_what_devices_said_they_run(city: City, keys: SoftKeys, scope: str, tmp_path: Path) -> None:
+def test_coverage_is_what_devices_said_they_run(city: City, keys: Keyring, scope: str, tmp_path: Path) -> None:
     build(city, tmp_path, scope)
     devices = city.rows("SELECT COUNT(*) FROM device WHERE operator = ?", scope)[0][0]
 
@@ -263,7 +264,7 @@ def test_coverage_is_what_devices_said_they_run(city: City, keys: SoftKeys, scop
 
 
 def test_questions_that_cannot_be_answered_are_refused(
-    city: City, keys: SoftKeys, scope: str, tmp_path: Path
+    city: City, keys: Keyring, scope: str, tmp_path: Path
 ) -> None:
     build(city, tmp_path, scope)
     approve(city, scope)

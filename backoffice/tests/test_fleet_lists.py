@@ -8,7 +8,7 @@ import pytest
 
 from backoffice.fleet import lists, numbers, status
 from backoffice.fleet.spec import FleetRefused
-from backoffice.keys.soft import SoftKeys
+from backoffice.keys.keyring import Keyring
 from backoffice.tests import test_fleet as fleet
 from backoffice.tests.forge import NOON_S, City, Validator
 from backoffice.tests.test_fleet import KEY, fetched, get, listed
@@ -43,18 +43,18 @@ def approve(city: City, scope: str, version: int, name: str = DENY, user: str = 
         lists.approve(db, scope, name, version, user, NOON_S)
 
 
-def publish(city: City, keys: SoftKeys, scope: str, version: int, name: str = DENY, key: str = KEY) -> list[int]:
+def publish(city: City, keys: Keyring, scope: str, version: int, name: str = DENY, key: str = KEY) -> list[int]:
     with city.store.transaction() as db:
         return lists.publish(db, keys, key, scope, name, version, "li", NOON_S)
 
 
-def issued(city: City, keys: SoftKeys, scope: str, content: bytes, name: str = DENY) -> list[int]:
+def issued(city: City, keys: Keyring, scope: str, content: bytes, name: str = DENY) -> list[int]:
     version = built(city, scope, content, name)
     approve(city, scope, version, name)
     return publish(city, keys, scope, version, name)
 
 
-def opened(city: City, keys: SoftKeys, entry: manifest.Entry) -> tuple[wire.Head, bytes]:
+def opened(city: City, keys: Keyring, entry: manifest.Entry) -> tuple[wire.Head, bytes]:
     """Head and content of a blob, fetched as a device does, its signature checked."""
     blob = fetched(city, entry)
     name, payload, signature = cose_sign1.unseal(wire.envelope_of(blob[: wire.HEAD_BYTES]))
@@ -67,7 +67,7 @@ def opened(city: City, keys: SoftKeys, entry: manifest.Entry) -> tuple[wire.Head
 
 
 def test_a_published_list_comes_whole_and_each_delta_leads_from_its_base(
-    city: City, keys: SoftKeys, scope: str
+    city: City, keys: Keyring, scope: str
 ) -> None:
     history = [records(set(range(200)) - {7 * round} | {1000 + round}) for round in range(7)]
     deltas = [issued(city, keys, scope, content) for content in history]
@@ -85,7 +85,7 @@ def test_a_published_list_comes_whole_and_each_delta_leads_from_its_base(
         assert content == history[6] and hashlib.sha256(content).digest() == head.result_sha256
 
 
-def test_a_delta_that_is_no_smaller_than_the_list_is_not_offered(city: City, keys: SoftKeys, scope: str) -> None:
+def test_a_delta_that_is_no_smaller_than_the_list_is_not_offered(city: City, keys: Keyring, scope: str) -> None:
     issued(city, keys, scope, records(range(100)))
     assert issued(city, keys, scope, records(range(500, 510))) == []
     assert [entry.base for entry in listed(city, keys, scope)] == [0]
@@ -113,7 +113,7 @@ def test_what_was_read_in_or_built_by_a_person_is_approved_by_another(city: City
             db.execute(statement)
 
 
-def test_nothing_unapproved_old_or_expired_is_published(city: City, keys: SoftKeys, scope: str) -> None:
+def test_nothing_unapproved_old_or_expired_is_published(city: City, keys: Keyring, scope: str) -> None:
     for index in range(3):
         built(city, scope, records(range(index)))
     built(city, scope, records(range(9)), expires_at_s=NOON_S + 1)
@@ -137,7 +137,7 @@ def test_nothing_unapproved_old_or_expired_is_published(city: City, keys: SoftKe
 
 
 def test_lists_and_parameter_sets_stand_in_one_manifest(
-    city: City, keys: SoftKeys, scope: str, tmp_path: Path
+    city: City, keys: Keyring, scope: str, tmp_path: Path
 ) -> None:
     issued(city, keys, scope, records(range(3)))
     fleet.build(city, tmp_path, scope)
@@ -151,7 +151,7 @@ def test_lists_and_parameter_sets_stand_in_one_manifest(
     assert (head.name, len(content)) == (wire.CITY, 12)
 
 
-def test_what_no_device_is_offered_any_more_is_forgotten(city: City, keys: SoftKeys, scope: str) -> None:
+def test_what_no_device_is_offered_any_more_is_forgotten(city: City, keys: Keyring, scope: str) -> None:
     for index in range(lists.CONTENTS_KEPT + 3):
         issued(city, keys, scope, records(range(50 + index)))
     newest = lists.CONTENTS_KEPT + 3
@@ -161,7 +161,7 @@ def test_what_no_device_is_offered_any_more_is_forgotten(city: City, keys: SoftK
         assert "added" not in lists.seen(db, scope, DENY, 1)
 
 
-def test_coverage_and_age_are_what_devices_say(city: City, keys: SoftKeys, scope: str) -> None:
+def test_coverage_and_age_are_what_devices_say(city: City, keys: Keyring, scope: str) -> None:
     issued(city, keys, scope, records(range(3)))
     devices = city.rows("SELECT COUNT(*) FROM device WHERE operator = ?", scope)[0][0]
 
@@ -223,7 +223,7 @@ def test_bad_lines_are_named_and_never_what_they_say(tmp_path: Path) -> None:
         numbers.records_of(tmp_path / "absent.txt", wire.DENY)
 
 
-def test_blobs_and_manifests_of_lists_are_asked_for_as_others_are(city: City, keys: SoftKeys, scope: str) -> None:
+def test_blobs_and_manifests_of_lists_are_asked_for_as_others_are(city: City, keys: Keyring, scope: str) -> None:
     issued(city, keys, scope, records(range(300)))
     (entry,) = listed(city, keys, scope)
     path = manifest.BLOB_PATH + entry.sha256.hex()

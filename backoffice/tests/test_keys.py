@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from backoffice.keys import load, soft, vault
+from backoffice.keys.keyring import Keyring
 from backoffice.keys.known import KNOWN_TEST_KCVS
 from backoffice.keys.service import BAD, BATCH_MAX, NO_KEY, OK, NoKey, TacRequest
 from backoffice.keys.suites import SUITES
-from backoffice.keys.vault import KeyInfo, MixedKeys, Tampered, VaultError, WrongPassphrase
+from backoffice.keys.vault import KeyFile, KeyInfo, MixedKeys, Tampered, VaultError, WrongPassphrase
 from backoffice.tests.forge import MTK, PASSPHRASE, SAMPLES, true_tac
 from tunion import bcd
 from tunion.cose import hmac_sha256
@@ -31,7 +32,7 @@ VECTOR = TacRequest(  # plain purchase of the card vectors
 )
 
 
-def info(key_id: str, key: bytes, algorithm: str = "3DES", level: str = "root", subject: str = "") -> KeyInfo:
+def info(key_id: str, key: bytes, algorithm: str = "3DES", level: str = "province", subject: str = "") -> KeyInfo:
     purpose = "device" if algorithm == "HMAC" else "tac"
     return KeyInfo(key_id, purpose, algorithm, level, subject, vault.kcv(algorithm, key))
 
@@ -43,7 +44,7 @@ def sample(tmp_path: Path) -> Path:
     return path
 
 
-def opened(path: Path) -> soft.SoftKeys:
+def opened(path: Path) -> Keyring:
     return soft.open_keys(path, PASSPHRASE, production=False)
 
 
@@ -141,27 +142,72 @@ def test_a_wrong_passphrase_opens_nothing(sample: Path) -> None:
         vault.open_vault(sample, b"another")
 
 
+def swapped(text: bytes, first: bytes, second: bytes) -> bytes:
+    return text.replace(first, b"\0").replace(second, first).replace(b"\0", second)
+
+
 CHANGES: dict[str, Any] = {
-    "a key taken out": lambda content: content["keys"].pop(),
-    "two keys swapped": lambda content: content["keys"].reverse(),
-    "a name": lambda content: content["keys"][0].update(key_id="x"),
-    "a subject": lambda content: content["keys"][2].update(subject="2"),
-    "a wrapped key": lambda content: content["keys"][0].update(wrapped="00" * 32),
-    "test keys called production keys": lambda content: content.update(test=False),
-    "the seal": lambda content: content.update(seal="00" * 32),
-    "no seal": lambda content: content.pop("seal"),
-    "no salt": lambda content: content.pop("salt"),
+    "a key taken out": lambda text: b"".join(line for line in text.splitlines(True) if b"device-1" not in line),
+    "two keys swapped": lambda text: swapped(text, b'"device-1"', b'"device-2"'),
+    "a name": lambda text: text.replace(b"device-1", b"device-3"),
+    "a state": lambda text: text.replace(b'"active"', b'"retired"', 1),
+    "test keys called production keys": lambda text: text.replace(b"true", b"false", 1),
+    "the seal": lambda text: text[:-65] + b"0" * 64 + b"\n",
+    "no seal": lambda text: text[:-65],
+    "no salt": lambda text: text.replace(b'"salt"', b'"salz"'),
+    "something behind it": lambda text: text + b"\n",
+    "a version to come": lambda text: text.replace(b'"version": 2', b'"version": 3'),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_vault_is_refused_whole(name: str, sample: Path) -> None:
-    content = json.loads(sample.read_text())
-    CHANGES[name](content)
-    sample.write_text(json.dumps(content))
+    whole = sample.read_bytes()
+    sample.write_bytes(CHANGES[name](whole))
+    assert sample.read_bytes() != whole
 
     with pytest.raises(Tampered):
         vault.open_vault(sample, PASSPHRASE)
+
+
+def test_any_changed_byte_is_refused_by_name(tmp_path: Path) -> None:
+    path, secret = tmp_path / "small.vault", KeyFile(bytes(range(32)))
+    load.add_test_keys(vault.create(path, secret, test=True), SAMPLES / "test_keys.json")
+    whole = path.read_bytes()
+    refused: dict[type, int] = {}
+    for at in range(len(whole)):
+        for flip in (0x01, 0x20, 0x80):
+            path.write_bytes(whole[:at] + bytes((whole[at] ^ flip,)) + whole[at + 1 :])
+            with pytest.raises((Tampered, WrongPassphrase)) as refusal:
+                vault.open_vault(path, secret)
+            refused[refusal.type] = refused.get(refusal.type, 0) + 1
+    assert refused[Tampered] > 5 * refused[WrongPassphrase]  # the latter: salt, check and what opens it
+    path.write_bytes(whole)
+    assert len(vault.open_vault(path, secret).infos()) == 4
+
+
+def test_a_vault_of_version_1_opens_and_is_written_as_2(tmp_path: Path) -> None:
+    path = tmp_path / "old.vault"
+    path.write_bytes((Path(__file__).parent / "vault_1.json").read_bytes())
+    old = vault.open_vault(path, PASSPHRASE)
+    assert {info.level for info in old.infos()} == {"province", "device"}
+    assert Keyring(old).tac_verify_batch([VECTOR]) == [OK]
+    old.save()
+
+    assert b'"version": 2' in path.read_bytes()
+    again = vault.open_vault(path, PASSPHRASE)
+    assert again.infos() == old.infos()
+    assert opened(path).tac_verify_batch([VECTOR]) == [OK]
+
+
+def test_a_vault_of_version_1_that_was_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.vault"
+    content = json.loads((Path(__file__).parent / "vault_1.json").read_text())
+    for field, value in (("keys", content["keys"][1:]), ("seal", "é"), ("salt", None)):
+        content[field] = value
+        path.write_text(json.dumps(content))
+        with pytest.raises(Tampered):
+            vault.open_vault(path, PASSPHRASE)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 300])
@@ -202,7 +248,9 @@ def test_a_key_comes_in_only_with_its_check_value_and_shape(sample: Path) -> Non
     for bad, value in (
         (good._replace(kcv="000000"), key),
         (good, key[:8]),
-        (good._replace(purpose="load"), key),
+        (good._replace(purpose="control"), key),
+        (good._replace(state="asleep"), key),
+        (good._replace(version=256), key),
         (good._replace(level="card"), key),
         (good._replace(subject="0402"), key),
         (good._replace(key_id="tac-root"), key),

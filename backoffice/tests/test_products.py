@@ -167,7 +167,7 @@ def test_kind_04_is_the_national_mark_of_a_test_card(province: City, tmp_path: P
 @pytest.mark.parametrize("subject", ["0:" + "1" * 16, "16:" + "1" * 16, "x:" + "1" * 16, "1:", "1:" + "1" * 15])
 def test_a_key_names_its_product_from_1_to_15(province: City, subject: str) -> None:
     found = vault.open_vault(province.vault, PASSPHRASE)
-    for level in ("issuer", "root"):
+    for level in ("issuer", "province"):
         info = KeyInfo("new", "tac", "3DES", level, subject, kcv("3DES", LEGACY_MTK))
         with pytest.raises(VaultError):
             found.add(info, LEGACY_MTK)

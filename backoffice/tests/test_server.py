@@ -171,7 +171,7 @@ def test_the_whole_line_by_commands(tmp_path: Path) -> None:
     where = ("--db", str(city.db))
     keys = ("--vault", str(city.vault))
     assert "exists already" in ykt("init", *where, code=1)
-    assert "KCV 820638" in ykt("vault", "list", *keys)
+    assert "ykt keys new" in ykt("clear", *where, "--vault", str(tmp_path / "none"), code=1)
     assert "bus 1" in ykt("device", "list", *where)
     ykt("device", "add", *where, "--id", "9", "--name", "bus 9", "--operator", "09990111", "--acquirer", "09990100")
     assert "not registered" in ykt("device", "re-enrol", *where, "--id", "8", code=1)

@@ -25,6 +25,11 @@ CARD = Identity(bytes.fromhex(FILE["inputs"]["app_serial"]), ISSUER, b"\x49\x99"
 ISSUER_KEY = bytes.fromhex(FILE["diversify"]["DPK_issuer"])
 TERMINAL = bytes.fromhex(FILE["inputs"]["terminal"])
 AT = bytes.fromhex("20250601071000")
+BLOB_1 = (
+    "5353414d0101000000036110000000422025010120251231010100016465666768696a6b6c6d6e6f7071727304026110"
+    "ffffffffb9ae7bbc61e46b5870913e768f34908b2d4041a9a5cdea3ff05393a675775d440e7e9491718710335cc8ce29"
+    "be441030"
+)
 Offer = namedtuple("Offer", ("random", "counter", "key_version", "algorithm"))
 
 
@@ -104,6 +109,33 @@ class Purchases(unittest.TestCase):
             with self.subTest(name=name):
                 self.assertRaises(NoKey, sam.sign, asked, card, 200, 6, AT)
 
+    def test_two_key_versions_serve_side_by_side(self):
+        new_key = bytes(range(16))
+        sam = opened(blob(keys={ISSUER + b"\x01": ISSUER_KEY, ISSUER + b"\x02": new_key}))
+        offer = offer_of("plain_purchase")
+        later = Offer(offer.random, offer.counter, 2, 0)
+        alone = opened(blob(keys={ISSUER: new_key}, key_version=2))
+        for _ in range(2):  # each again after the other: the card key at hand is of the other version
+            sam.prepare(CARD)
+            self.assertEqual(sam.sign(offer, CARD, 200, 6, AT).mac1.hex().upper(), FILE["plain_purchase"]["mac1"])
+            self.assertEqual(sam.sign(later, CARD, 200, 6, AT).mac1, alone.sign(later, CARD, 200, 6, AT).mac1)
+            sam.prepare(CARD)
+        self.assertRaises(NoKey, sam.sign, Offer(offer.random, offer.counter, 3, 0), CARD, 200, 6, AT)
+
+    def test_a_version_that_only_one_issuer_has_is_no_key_of_the_other(self):
+        other = b"\x09" * 8
+        sam = opened(blob(keys={ISSUER + b"\x01": ISSUER_KEY, other + b"\x02": bytes(16)}))
+        sam.prepare(CARD)
+        offer = offer_of("plain_purchase")
+        sam.sign(offer, CARD, 200, 6, AT)
+        self.assertRaises(NoKey, sam.sign, Offer(offer.random, offer.counter, 2, 0), CARD, 200, 6, AT)
+
+    def test_a_blob_of_version_1_is_opened_still(self):
+        """Made by the firmware before: its head names the one key version."""
+        sam = opened(bytes.fromhex(BLOB_1))
+        signed = sam.sign(offer_of("plain_purchase"), CARD, 200, 6, AT)
+        self.assertEqual(signed.mac1.hex().upper(), FILE["plain_purchase"]["mac1"])
+
     def test_it_never_blocks_a_card(self):
         self.assertIsNone(opened().block_mac(CARD, bytes(4), b"\x84\x1e\x00\x00\x04"))
 
@@ -133,9 +165,13 @@ class Limits(unittest.TestCase):
 
     def test_it_holds_eight_issuers_and_no_ninth(self):
         many = {bytes((i,)) * 8: bytes((i,)) * 16 for i in range(soft_sam.ISSUERS_MAX)}
-        self.assertEqual(soft_sam.open_blob(blob(keys=many), STORAGE_KEY, cbc_decrypt).keys, many)
+        self.assertEqual(soft_sam.open_blob(blob(keys=many), STORAGE_KEY, cbc_decrypt).keys, {1: many})
+        twice = {issuer + bytes((version,)): many[issuer] for issuer in many for version in (1, 2)}
+        self.assertEqual(soft_sam.open_blob(blob(keys=twice), STORAGE_KEY, cbc_decrypt).keys, {1: many, 2: many})
+        self.assertRaises(BadInput, blob, keys=dict(list(twice.items()) + [(b"\x00" * 8 + b"\x03", bytes(16))]))
         many[b"\x77" * 8] = bytes(16)
         self.assertRaises(BadInput, blob, keys=many)
+        self.assertRaises(BadInput, blob, keys={ISSUER: bytes(16), ISSUER + b"\x01": bytes(16)})
 
     def test_no_key_stands_in_the_blob(self):
         self.assertNotIn(ISSUER_KEY, blob())

@@ -52,8 +52,8 @@ class Centre:
         keys = self.folder / "test-keys.json"
         keys.write_text(json.dumps(_test_keys(fleet), indent=2), encoding="utf-8")
         self._clerk("init", "--db", self.db, "--audience", AUDIENCE, "--org", registry)
-        self._clerk("vault", "new", "--vault", self.vault, "--test")
-        self._clerk("vault", "add", "--vault", self.vault, "--keys", keys)
+        self._clerk("new", "--vault", self.vault, "--test", command="keys")
+        self._clerk("load", "--vault", self.vault, "--keys", keys, command="keys")
 
     def open(self) -> None:
         """Start the server, on the port that it had before; returns when it accepts connections."""
@@ -163,7 +163,7 @@ def _ykt(*argv: object, command: str = "backoffice") -> list[str]:
 
 def _test_keys(fleet: tuple[Bus, ...]) -> dict[str, Any]:
     """What the vault takes in: the TAC root of the test cards, and a key for each device."""
-    keys = [("tac-root", "tac", "3DES", "root", "", TEST_MASTERS.tac)]
+    keys = [("tac-root", "tac", "3DES", "province", "", TEST_MASTERS.tac)]
     keys += [
         (f"device-{bus.device_id}", "device", "HMAC", "device", str(bus.device_id), bus.key) for bus in fleet
     ]

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from backoffice.keys import soft, vault
+from backoffice.keys import vault
+from backoffice.keys.keyring import Keyring
 from backoffice.keys.service import OK, TacRequest
 from simulator.personalise import TEST_MASTERS
 from tools.bench import Figure
@@ -29,12 +30,12 @@ def tac_verify() -> Iterator[Figure]:
     yield Figure("tac.verify", service_us, "us", "tunion on CPython, from the root key", core_us)
 
 
-def _keys(path: Path) -> soft.SoftKeys:
+def _keys(path: Path) -> Keyring:
     vault.create(path, PASSPHRASE, True)
     opened = vault.open_vault(path, PASSPHRASE)
-    info = vault.KeyInfo("tac-root", "tac", "3DES", "root", "", vault.kcv("3DES", TEST_MASTERS.tac))
+    info = vault.KeyInfo("tac-root", "tac", "3DES", "province", "", vault.kcv("3DES", TEST_MASTERS.tac))
     opened.add(info, TEST_MASTERS.tac)
-    return soft.SoftKeys(opened)
+    return Keyring(opened)
 
 
 def _request(chance: random.Random) -> TacRequest:

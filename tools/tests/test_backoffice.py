@@ -30,7 +30,6 @@ def db(tmp_path):
 @pytest.mark.parametrize("arguments", [
     ("init", "--db", "{here}/none/new.sqlite"),
     ("init", "--db", "{here}/new.sqlite", "--org", "{here}"),
-    ("vault", "new", "--vault", "{here}/none/vault"),
     ("export", "--db", "{db}", "--out", "{here}/none/lines.csv"),
     ("export", "--db", "{db}", "--out", "{here}"),
     ("serve", "--db", "{db}", "--vault", "{here}/vault", "--ready-file", "{here}/none/ready"),

@@ -1,6 +1,6 @@
 """The blob that holds a soft SAM: issuer-level purchase keys, wrapped for one device.
 
-    head 44 bytes | per issuer 24 bytes | tag 32 bytes
+    head 44 bytes | per key 25 bytes | tag 32 bytes
 
 Made by the back office, opened by the device that holds the storage key. Layout and reasons: firmware/docs/soft_sam.md.
 AES comes from the caller: MicroPython and CPython name it differently.
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     Cipher = Callable[[bytes, bytes, bytes], bytes]  # (key 16, iv 16, whole blocks) -> whole blocks
 
 MAGIC = b"SSAM"
-VERSION = const(1)
+VERSION = const(2)
+_VERSION_1 = const(1)  # one key version for all, in the head
 FLAG_TEST = const(0x01)  # keys of no issuer's production: such a terminal's records never settle
 ISSUERS_MAX = const(8)  # a city and its neighbours; who holds more than that belongs into a real SAM
+ENTRIES_MAX = const(16)  # two versions of each issuer's key, while keys are rolled over
 TAG_BYTES = const(32)
 KEY_BYTES = const(16)
 
@@ -40,15 +42,17 @@ HEAD = Record(
         ("start", "4s"),  # BCD YYYYMMDD, inclusive
         ("expiry", "4s"),
         ("key_index", "B"),
-        ("key_version", "B"),
+        ("key_version", "B"),  # 0: each entry has its own
         ("algorithm", "B"),
-        ("issuers", "B"),  # 0: all keys are withdrawn
+        ("entries", "B"),  # 0: all keys are withdrawn
         ("iv", "16s"),
     ),
 )
-ENTRY = Record("SoftSamEntry", 24, (("issuer", "8s"), ("wrapped", "16s")))  # the wrapped keys are one CBC chain
+# The wrapped keys are one CBC chain
+ENTRY = Record("SoftSamEntry", 25, (("issuer", "8s"), ("key_version", "B"), ("wrapped", "16s")))
+ENTRY_1 = Record("SoftSamEntry1", 24, (("issuer", "8s"), ("wrapped", "16s")))  # of a blob of version 1
 
-# `head` as HEAD unpacked; `keys`: issuer identifier (8 bytes) -> purchase key derived for it (16 bytes)
+# `head` as HEAD unpacked; `keys`: key version -> issuer identifier (8 bytes) -> purchase key (16 bytes)
 SoftSamBlob = namedtuple("SoftSamBlob", ("head", "keys"))
 
 
@@ -70,15 +74,18 @@ def make_blob(
 
     storage_key  32 bytes that only this device and its issuer know
     iv           16 random bytes, new for each blob
-    keys         issuer identifier, 8 bytes -> issuer-level purchase key, 16 bytes; at most ISSUERS_MAX, none withdraws
+    keys         issuer identifier, 8 bytes -> issuer-level purchase key, 16 bytes; at most ISSUERS_MAX, none withdraws.
+                 While keys are rolled over: issuer identifier and key version, 9 bytes -> key; at most ENTRIES_MAX
+    key_version  of the keys that are named by 8 bytes
     raises       BadInput
     """
-    if len(keys) > ISSUERS_MAX:
-        raise BadInput("a soft SAM holds the keys of at most %d issuers" % ISSUERS_MAX)
-    issuers = sorted(keys)
-    plain = b"".join([keys[issuer] for issuer in issuers])
-    if len(plain) != KEY_BYTES * len(keys):
-        raise BadInput("a purchase key has 16 bytes")
+    named = {name if len(name) == 9 else name + bytes((key_version,)): keys[name] for name in keys}
+    names = sorted(named)
+    if len(names) > ENTRIES_MAX or len({name[:8] for name in names}) > ISSUERS_MAX:
+        raise BadInput("a soft SAM holds the keys of at most %d issuers, in two versions" % ISSUERS_MAX)
+    plain = b"".join([named[name] for name in names])
+    if len(names) != len(keys) or len(plain) != KEY_BYTES * len(names):
+        raise BadInput("a purchase key has 16 bytes, and an issuer one of a version")
     wrapped = aes_cbc_encrypt(_wrapping_key(storage_key), iv, plain) if plain else b""
     head = HEAD.pack(
         magic=MAGIC,
@@ -89,14 +96,17 @@ def make_blob(
         start=start,
         expiry=expiry,
         key_index=key_index,
-        key_version=key_version,
+        key_version=0,
         algorithm=algorithm,
-        issuers=len(keys),
+        entries=len(names),
         iv=iv,
     )
     _check_head(HEAD.unpack(head))
     body = head + b"".join(
-        [ENTRY.pack(issuer=issuers[i], wrapped=wrapped[16 * i : 16 * i + 16]) for i in range(len(issuers))]
+        [
+            ENTRY.pack(issuer=names[i][:8], key_version=names[i][8], wrapped=wrapped[16 * i : 16 * i + 16])
+            for i in range(len(names))
+        ]
     )
     return body + hmac_sha256(_tag_key(storage_key), body)
 
@@ -104,18 +114,22 @@ def make_blob(
 def open_blob(blob: bytes, storage_key: bytes, aes_cbc_decrypt: "Cipher") -> SoftSamBlob:
     """Check the tag, then unwrap. Raises BadMac for another device's blob or a changed one, BadInput for none."""
     head = HEAD.unpack(blob)
-    if head.magic != MAGIC or head.version != VERSION or head.issuers > ISSUERS_MAX:
-        raise BadInput("no soft SAM blob of version %d" % VERSION)
-    end = HEAD.size + ENTRY.size * head.issuers
-    if len(blob) != end + TAG_BYTES:
-        raise BadInput("a soft SAM blob for %d issuers has %d bytes" % (head.issuers, end + TAG_BYTES))
+    if head.magic != MAGIC or head.version not in (_VERSION_1, VERSION):
+        raise BadInput("no soft SAM blob of version 1 or %d" % VERSION)
+    entry, most = (ENTRY, ENTRIES_MAX) if head.version == VERSION else (ENTRY_1, ISSUERS_MAX)
+    end = HEAD.size + entry.size * head.entries
+    if head.entries > most or len(blob) != end + TAG_BYTES:
+        raise BadInput("a soft SAM blob with %d keys has %d bytes" % (head.entries, end + TAG_BYTES))
     if not same(hmac_sha256(_tag_key(storage_key), blob[:end]), blob[end:]):
         raise BadMac("the soft SAM blob was made for another device, or was changed")
     _check_head(head)
-    entries = [ENTRY.unpack(blob, HEAD.size + ENTRY.size * i) for i in range(head.issuers)]
+    entries = [entry.unpack(blob, HEAD.size + entry.size * i) for i in range(head.entries)]
     wrapped = b"".join([entry.wrapped for entry in entries])
     plain = aes_cbc_decrypt(_wrapping_key(storage_key), head.iv, wrapped) if wrapped else b""
-    keys = {entries[i].issuer: plain[16 * i : 16 * i + 16] for i in range(len(entries))}
+    keys: "dict[int, dict[bytes, bytes]]" = {}
+    for i in range(len(entries)):
+        version = head.key_version if head.version == _VERSION_1 else entries[i].key_version
+        keys.setdefault(version, {})[entries[i].issuer] = plain[16 * i : 16 * i + 16]
     return SoftSamBlob(head, keys)
 
 

@@ -54,8 +54,10 @@ class SoftSam:
         self._seq = next_seq
         self._generation_min = generation_min
         self._head: Any = None
-        self._keys: dict[bytes, bytes] = {}
+        self._keys: dict[int, dict[bytes, bytes]] = {}  # key version -> issuer -> key
+        self._version = 0  # of the key that `prepare` takes: what the last card had
         self._card_of_key = b""  # whose card key is at hand: a torn card comes back at once
+        self._version_of_key = 0
         self._card_key = b""
         self._purchase: tuple[Any, bytes, int] | None = None
         self._begun: tuple[Any, ...] = ()
@@ -76,6 +78,7 @@ class SoftSam:
             self._keys = {}
             raise SamLost("the soft SAM was withdrawn: fetch a new one from the back office")
         self._head = head
+        self._version = max(self._keys)
         self.terminal = head.terminal
         self.key_index = head.key_index
         self.test = head.flags & FLAG_TEST != 0
@@ -88,9 +91,13 @@ class SoftSam:
         return bytes(self._head.expiry) if self._head is not None else b""
 
     def prepare(self, card: "Identity") -> None:
-        """Derive the card's key, while the card is busy. A card whose issuer has no key here is left alone."""
-        if self._head is not None and card.issuer in self._keys:
-            self._derive(keys.suite(self._head.algorithm), card)
+        """Derive the card's key, while the card is busy. A card whose issuer has no key here is left alone.
+
+        Its key version it tells only later, so this is a guess while keys are rolled over; `sign` derives anew where
+        it was wrong.
+        """
+        if self._head is not None and card.issuer in self._keys[self._version]:
+            self._derive(keys.suite(self._head.algorithm), card, self._version)
 
     def begin(self, offer: "Any", card: "Identity", amount_fen: int, type: int, at: bytes) -> None:
         """As `sign`, whose work `signed` does."""
@@ -112,10 +119,12 @@ class SoftSam:
             raise SamLost("the soft SAM is not open")
         self._check_dates(at)
         head = self._head
-        if card.issuer not in self._keys or (offer.key_version, offer.algorithm) != (head.key_version, head.algorithm):
+        version = offer.key_version
+        if version not in self._keys or card.issuer not in self._keys[version] or offer.algorithm != head.algorithm:
             raise NoKey(_NO_KEY, "the soft SAM")
         suite = keys.suite(head.algorithm)
-        self._derive(suite, card)
+        self._version = version
+        self._derive(suite, card, version)
         session = keys.purchase_session(suite, self._card_key, offer.random, offer.counter, self._seq)
         message = keys.PURCHASE_MAC1.pack(amount_fen=amount_fen, type=type, terminal=self.terminal, at=at)
         self._purchase = (suite, session, amount_fen)
@@ -138,10 +147,12 @@ class SoftSam:
         """None: a soft SAM holds no maintenance key, so it cannot block a card."""
         return None
 
-    def _derive(self, suite: "Any", card: "Identity") -> None:
-        if self._card_of_key != card.issuer + card.serial or not self._card_key:
-            self._card_key = suite.diversify(self._keys[card.issuer], keys.card_factor(card.serial))
-            self._card_of_key = card.issuer + card.serial
+    def _derive(self, suite: "Any", card: "Identity", version: int) -> None:
+        of_card = card.issuer + card.serial
+        if self._card_of_key != of_card or self._version_of_key != version or not self._card_key:
+            self._card_key = suite.diversify(self._keys[version][card.issuer], keys.card_factor(card.serial))
+            self._card_of_key = of_card
+            self._version_of_key = version
 
     def _check_dates(self, at: bytes) -> None:
         """The dates count in, BCD sorts."""

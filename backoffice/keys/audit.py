@@ -1,0 +1,175 @@
+"""Who used which key, when: a file that only grows, each line chained to the one before. Layout: docs/keys.md.
+
+A line names key ids, counts and a digest of what was worked on; never a key, never a card's number.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backoffice.keys.backend import KeysError
+
+IDS_MAX = 16  # key ids in a line; the rest are counted
+LINE_BYTES_MAX = 16384
+SUM_S = 60  # sums of frequent calls are written at least as often
+SUM_CALLS = 1000
+START = "0" * 64  # what the first line is chained to
+_SUFFIX = ".audit"
+
+
+class AuditLost(KeysError):
+    """The audit cannot be written, so the key was not used."""
+
+
+class AuditBroken(KeysError):
+    """The audit was changed. The message names the first line that does not hold."""
+
+
+class Head(NamedTuple):
+    """Where the chain ends: to be written into minutes, so that a cut end shows."""
+
+    lines: int
+    digest: str
+
+
+def beside(vault: Path) -> Path:
+    """The audit of a vault."""
+    return vault.with_name(vault.name + _SUFFIX)
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """SHA-256 over what a call was about, hex."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "big"))
+        sha.update(part)
+    return sha.hexdigest()
+
+
+class Audit:
+    """Appends to one file; several programs may do so at once. A line is on the disk when `write` returns."""
+
+    def __init__(self, path: Path, caller: str, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self.caller = caller
+        self._clock = clock
+        self._sums: dict[tuple[str, str], int] = {}
+        self._sums_since_s = clock()
+        self._mutex = threading.Lock()
+
+    def write(self, operation: str, key_ids: Iterable[str], count: int = 1, digest: str = "", **more: Any) -> None:
+        """One line. Raises AuditLost."""
+        ids = list(dict.fromkeys(key_ids))
+        if len(ids) > IDS_MAX:
+            more["more_keys"] = len(ids) - IDS_MAX
+        with self._mutex:
+            self._append(operation, ids[:IDS_MAX], count, digest, more)
+
+    def sum(self, operation: str, key_id: str) -> None:
+        """A call of which there are very many and small ones, as of a device's MAC: written down as a sum."""
+        with self._mutex:
+            name = (operation, "of a device" if operation == "device_mac" else key_id)
+            self._sums[name] = self._sums.get(name, 0) + 1
+            if self._sums[name] >= SUM_CALLS or self._clock() - self._sums_since_s >= SUM_S:
+                self._flush()
+
+    def close(self) -> None:
+        """Write what is summed."""
+        with self._mutex:
+            self._flush()
+
+    def _flush(self) -> None:
+        sums, self._sums = self._sums, {}
+        self._sums_since_s = self._clock()
+        for (operation, key_id), count in sums.items():
+            self._append(operation, [key_id], count, "", {})
+
+    def _append(self, operation: str, ids: list[str], count: int, digest: str, more: Mapping[str, Any]) -> None:
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)  # until it is closed
+                last, torn = _last(handle)
+                at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+                row = {"n": last.lines + 1, "at": at, "caller": self.caller, "op": operation, "keys": ids,
+                       "count": count, "digest": digest, **more, **({"after_torn_line": True} if torn else {}),
+                       "prev": last.digest}  # fmt: skip
+                text = _chained(row)
+                os.write(handle, (b"\n" if torn else b"") + text)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise AuditLost(f"{self.path}: {error.strerror}; no key is used without it") from error
+
+
+def verify(path: Path) -> Head:
+    """Walk the chain. Raises AuditBroken, naming the line; KeysError where there is no audit."""
+    head, torn = Head(0, START), False
+    try:
+        with path.open("rb") as file:
+            for at, raw in enumerate(file, 1):
+                row = _row(raw)
+                if row is None:
+                    if torn:
+                        raise AuditBroken(f"{path}: line {at} is no line of an audit")
+                    torn = True  # power failed while it was written: the next one must say so
+                    continue
+                if torn != bool(row.get("after_torn_line")):
+                    raise AuditBroken(f"{path}: line {at - 1} is no line of an audit")
+                torn = False
+                if row.get("prev") != head.digest or row.get("n") != head.lines + 1:
+                    raise AuditBroken(f"{path}: line {at} does not follow the one before: lines are missing or new")
+                head = Head(head.lines + 1, row["hash"])
+    except FileNotFoundError as error:
+        raise KeysError(f"{path} does not exist: no key was used yet, or the file was taken away") from error
+    return head
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """All lines that hold by themselves; `verify` says whether they follow one another."""
+    with path.open("rb") as file:
+        return [row for row in map(_row, file) if row is not None]
+
+
+def _chained(row: dict[str, Any]) -> bytes:
+    text = json.dumps(row, ensure_ascii=False)
+    return f"{text[:-1]}, \"hash\": \"{hashlib.sha256(text.encode()).hexdigest()}\"}}\n".encode()
+
+
+def _row(raw: bytes) -> dict[str, Any] | None:
+    """None where it is no line, or its hash is not its own."""
+    if len(raw) > LINE_BYTES_MAX or not raw.endswith(b'"}\n'):
+        return None
+    text, found, rest = raw.rpartition(b', "hash": "')
+    if not found or hashlib.sha256(text + b"}").hexdigest().encode() != rest[:-3]:
+        return None
+    row: dict[str, Any] = json.loads(raw)
+    return row
+
+
+def _last(handle: int) -> tuple[Head, bool]:
+    """Where the chain ends, and whether a line that was torn by a power cut lies behind it."""
+    size = os.fstat(handle).st_size
+    if not size:
+        return Head(0, START), False
+    tail = os.pread(handle, 2 * LINE_BYTES_MAX, max(0, size - 2 * LINE_BYTES_MAX))
+    lines = tail.split(b"\n")
+    torn = lines.pop() != b""
+    for line in reversed(lines):
+        row = _row(line + b"\n")
+        if row is not None:
+            return Head(row["n"], row["hash"]), torn
+        if torn:
+            break
+    if torn and len(tail) == size and not lines:
+        return Head(0, START), True
+    raise AuditBroken(
+        "the end of the audit is not as it was written: `ykt keys audit verify`, then move the file away and keep it"
+    )

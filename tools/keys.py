@@ -1,0 +1,100 @@
+"""`ykt keys`: make, list, derive, roll over, retire and check keys; who used them.
+
+Exit codes: 0 done, 1 refused or found wrong, 2 wrong usage, 130 interrupted.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from backoffice.keys import load as key_file
+from backoffice.keys import vault
+from backoffice.keys.backend import KeyInfo, KeysError
+from backoffice.store import engine
+from tools import keys_args
+from tools.backoffice_text import print_table
+
+# Their `configure(commands)` adds sub-commands; their refusals are KeysError, or listed in _REFUSALS.
+_MOUNTED = ("tools.keys_token", "tools.keys_ceremony", "tools.keys_sams")
+_REFUSALS = (KeysError, engine.WrongStore, engine.Busy)
+_JSON_HELP = "供程序读取 | for a program to read"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `ykt keys`."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    new = _command(commands, "new", _new, "新建密钥库 | make an empty vault")
+    new.add_argument("--test", action="store_true",
+                     help="只放测试密钥 | for test keys; a production database refuses it")
+    load = _command(commands, "load", _load, "导入测试密钥 | take test keys from a file")
+    load.add_argument("--keys", type=Path, required=True, metavar="FILE",
+                      help='测试密钥文件，格式见 backoffice/docs/keys.md | JSON marked "test": true')
+    listing = _command(commands, "list", _list, "列出 | keys, their states and check values; never a value")
+    listing.add_argument("--json", action="store_true", help=_JSON_HELP)
+
+    for module in _MOUNTED:
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module).configure(commands)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code of one command."""
+    try:
+        code: int | None = args.act(args)
+        return code or 0
+    except _REFUSALS as refusal:
+        done = "; nothing was stored, try again later" if isinstance(refusal, engine.Busy) else ""
+        print(f"ykt keys: {refusal}{done}", file=sys.stderr)
+        return 1
+
+
+def _new(args: argparse.Namespace) -> None:
+    vault.create(args.vault, keys_args.secret(args), args.test)
+    zh, en = ("测试密钥", "test keys") if args.test else ("生产密钥", "production keys")
+    print(f"{args.vault}: 已建立，用于{zh} | made, for {en}")
+
+
+def _load(args: argparse.Namespace) -> None:
+    print_keys(key_file.add_test_keys(keys_args.open_vault(args), args.keys))
+
+
+def _list(args: argparse.Namespace) -> None:
+    opened = keys_args.open_vault(args)
+    if args.json:
+        print(json.dumps({"test": opened.test, "keys": [info._asdict() for info in opened.infos()]}))
+    else:
+        print_keys(opened.infos())
+
+
+def print_keys(infos: list[KeyInfo]) -> None:
+    """A table, 中文 and English."""
+    if not infos:
+        print("没有密钥 | no keys")
+        return
+    print_table(
+        (("密钥", "key"), ("用途", "purpose"), ("算法", "algorithm"), ("级别", "level"), ("属于", "subject"),
+         ("版本", "version"), ("索引", "index"), ("校验值", "KCV"), ("状态", "state"), ("日期", "since")),
+        [
+            (info.key_id, info.purpose, info.algorithm, info.level, info.subject or "-", str(info.version),
+             str(info.index), info.kcv, info.state, _day(info.created_s))
+            for info in infos
+        ],
+        left=10,
+    )  # fmt: skip
+
+
+def _day(at_s: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(at_s)) if at_s else "-"
+
+
+def _command(commands: Any, name: str, act: Any, help_line: str, schemes: bool = False) -> Any:
+    parser = commands.add_parser(name, help=help_line, description=help_line)
+    parser.set_defaults(act=act)
+    keys_args.wants_keys(parser, schemes)
+    return parser

@@ -1,0 +1,68 @@
+"""How a command is told where the keys are: `wants_keys` declares the arguments, `open_keys` and `open_vault` use them.
+
+A password never stands on a command line, where every user of the machine can read it.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from backoffice.keys import hierarchy, soft, vault
+from backoffice.keys.keyring import Keyring
+
+PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
+
+
+def wants_keys(parser: argparse.ArgumentParser, schemes: bool = False) -> None:
+    """--vault and what opens it. schemes: also --scheme, for who derives cards' keys."""
+    parser.add_argument("--vault", type=Path, required=True, metavar="FILE", help="密钥库文件 | vault file")
+    opens = parser.add_mutually_exclusive_group()
+    opens.add_argument("--passphrase-file", type=Path, metavar="FILE",
+                       help=f"口令文件，取首行 | its first line is the passphrase (default: ${PASSPHRASE_VARIABLE})")
+    opens.add_argument("--key-file", type=Path, metavar="FILE",
+                       help="密钥文件，至少 32 个随机字节 | 32 random bytes or more, instead of a passphrase")
+    if schemes:
+        parser.add_argument("--scheme", default=hierarchy.SCHEME, metavar="NAME",
+                            help=f"分散方案:名称或文件 | how keys are derived: a name or a file "
+                            f"(default {hierarchy.SCHEME})")
+
+
+def open_keys(args: argparse.Namespace, production: bool, caller: str = "") -> Keyring:
+    """The keys for a database or a job of this kind. Raises KeysError.
+
+    caller  who is written into the audit; '': the command
+    """
+    soft.no_core_dumps()
+    scheme = hierarchy.scheme(getattr(args, "scheme", hierarchy.SCHEME))
+    return soft.open_keys(args.vault, secret(args), production, caller or _command(args), scheme)
+
+
+def open_keys_as_they_are(args: argparse.Namespace, caller: str = "") -> Keyring:
+    """As open_keys, where no database says whether keys are for tests or for production."""
+    scheme = hierarchy.scheme(getattr(args, "scheme", hierarchy.SCHEME))
+    return soft.served(open_vault(args), caller or _command(args), scheme)
+
+
+def open_vault(args: argparse.Namespace) -> vault.Vault:
+    """The vault itself, for who makes or changes keys. Raises KeysError."""
+    soft.no_core_dumps()
+    return vault.open_vault(args.vault, secret(args))
+
+
+def secret(args: argparse.Namespace) -> vault.Secret:
+    """What opens the vault. Raises VaultError."""
+    if getattr(args, "key_file", None) is not None:
+        return vault.read_key_file(args.key_file)
+    if getattr(args, "passphrase_file", None) is not None:
+        try:
+            return bytes(args.passphrase_file.read_bytes().split(b"\n")[0].rstrip(b"\r"))
+        except OSError as error:
+            raise vault.VaultError(f"{args.passphrase_file}: {error.strerror}") from error
+    if PASSPHRASE_VARIABLE not in os.environ:
+        raise vault.VaultError(f"no passphrase: give --passphrase-file or --key-file, or set {PASSPHRASE_VARIABLE}")
+    return os.environ[PASSPHRASE_VARIABLE].encode()
+
+
+def _command(args: argparse.Namespace) -> str:
+    """'backoffice clear', as a caller."""
+    return " ".join(filter(None, (getattr(args, "command", None), getattr(args, "action", None)))) or "ykt"
