@@ -1,5 +1,6 @@
 """ECDSA P-256 keys as 32 bytes, the private number big-endian; signatures as r and s. Library code throughout."""
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -29,6 +30,18 @@ def sign(key: bytes, digest: bytes) -> bytes:
         raise ValueError("a SHA-256 digest has 32 bytes")
     r, s = utils.decode_dss_signature(_private(key).sign(digest, _ES256))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def verifies(public: bytes, digest: bytes, signature: bytes) -> bool:
+    """r and s are of the private half of 04 X Y."""
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public).verify(
+            utils.encode_dss_signature(r, s), digest, _ES256
+        )
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _private(key: bytes) -> ec.EllipticCurvePrivateKey:

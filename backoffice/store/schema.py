@@ -10,6 +10,7 @@ from sqlite_utils import Database, Migrations
 
 from backoffice.store import card_tables
 from backoffice.store.device_tables import SYNC
+from backoffice.store.sam_tables import SAM_APPEND_ONLY, SAM_FACTS, SAM_GUARDS, SAM_NEVER_DELETED, SAMS
 
 MIGRATIONS = Migrations("backoffice")
 
@@ -434,6 +435,15 @@ def tariffs(db: Database) -> None:
 def products(db: Database) -> None:
     # which application paid: 0 JT/T 978. Of a tap it stands in `event`
     db.conn.execute("ALTER TABLE settle_line ADD COLUMN product INTEGER NOT NULL DEFAULT 0")
+
+
+@MIGRATIONS(name="011_sams")
+def sams(db: Database) -> None:
+    guards = [_refuse(table, f"UPDATE OF {facts}") for table, facts in SAM_FACTS.items()]
+    guards += [_refuse(table, "UPDATE") for table in SAM_APPEND_ONLY]
+    guards += [_refuse(table, "DELETE") for table in SAM_APPEND_ONLY + SAM_NEVER_DELETED]
+    for statement in [*_statements(SAMS), *guards, *SAM_GUARDS]:
+        db.conn.execute(statement)
 
 
 @MIGRATIONS(name="012_cards")

@@ -6,6 +6,7 @@ The blanks of the simulator are the other ones; who tests against both has two r
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
@@ -14,10 +15,11 @@ from backoffice.cards.line import CardGone
 from backoffice.keys import schemes
 from backoffice.keys.backend import KeyInfo, KeyPath
 from backoffice.keys.service import NoKey, TacRequest
+from backoffice.keys.suites import SUITES
 from tunion.card import psam
 from tunion.crypto import keys as crypto
 from tunion.crypto.des import TripleDes
-from tunion.crypto.mac import maintenance_mac
+from tunion.crypto.mac import maintenance_mac, retail_mac_block
 
 TRIES = 3
 PSAM_FILES = {0x15: 14, 0x16: 6, 0x17: 25}
@@ -73,6 +75,7 @@ class Blank:
     def _reset(self) -> None:
         self.challenge = self.iv = self.waiting = b""
         self.application = False
+        self.work = bytes(16)
         self.session: tuple[Any, bytes, int] | None = None
 
     def _answer(self, apdu: bytes) -> bytes:
@@ -110,6 +113,14 @@ class Blank:
             return self._purchase(data)
         if head[:2] == b"\x80\x72":
             return self._credit(data)
+        if head[:3] == b"\x80\x1a\x45":
+            found = [value for (usage, _, version), (_, value) in self.keys.items() if (usage, version) == ("maintenance", head[3])]
+            _need(self.stage == 2 and self.application, 0x6985)
+            _need(bool(found), 0x9403)
+            self.work = diversify("3DES", diversify("3DES", found[0], data[8:]), data[:8])
+            return b""
+        if head == b"\x80\xfa\x05\x00":
+            return retail_mac_block(self.work, data[8:], data[:8])[:4]
         _need(head[0] == 0x84, 0x6E00)
         self._secured(head, apdu, data)
         return b""
@@ -184,7 +195,8 @@ class Blank:
         ]
         _need(bool(found), 0x9403)
         suite = crypto.suite(asked.algorithm)
-        key = suite.diversify(suite.diversify(found[0], asked.issuer), asked.card)
+        scheme = "SM4" if asked.algorithm else "3DES"
+        key = diversify(scheme, diversify(scheme, found[0], asked.issuer), asked.card)
         session = crypto.purchase_session(suite, key, asked.random, asked.counter, self.counter)
         message = crypto.PURCHASE_MAC1.pack(
             amount_fen=asked.amount_fen, type=asked.type, terminal=self.files[0x16], at=asked.at
@@ -212,10 +224,9 @@ def _need(held: bool, word: int) -> None:
         raise _No(word)
 
 
+@cache
 def diversify(scheme: str, key: bytes, factor: bytes) -> bytes:
-    if scheme == "AES":
-        return schemes.diversify_aes(key, factor)
-    return crypto.suite(4 if scheme == "SM4" else 0).diversify(key, factor)
+    return schemes.diversify_aes(key, factor) if scheme == "AES" else SUITES[scheme].diversify(key, factor)
 
 
 class SampleKeys:

@@ -77,6 +77,7 @@ nodejs              command -v node
 npm                 command -v npm
 util-linux          command -v unshare
 pcscd               -
+fonts-wqy-microhei  -
 vsmartcard-vpcd     -
 libccid             -
 pcsc-tools          -

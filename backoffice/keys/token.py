@@ -1,0 +1,670 @@
+"""Keys in a PKCS#11 token: a backend.Backend. What happens inside and what does not: backoffice/docs/pkcs11.md.
+
+Kept keys are token objects, sensitive and not extractable, that may only derive. All below them is derived inside as
+session objects, which are destroyed before the call returns. One thing leaves a token that is not strict: the own key
+of one card, where the token lacks the step that follows (LENDS). It is counted in `lent`.
+"""
+
+import ctypes
+import secrets
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pkcs11 import exceptions as refusals
+from pkcs11.constants import DEFAULT, Attribute, MechanismFlag, ObjectClass
+from pkcs11.mechanisms import KeyType, Mechanism
+from pkcs11.util.ec import encode_named_curve_parameters
+
+from backoffice.keys import hierarchy, signing, token_link, token_rows
+from backoffice.keys.backend import DESTROYED, KeyInfo, KeyPath, Lacks
+from backoffice.keys.known import KNOWN_TEST_KCVS
+from backoffice.keys.schemes import MAC_BYTES
+from backoffice.keys.service import NoKey
+from backoffice.keys.suites import SUITES
+from backoffice.keys.token_link import Config, TokenError, TokenGone
+from backoffice.keys.token_rows import Row
+from backoffice.keys.vault import MixedKeys, Tampered
+from tunion import cose_sign1
+from tunion.crypto.mac import padded
+
+CARDS_AT_ONCE = 500  # card keys of one derivation; between two, other threads get at the token
+
+INSIDE, LENDS, REFUSED = "inside", "lends", "refused"
+
+_KCV_BYTES = 3
+_P256 = encode_named_curve_parameters("secp256r1")
+_NO_ROOM = (refusals.ObjectHandleInvalid, refusals.GeneralError, refusals.FunctionFailed, refusals.DeviceError)
+
+
+class _Family(NamedTuple):
+    """How PKCS#11 calls the parts of a cipher."""
+
+    block_bytes: int
+    key_type: KeyType
+    derive: Mechanism
+    encrypt: Mechanism
+    generate: Mechanism
+
+
+_FAMILIES = {
+    "3DES": _Family(8, KeyType.DES2, Mechanism.DES3_ECB_ENCRYPT_DATA, Mechanism.DES3_ECB, Mechanism.DES2_KEY_GEN),
+    "AES": _Family(16, KeyType.AES, Mechanism.AES_ECB_ENCRYPT_DATA, Mechanism.AES_ECB, Mechanism.AES_KEY_GEN),
+}
+_TYPES_WITHOUT_LENGTH = (KeyType.DES2, KeyType.DES3)
+
+
+class Capability(NamedTuple):
+    """What the token does of an operation: INSIDE; LENDS a card's own key to the second provider; REFUSED."""
+
+    operation: str
+    algorithm: str
+    where: str
+    zh: str
+    en: str
+
+
+class Token:
+    """An open token. Its errors: token_link, Lacks, NoKey, vault.Tampered, vault.MixedKeys, hierarchy.Unfit."""
+
+    test: bool
+
+    def __init__(self, config: Config, pin: str) -> None:
+        self.config = config
+        self.lent = 0  # keys of single cards that left the token since it was opened here
+        self.on_lend: Callable[[KeyPath, str, int], None] | None = None  # told of each: path above, why, how many
+        self._link = token_link.link(config, pin)
+        self._opened = -1  # the opening of the link that `_rows` and `_found` are of
+        self._rows: dict[str, Row] = {}
+        self._found: dict[str, Any] = {}  # key_id -> kept key, its check value seen to be right
+        with self._link.use() as session:
+            self._read(session)
+            for row in self._rows.values():
+                if row.info.state == DESTROYED:  # where a process died between the two
+                    self._sweep(session, row.info.key_id)
+
+    # --- what is kept ---------------------------------------------------------------------------------------------
+
+    def infos(self) -> list[KeyInfo]:
+        """All kept keys, as the token has them now, by their names."""
+        with self._link.use() as session:
+            self._read(session)
+            return [self._rows[key_id].info for key_id in sorted(self._rows)]
+
+    def info(self, key_id: str) -> KeyInfo:
+        """Raises NoKey."""
+        with self._link.use() as session:
+            return self._row(session, key_id).info
+
+    def put(self, info: KeyInfo, value: bytes) -> None:
+        """Take a key in; backend.Backend.put."""
+        if len(value) != hierarchy.KEY_BYTES.get(info.algorithm):
+            raise TokenError(f"key {info.key_id}: this is not the length of a key of {info.algorithm}")
+        public = b""
+        if info.algorithm == "ES256":
+            if not signing.is_private(value):
+                raise TokenError(f"key {info.key_id}: a signing key is a number of the group")
+            public = signing.public_key(value)
+
+        def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
+            return session.create_object({**template, Attribute.VALUE: _with_parity(info.algorithm, value)}), public
+
+        self._keep(info, create, "", info.kcv)
+
+    def make(self, info: KeyInfo) -> KeyInfo:
+        """A random key, made inside; backend.Backend.make."""
+
+        def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
+            if info.algorithm == "ES256":
+                return _pair(session, template)
+            family = _FAMILIES.get(info.algorithm)
+            key_type = family.key_type if family else KeyType.GENERIC_SECRET
+            made = session.generate_key(
+                key_type,
+                None if key_type in _TYPES_WITHOUT_LENGTH else 8 * hierarchy.KEY_BYTES[info.algorithm],
+                capabilities=0,
+                template=template,
+            )
+            return made, b""
+
+        return self._keep(info, create, "", None)
+
+    def derive(self, parent_id: str, factor: bytes, info: KeyInfo) -> KeyInfo:
+        """Keep a key one step below another; backend.Backend.derive."""
+        above = self.info(parent_id)
+        if (info.purpose, info.algorithm) != (above.purpose, above.algorithm) or info.algorithm not in _FAMILIES:
+            raise TokenError(f"key {info.key_id}: what is derived from {parent_id} has its purpose and algorithm")
+        data = _both(factor)
+
+        def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
+            kept = self._kept(session, parent_id)
+            return _derived(kept, info.algorithm, data, _FAMILIES[info.algorithm].key_type, template=template), b""
+
+        return self._keep(info._replace(parent=parent_id), create, factor.hex(), None)
+
+    def change(self, info: KeyInfo) -> None:
+        """Another state or date; backend.Backend.change."""
+        hierarchy.check(info)
+        with self._link.use() as session:
+            self._read(session)
+            old = self._row(session, info.key_id)
+            if _identity(old.info) != _identity(info):
+                raise TokenError(f"key {info.key_id}: only its state and dates change")
+            if old.info.state == DESTROYED:
+                raise TokenError(f"key {info.key_id} is destroyed: nothing of it changes")
+            gone = info.state == DESTROYED
+            row = old._replace(number=old.number + 1, info=info, object_id="" if gone else old.object_id)
+            with self._all_or_nothing(session, row):
+                token_rows.write(session, row)
+                session = self._confirm(row, alone=False)
+            if gone:
+                _erase_keys(session, bytes.fromhex(old.object_id))
+            for stale, data in token_rows.of_key(session, info.key_id)[1:]:
+                if stale.number < row.number:
+                    data.destroy()
+            self._read(session)
+
+    def _keep(
+        self, info: KeyInfo, create: Callable[[Any, dict[Attribute, Any]], tuple[Any, bytes]], factor: str,
+        kcv: str | None,
+    ) -> KeyInfo:  # fmt: skip
+        """Store what `create` makes, its row last: without one a key counts for nothing. kcv None: the token says it.
+
+        The token is opened afresh before this returns, and must still have both: SoftHSM on a full disk reports
+        success and shows the key until its memory of it is gone.
+        """
+        hierarchy.check(info)
+        if info.algorithm not in (*_FAMILIES, "HMAC", "ES256"):
+            raise Lacks(f"key {info.key_id}: a PKCS#11 token has no {info.algorithm}; keep it in the second provider")
+        with self._link.use() as session:
+            self._read(session)
+            if info.key_id in self._rows:
+                raise TokenError(f"key {info.key_id} is in the token already")
+            self._need(info.algorithm)
+            self._sweep(session, info.key_id)
+            object_id = secrets.token_bytes(16)
+            row = Row(1, object_id.hex(), factor, "", info)
+            with self._all_or_nothing(session, row):
+                key, public = create(session, _template(info, object_id))
+                row = row._replace(public=public.hex())
+                said = _kcv(key, info.algorithm, public)
+                if kcv not in (None, said):
+                    raise TokenError(f"key {info.key_id}: its check value is not {kcv}; check what was entered")
+                row = row._replace(info=info._replace(kcv=said))
+                self._refuse_mix(row.info)
+                token_rows.write(session, row)
+                session = self._confirm(row, alone=True)
+            self._read(session)
+            return row.info
+
+    def _confirm(self, row: Row, alone: bool) -> Any:
+        """The session of a token that was opened afresh and has the row. alone: it is the only one of its name."""
+        session = self._link.renew()
+        found = token_rows.of_key(session, row.info.key_id)
+        if row not in [one for one, _ in found]:
+            raise token_link.full(self.config.token)
+        same = [one for one, _ in found if alone or one.number >= row.number]
+        if len(same) > 1:
+            raise TokenError(f"key {row.info.key_id}: another program is changing it: look at it and try again")
+        if row.object_id:
+            try:
+                _check_key(_key_object(session, row), row)
+            except Tampered as error:
+                raise token_link.full(self.config.token) from error
+        return session
+
+    @contextmanager
+    def _all_or_nothing(self, session: Any, row: Row) -> Iterator[None]:
+        """Where the block raises, its key and row are taken out again; why a full token raises, modules disagree."""
+        try:
+            yield
+        except BaseException as error:
+            there = self._link.present()
+            if there:
+                self._undo(row)
+                if isinstance(error, _NO_ROOM):
+                    raise token_link.full(self.config.token) from error
+            elif not isinstance(error, TokenError):
+                raise TokenGone(f"token {self.config.token} went away: see what it holds when it is back") from error
+            raise
+
+    def _undo(self, row: Row) -> None:
+        with self._link.use() as session:
+            for one, data in token_rows.of_key(session, row.info.key_id):
+                if (one.number, one.object_id) == (row.number, row.object_id):
+                    data.destroy()
+            if row.number == 1 and row.object_id:
+                _erase_keys(session, bytes.fromhex(row.object_id))
+
+    def _sweep(self, session: Any, key_id: str) -> None:
+        """A process that died halfway left a key of this name that no row speaks of."""
+        for key in _keys_of(session, {Attribute.LABEL: key_id}):
+            if key[Attribute.ID] != token_rows.SEAL_ID:
+                key.destroy()
+
+    def _refuse_mix(self, info: KeyInfo) -> None:
+        where = KNOWN_TEST_KCVS.get(info.algorithm, {}).get(info.kcv)
+        if where and not self.test:
+            raise MixedKeys(f"key {info.key_id} has the check value {info.kcv} of {where}: a production token takes none")
+
+    # --- what it does ---------------------------------------------------------------------------------------------
+
+    def kcv(self, path: KeyPath) -> str:
+        """6 hex digits."""
+        with self._link.use() as session:
+            row = self._row(session, path.key_id)
+            with self._at(session, path) as key:
+                return _kcv(key, row.info.algorithm, bytes.fromhex(row.public))
+
+    def session_mac(self, path: KeyPath, block: bytes, message: bytes) -> bytes:
+        """4 bytes; backend.Backend.session_mac. The session key is single DES: 3DES under three equal parts."""
+        with self._link.use() as session:
+            self._need_cipher(session, path, "3DES")
+            with self._at(session, path) as key, _child(key, "3DES", block * 3, KeyType.DES3, _ENCRYPT) as single:
+                return _cbc(single, bytes(8), padded(message, 8))[-8:-4]
+
+    def tacs(self, path: KeyPath, cards: Sequence[bytes], messages: Sequence[bytes]) -> list[bytes]:
+        """4 bytes each; backend.Backend.tacs. Lends the cards' keys: no mechanism xors the halves of a key."""
+        suite = SUITES["3DES"]
+        out = []
+        if len(cards) != len(messages):
+            raise ValueError("a message for each card")
+        for start in range(0, len(cards), CARDS_AT_ONCE):
+            some = cards[start : start + CARDS_AT_ONCE]
+            with self._link.use() as session:
+                self._need_cipher(session, path, "3DES")
+                self._may_lend(path, "a TAC of 3DES takes the xored halves of the card's key")
+                with self._at(session, path) as key:
+                    values = _read(key, "3DES", b"".join(map(_both, some)))
+                self._tell(path, "tac", len(some))
+            out += [
+                suite.tac(values[16 * number : 16 * number + 16], message)
+                for number, message in enumerate(messages[start : start + CARDS_AT_ONCE])
+            ]
+        return out
+
+    def auth(self, control: KeyPath, challenge: bytes) -> bytes:
+        """8 bytes; backend.Backend.auth."""
+        with self._link.use() as session:
+            algorithm = self._control(session, control)
+            with self._at(session, control, _ENCRYPT) as key:
+                blocks = challenge if algorithm == "3DES" else _both(challenge)
+                return _ecb(key, algorithm, blocks)[:8]
+
+    def command_mac(self, control: KeyPath, iv: bytes, message: bytes) -> bytes:
+        """4 bytes; backend.Backend.command_mac."""
+        with self._link.use() as session:
+            if self._control(session, control) == "3DES":
+                return self._retail_mac(session, control, iv, padded(message, 8))
+            with self._at(session, control, MechanismFlag.SIGN) as key:
+                mac: bytes = key.sign(iv + bytes(8) + message, mechanism=Mechanism.AES_CMAC)
+                return mac[:MAC_BYTES]
+
+    def _retail_mac(self, session: Any, control: KeyPath, iv: bytes, blocks: bytes) -> bytes:
+        """The left half of a derived key is derived from above as well: the first block of what the whole is."""
+        *above, factor = control.factors
+        with self._at(session, KeyPath(control.key_id, tuple(above))) as parent:
+            with _child(parent, "3DES", factor * 3, KeyType.DES3, _ENCRYPT) as left:
+                value = _cbc(left, iv, blocks[:-8])[-8:] if len(blocks) > 8 else iv
+            with _child(parent, "3DES", _both(factor), KeyType.DES2, _ENCRYPT) as whole:
+                last = bytes(a ^ b for a, b in zip(value, blocks[-8:], strict=True))
+                return _ecb(whole, "3DES", last)[:MAC_BYTES]
+
+    def wrap(self, control: KeyPath, target: KeyPath) -> bytes:
+        """16 or 24 bytes; backend.Backend.wrap."""
+        with self._link.use() as session:
+            by = self._control(session, control)
+            target = self._from_above(session, target)
+            of = self._row(session, target.key_id).info.algorithm
+            if of not in _FAMILIES:
+                raise Lacks(f"key {target.key_id} is none that a chip takes")
+            *above, factor = target.factors
+            parent_path = KeyPath(target.key_id, tuple(above))
+            if by == "AES":
+                with (
+                    self._at(session, control, MechanismFlag.WRAP) as key,
+                    self._at(session, parent_path) as parent,
+                    _child(parent, of, _both(factor), KeyType.GENERIC_SECRET, 0, wrappable=True) as value,
+                ):
+                    wrapped: bytes = key.wrap_key(value, mechanism=Mechanism.AES_KEY_WRAP)
+                    return wrapped
+            self._must_be_a_cards(session, target)
+            self._may_lend(target, "PKCS#11 tokens wrap no key by DES3_ECB")
+            with self._at(session, control, _ENCRYPT) as key, self._at(session, parent_path) as parent:
+                blocks = _read(parent, of, _both(factor))
+                self._tell(target, "wrap", 1)
+                return _ecb(key, "3DES", blocks)
+
+    def release(self, path: KeyPath, why: str) -> bytes:
+        """16 bytes: a card's own key, never one above it."""
+        if not why:
+            raise TokenError("a key is released for a reason that can be written down")
+        with self._link.use() as session:
+            info = self._must_be_a_cards(session, path)
+            self._may_lend(path, why)
+            *above, factor = path.factors
+            with self._at(session, KeyPath(path.key_id, tuple(above))) as parent:
+                value = _read(parent, info.algorithm, _both(factor))
+            self._tell(path, why, 1)
+            return value
+
+    def hmac(self, key_id: str, message: bytes) -> bytes:
+        """32 bytes."""
+        with self._link.use() as session:
+            self._must_have(session, key_id, "HMAC")
+            mac: bytes = self._kept(session, key_id).sign(message, mechanism=Mechanism.SHA256_HMAC)
+            return mac
+
+    def sign(self, key_id: str, digest: bytes) -> bytes:
+        """64 bytes."""
+        if len(digest) != 32:
+            raise ValueError("a SHA-256 digest has 32 bytes")
+        with self._link.use() as session:
+            self._must_have(session, key_id, "ES256")
+            signature: bytes = self._kept(session, key_id).sign(digest, mechanism=Mechanism.ECDSA)
+            return signature
+
+    def public_key(self, key_id: str) -> bytes:
+        """65 bytes."""
+        with self._link.use() as session:
+            return bytes.fromhex(self._must_have(session, key_id, "ES256").public)
+
+    def capabilities(self) -> list[Capability]:
+        """What happens where, for a person to read."""
+        with self._link.use():
+            has = self._link.mechanisms
+        return _capabilities(has, self.config.strict)
+
+    # --- the parts of it ------------------------------------------------------------------------------------------
+
+    def _read(self, session: Any) -> None:
+        self.test, self._rows = token_rows.read(session)
+        self._opened, self._found = self._link.opened, {}
+
+    def _row(self, session: Any, key_id: str) -> Row:
+        if self._opened != self._link.opened or key_id not in self._rows:
+            self._read(session)
+        row = self._rows.get(key_id)
+        if row is None:
+            raise NoKey(f"no key {key_id} in token {self.config.token}: `ykt keys list` shows them")
+        return row
+
+    def _kept(self, session: Any, key_id: str) -> Any:
+        """The key object, once its check value was seen to be that of the row."""
+        row = self._row(session, key_id)
+        if row.info.state == DESTROYED:
+            raise NoKey(f"key {key_id} is destroyed")
+        key = self._found.get(key_id)
+        if key is None:
+            key = _key_object(session, row)
+            _check_key(key, row)
+            self._found[key_id] = key
+        return key
+
+    @contextmanager
+    def _at(self, session: Any, path: KeyPath, duties: int = 0) -> Iterator[Any]:
+        """The key at the path, for derivation and `duties`; a kept key has none of these."""
+        algorithm = self._row(session, path.key_id).info.algorithm
+        key = self._kept(session, path.key_id)
+        if path.factors:
+            self._need_cipher(session, path, algorithm)
+        with ExitStack() as derived:
+            for number, factor in enumerate(path.factors, 1):
+                uses = _DERIVE | (duties if number == len(path.factors) else 0)
+                kind = _FAMILIES[algorithm].key_type
+                key = derived.enter_context(_child(key, algorithm, _both(factor), kind, uses))
+            yield key
+
+    def _from_above(self, session: Any, target: KeyPath) -> KeyPath:
+        """A target that is kept, by way of the key that it was derived from."""
+        if target.factors:
+            return target
+        row = self._row(session, target.key_id)
+        if not row.factor or row.info.parent not in self._rows:
+            raise Lacks(
+                f"key {target.key_id} never leaves the token, wrapped neither: keep the level above and derive it"
+            )
+        return KeyPath(row.info.parent, (bytes.fromhex(row.factor),))
+
+    def _control(self, session: Any, control: KeyPath) -> str:
+        """Algorithm of a chip's control key."""
+        algorithm = self._row(session, control.key_id).info.algorithm
+        if algorithm not in _FAMILIES:
+            raise Lacks(f"key {control.key_id} is no control key")
+        if not control.factors:
+            raise Lacks(f"key {control.key_id} only derives: name the chip's key below it")
+        return algorithm
+
+    def _must_have(self, session: Any, key_id: str, algorithm: str) -> Row:
+        row = self._row(session, key_id)
+        if row.info.algorithm != algorithm:
+            raise Lacks(f"key {key_id} is no key of {algorithm}")
+        return row
+
+    def _need_cipher(self, session: Any, path: KeyPath, algorithm: str) -> None:
+        if self._must_have(session, path.key_id, algorithm).info.algorithm not in _FAMILIES:
+            raise Lacks(f"nothing is derived from key {path.key_id}")
+
+    def _need(self, algorithm: str) -> None:
+        wanted = {"HMAC": (Mechanism.SHA256_HMAC,), "ES256": (Mechanism.ECDSA,)}.get(algorithm)
+        if wanted is None:
+            family = _FAMILIES[algorithm]
+            wanted = (family.derive, family.encrypt)
+        missing = [mechanism.name for mechanism in wanted if mechanism not in self._link.mechanisms]
+        if missing:
+            raise Lacks(f"token {self.config.token} has no {', '.join(missing)}")
+
+    def _must_be_a_cards(self, session: Any, path: KeyPath) -> KeyInfo:
+        info = self._row(session, path.key_id).info
+        if info.algorithm not in _FAMILIES:
+            raise Lacks(f"key {path.key_id} never leaves the token")
+        chips = info.level == hierarchy.CHIP and path.factors and info.purpose in hierarchy.OF_CHIPS
+        cards = info.purpose in hierarchy.OF_CARDS and hierarchy.depth(info, len(path.factors)) == hierarchy.CARD
+        if not chips and not cards:
+            raise Lacks(f"key {path.key_id}: no key above that of a single card leaves the token")
+        return info
+
+    def _may_lend(self, path: KeyPath, why: str) -> None:
+        if self.config.strict:
+            raise Lacks(f"key {path.key_id}: {why}, and token {self.config.token} is strict: nothing leaves it")
+
+    def _tell(self, path: KeyPath, why: str, count: int) -> None:
+        self.lent += count
+        if self.on_lend is not None:
+            self.on_lend(path, why, count)
+
+
+def open_token(config_path: Path, pin: str) -> Token:
+    """The token that a file names. Raises TokenError and its kinds, Tampered."""
+    return Token(token_link.read_config(config_path), pin)
+
+
+def init_token(config: Config, so_pin: str, pin: str, test: bool) -> None:
+    """Make a token, for test keys or for production keys, for ever. Raises TokenError."""
+    token_link.init(config, so_pin, pin)
+    with token_link.link(config, pin).use() as session:
+        token_rows.mark(session, test)
+
+
+# --- objects and mechanisms ---------------------------------------------------------------------------------------
+
+_DERIVE, _ENCRYPT = MechanismFlag.DERIVE, MechanismFlag.ENCRYPT
+
+
+def _both(factor: bytes) -> bytes:
+    """16 bytes: the 8 of a factor and their complement."""
+    if len(factor) != hierarchy.FACTOR_BYTES:
+        raise ValueError(f"a factor has {hierarchy.FACTOR_BYTES} bytes")
+    return factor + bytes(byte ^ 0xFF for byte in factor)
+
+
+def _with_parity(algorithm: str, value: bytes) -> bytes:
+    """As PKCS#11 wants DES keys: each byte odd. DES itself looks away."""
+    if algorithm != "3DES":
+        return value
+    return bytes(byte & 0xFE | (byte >> 1).bit_count() % 2 ^ 1 for byte in value)
+
+
+def _template(info: KeyInfo, object_id: bytes) -> dict[Attribute, Any]:
+    """A kept key: it stays as it is, and only derives, or only signs."""
+    family = _FAMILIES.get(info.algorithm)
+    signs = family is None
+    template: dict[Attribute, Any] = {
+        Attribute.CLASS: ObjectClass.PRIVATE_KEY if info.algorithm == "ES256" else ObjectClass.SECRET_KEY,
+        Attribute.KEY_TYPE: family.key_type if family else KeyType.GENERIC_SECRET,
+        Attribute.ID: object_id,
+        Attribute.LABEL: info.key_id,
+        Attribute.TOKEN: True,
+        Attribute.PRIVATE: True,
+        Attribute.SENSITIVE: True,
+        Attribute.EXTRACTABLE: False,
+        Attribute.MODIFIABLE: False,
+        Attribute.DERIVE: not signs,
+        Attribute.SIGN: signs,
+        Attribute.DECRYPT: False,
+        Attribute.UNWRAP: False,
+    }
+    if info.algorithm == "ES256":
+        template |= {Attribute.KEY_TYPE: KeyType.EC, Attribute.EC_PARAMS: _P256}
+    else:
+        template |= {Attribute.ENCRYPT: False, Attribute.WRAP: False, Attribute.VERIFY: False}
+    return template
+
+
+def _pair(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
+    """(private key, 04 X Y)."""
+    own = {name: value for name, value in template.items() if name is not Attribute.EC_PARAMS}
+    domain = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: _P256}, local=True)
+    public, private = domain.generate_keypair(
+        mechanism=Mechanism.EC_KEY_PAIR_GEN, capabilities=MechanismFlag.SIGN, private_template=own
+    )
+    point: bytes = public[Attribute.EC_POINT]
+    public.destroy()
+    return private, point[-65:]  # most modules put it into an OCTET STRING, some do not
+
+
+def _derived(
+    key: Any, algorithm: str, data: bytes, kind: KeyType, duties: int = 0, template: dict[Attribute, Any] | None = None
+) -> Any:
+    """A key of `kind` whose value is `data` encrypted."""
+    family = _FAMILIES[algorithm]
+    parameter = data
+    if algorithm == "3DES":  # the binding knows the parameter of AES only: CK_KEY_DERIVATION_STRING_DATA, laid by hand
+        place = ctypes.create_string_buffer(data, len(data))
+        parameter = struct.pack("PL", ctypes.addressof(place), len(data))
+    attributes = dict(template or {})
+    if kind in _TYPES_WITHOUT_LENGTH:
+        attributes[Attribute.VALUE_LEN] = DEFAULT
+    return key.derive_key(
+        kind, 8 * len(data), capabilities=duties, mechanism=family.derive, mechanism_param=parameter,
+        template=attributes,
+    )  # fmt: skip
+
+
+@contextmanager
+def _child(
+    key: Any, algorithm: str, data: bytes, kind: KeyType, duties: int, wrappable: bool = False
+) -> Iterator[Any]:
+    """A session object, never readable, gone when the block ends."""
+    secret = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: wrappable}
+    derived = _derived(key, algorithm, data, kind, duties, secret)
+    try:
+        yield derived
+    finally:
+        derived.destroy()
+
+
+def _read(key: Any, algorithm: str, data: bytes, count: int | None = None) -> bytes:
+    """The first `count` bytes of `data` encrypted under a key that may only derive."""
+    readable = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
+    if count is not None:
+        readable[Attribute.VALUE_LEN] = count
+    derived = _derived(key, algorithm, data, KeyType.GENERIC_SECRET, 0, readable)
+    try:
+        value: bytes = derived[Attribute.VALUE]
+        return value
+    finally:
+        derived.destroy()
+
+
+def _ecb(key: Any, algorithm: str, blocks: bytes) -> bytes:
+    out: bytes = key.encrypt(blocks, mechanism=_FAMILIES[algorithm].encrypt)
+    return out
+
+
+def _cbc(key: Any, iv: bytes, blocks: bytes) -> bytes:
+    out: bytes = key.encrypt(blocks, mechanism=Mechanism.DES3_CBC, mechanism_param=iv)
+    return out
+
+
+def _kcv(key: Any, algorithm: str, public: bytes) -> str:
+    """6 hex digits, as vault.kcv; three bytes of what is derived from zeros, so that a key which only derives tells."""
+    if algorithm == "HMAC":
+        mac: bytes = key.sign(b"", mechanism=Mechanism.SHA256_HMAC)
+        return mac[:_KCV_BYTES].hex().upper()
+    if algorithm == "ES256":
+        digest = secrets.token_bytes(32)
+        if not signing.verifies(public, digest, key.sign(digest, mechanism=Mechanism.ECDSA)):
+            raise Tampered("a signing key of the token is not that of its public half: restore the token from a copy")
+        return cose_sign1.kid(public)[:_KCV_BYTES].hex().upper()
+    zeros = bytes(_FAMILIES[algorithm].block_bytes)
+    return _read(key, algorithm, zeros, _KCV_BYTES).hex().upper()
+
+
+def _keys_of(session: Any, wanted: dict[Attribute, Any]) -> list[Any]:
+    classes = (ObjectClass.SECRET_KEY, ObjectClass.PRIVATE_KEY)
+    return [key for one in classes for key in session.get_objects({Attribute.CLASS: one, **wanted})]
+
+
+def _key_object(session: Any, row: Row) -> Any:
+    found = _keys_of(session, {Attribute.ID: bytes.fromhex(row.object_id)}) if row.object_id else []
+    if len(found) != 1:
+        raise Tampered(f"key {row.info.key_id} is not in the token any more: restore the token from a copy")
+    return found[0]
+
+
+def _check_key(key: Any, row: Row) -> None:
+    """Raises Tampered."""
+    if _kcv(key, row.info.algorithm, bytes.fromhex(row.public)) != row.info.kcv:
+        raise Tampered(f"key {row.info.key_id} has not its check value any more: restore the token from a copy")
+
+
+def _erase_keys(session: Any, object_id: bytes) -> None:
+    for key in _keys_of(session, {Attribute.ID: object_id}):
+        key.destroy()
+
+
+def _identity(info: KeyInfo) -> tuple[Any, ...]:
+    """What never changes of a key."""
+    changing = ("state", "created_s", "activates_s", "retires_s", "destroys_s", "compromised_s")
+    return tuple(value for name, value in info._asdict().items() if name not in changing)
+
+
+def _capabilities(has: frozenset[Mechanism], strict: bool) -> list[Capability]:
+    """Every operation of a Backend, and what has no place in a token."""
+    des = {Mechanism.DES3_ECB_ENCRYPT_DATA, Mechanism.DES3_ECB, Mechanism.DES3_CBC} <= has
+    aes = {Mechanism.AES_ECB_ENCRYPT_DATA, Mechanism.AES_ECB} <= has
+    lends = REFUSED if strict or not des else LENDS
+
+    def inside(so: bool) -> str:
+        return INSIDE if so else REFUSED
+
+    rows = [
+        ("derive", "3DES", inside(des), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
+        ("derive", "AES", inside(aes), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
+        ("session_mac", "3DES", inside(des), "MAC1、MAC2", "MAC1 and MAC2"),
+        ("tacs", "3DES", lends, "须异或密钥两半:借出该卡自己的TAC密钥", "halves are xored: the card's own TAC key is lent"),
+        ("auth", "3DES", inside(des), "芯片外部认证", "to a chip"),
+        ("auth", "AES", inside(aes), "芯片外部认证", "to a chip"),
+        ("command_mac", "3DES", inside(des), "安全报文", "secured commands"),
+        ("command_mac", "AES", inside(aes and Mechanism.AES_CMAC in has), "安全报文", "secured commands"),
+        ("wrap", "AES", inside(aes and Mechanism.AES_KEY_WRAP in has), "写入芯片的密钥", "keys for chips"),
+        ("wrap", "3DES", lends, "借出该卡自己的密钥;PSAM主密钥拒绝", "a card's own key is lent; a PSAM's key is refused"),
+        ("release", "3DES", lends, "仅单张卡的密钥", "of a single card only"),
+        ("hmac", "HMAC", inside(Mechanism.SHA256_HMAC in has), "终端密钥", "device keys"),
+        ("sign", "ES256", inside(Mechanism.ECDSA in has), "参数签名", "parameter sets"),
+        ("all", "SM4", REFUSED, "由第二提供者承担", "the second provider's"),
+    ]
+    return [Capability(*row) for row in rows]
