@@ -150,18 +150,20 @@ def _on_ctrl_c(factory: Factory, interrupted: threading.Event) -> Any:
 
 
 class _Progress:
-    """A line on stderr for each card; on a terminal one line that changes."""
+    """A line on stderr for each card; on a terminal one line that changes. With --json an object a line."""
 
-    def __init__(self, count: int, quiet: bool) -> None:
+    def __init__(self, count: int, as_json: bool) -> None:
         self.by_reader: dict[str, dict[str, int]] = {}
         self._count = count
-        self._quiet = quiet
+        self._as_json = as_json
 
     def show(self, reader: str, outcome: Outcome, tally: Tally) -> None:
         mine = self.by_reader.setdefault(reader, {})
         mine[outcome.result] = mine.get(outcome.result, 0) + 1
         mine["card_ms"] = mine.get("card_ms", 0) + outcome.duration_ms
-        if self._quiet:
+        if self._as_json:
+            said = {"reader": reader, **outcome._asdict(), "of": self._count, "done": tally.good}
+            print(json.dumps(said, ensure_ascii=False), file=sys.stderr, flush=True)
             return
         zh, en = _RESULTS[outcome.result]
         pace = f"{tally.good}/{self._count}  {tally.per_minute:.1f} 张/分 cards/min"

@@ -34,6 +34,7 @@ def issue(
         row = cards.by_number(db, card.number)
         if row["state"] == card_states.STOCKED:
             activate(db, row, load_fen, actor, now_s, even_expired)
+            row = cards.by_number(db, card.number)
         elif row["state"] != card_states.ACTIVE:
             raise NotForSale(f"card {masked(row['number'])} is {row['state']}: take one from stock")
         made = products.parse(cards.batch(db, row["batch"])["product_json"], row["batch"])
