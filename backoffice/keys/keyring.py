@@ -151,8 +151,11 @@ class Keyring:
         self._must("wrap", control, (*OF_CHIPS, "zone"))
         self._must("wrap", target, (*OF_CARDS, *OF_CHIPS))
         info = self._info(target.key_id)
-        if info.purpose not in _INTO_SAMS and self._level(target) != hierarchy.CARD:
+        of_card = info.purpose in OF_CARDS and self._level(target) == hierarchy.CARD
+        if info.purpose not in _INTO_SAMS and not of_card:
             raise KeysError(f"key {info.key_id}: a {info.purpose} key leaves for its card only, none above it")
+        if of_card and not hierarchy.may_be_in_cards(info, int(self._clock())):
+            raise NoKey(f"key {info.key_id} is not in cards yet: every SAM has it first, then `ykt keys roll issue`")
         return self._used("wrap", [control, target], lambda backend: backend.wrap(control, target))
 
     def soft_sam_blob(

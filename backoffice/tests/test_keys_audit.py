@@ -102,10 +102,21 @@ def test_any_change_of_the_audit_shows(path: Path, clock: Clock) -> None:
         path.write_bytes(b"".join(lines[number] for number in order))
         with pytest.raises(AuditBroken):
             audit.verify(path)
-    path.write_bytes(b"".join(lines[:2]))  # an end that was cut off shows in the head alone
-    assert audit.verify(path).lines == 2
     path.write_bytes(whole)
-    assert audit.verify(path).lines == 4
+    noted = audit.verify(path)
+    assert noted.lines == 4
+    path.write_bytes(b"".join(lines[:2]))  # an end that was cut off shows against a note of it alone
+    assert audit.verify(path).lines == 2
+    with pytest.raises(AuditBroken, match="cut off"):
+        audit.verify(path, noted)
+    log.write("kcv", ["other"])
+    log.write("kcv", ["other"])
+    log.write("kcv", ["other"])
+    with pytest.raises(AuditBroken, match="line 4"):
+        audit.verify(path, noted)
+    path.write_bytes(whole)
+    log.write("kcv", ["more"])
+    assert audit.verify(path, noted).lines == 5
 
 
 def test_a_line_torn_by_a_power_cut_is_told_and_the_chain_goes_on(path: Path, clock: Clock) -> None:
