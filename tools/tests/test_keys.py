@@ -171,7 +171,8 @@ def test_a_file_of_transactions_is_verified_and_counted(clerk, tmp_path):
     limits.write_text('{"small": {"tac_verify": {"minute": 2, "day": 0}}}')
     assert "small may do tac_verify 2 times a minute" in clerk.refused("verify", path, "--caller", "small")
     text = path.read_text()
-    for good, bad in (("624a5580", "624a55"), ("310499900", "x"), ("20250601071000", "20251301071000"), (",200,", ",-1,")):
+    month = ("20250601071000", "20251301071000")
+    for good, bad in (("624a5580", "624a55"), ("310499900", "x"), month, (",200,", ",-1,")):
         assert good in text
         path.write_text(text.replace(good, bad, 1))
         said = clerk.refused("verify", path)
