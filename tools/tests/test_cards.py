@@ -170,7 +170,8 @@ def test_a_card_is_issued_and_loaded_once(company: Company):
     finally:
         company.take()
     accounts = json.loads(company.ok("check", "--json"))["accounts_fen"]
-    assert accounts == {"cash": 8000, "owed": 0, "purses": 6000, "deposits": 2000, "sales": 0, "bad_debt": 0}
+    assert accounts == {"cash": 8000, "owed": 0, "purses": 6000, "deposits": 2000, "sales": 0, "bad_debt": 0,
+                        "old_scheme": 0}
 
 
 def test_ctrl_c_finishes_the_cards_in_hand(company: Company):

@@ -80,7 +80,7 @@ def test_a_first_load_is_on_the_card_and_in_the_books(counter: Counter):
     image = counter.chips[0].card.image
     assert (image.balance_fen, image.online_counter) == (LOAD_FEN, 1)
     assert counter.accounts() == {
-        "cash": 7000, "owed": 0, "purses": 5000, "deposits": 2000, "sales": 0, "bad_debt": 0,
+        "cash": 7000, "owed": 0, "purses": 5000, "deposits": 2000, "sales": 0, "bad_debt": 0, "old_scheme": 0,
     }  # fmt: skip
     assert counter.look(cards.by_number, FIRST)["state"] == "active" and counter.problems() == []
 
