@@ -122,6 +122,11 @@ def load(db: sqlite3.Connection, load_id: int) -> sqlite3.Row:
     return row
 
 
+def by_source(db: sqlite3.Connection, source: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute("SELECT * FROM card_load WHERE source = ?", (source,)).fetchone()
+    return row
+
+
 def loads_of(db: sqlite3.Connection, number: str, state: str | None = None) -> list[sqlite3.Row]:
     return db.execute(
         "SELECT * FROM card_load WHERE number = ? AND (? IS NULL OR state = ?) ORDER BY load_id", (number, state, state)
@@ -240,6 +245,13 @@ def case_of(db: sqlite3.Connection, old_card: int) -> sqlite3.Row | None:
         "SELECT * FROM card_case WHERE old_card = ? AND kind <> 'extend' AND state <> ?", (old_card, CLOSED)
     ).fetchone()
     return row
+
+
+def linked(db: sqlite3.Connection, card_id: int) -> list[sqlite3.Row]:
+    """The cases that this card gave its money in, or took another's."""
+    return db.execute(
+        "SELECT * FROM card_case WHERE old_card = ? OR new_card = ? ORDER BY case_id", (card_id, card_id)
+    ).fetchall()
 
 
 def cases(db: sqlite3.Connection) -> list[sqlite3.Row]:
