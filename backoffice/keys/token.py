@@ -382,6 +382,11 @@ class Token:
             has = self._link.mechanisms
         return _capabilities(has, self.config.strict)
 
+    def close(self) -> None:
+        """End the session and the login of this process. Whoever uses the token again opens it anew."""
+        with self._link.use():
+            self._link.close()
+
     # --- the parts of it ------------------------------------------------------------------------------------------
 
     def _read(self, session: Any) -> None:
