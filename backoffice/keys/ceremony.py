@@ -267,10 +267,10 @@ class Ceremony:
             self._draw_parts(key, step.custodian)
         return components.show(key.method, self._open_part(key.key_id, step.custodian))
 
-    def part_kcv(self) -> str:
-        """Of the part that is to be copied or was just typed."""
-        step = self.step()
-        return str(self._parts(step.key_id)[step.custodian]["kcv"])
+    def kcv_of(self, step: Step) -> str:
+        """The check value that a step is about: of a part, or of the whole."""
+        state = self._body["keys"][step.key_id]
+        return str((state["parts"][step.custodian] if step.custodian else state)["kcv"])
 
     def enter(self, typed: str, kcv: str, envelope: str) -> str:
         """A custodian's part, the check value on its slip, the number of its envelope. Returns the check value.

@@ -147,7 +147,7 @@ class Room:
             ceremony.enter(part.hex(" ", 2), components.kcv("3DES", part), f"E-{step.custodian[1]}")
         elif step.kind == module.GIVE:
             slip = " ".join(ceremony.part_to_copy())
-            ceremony.enter(slip, ceremony.part_kcv(), f"S-{step.key_id}-{step.custodian}")
+            ceremony.enter(slip, ceremony.kcv_of(step), f"S-{step.key_id}-{step.custodian}")
         elif step.kind in (module.CONFIRM_PART, module.CONFIRM_KEY):
             ceremony.confirm(True)
         elif step.kind == module.JOIN:
