@@ -417,7 +417,7 @@ def test_keys_are_wiped_from_the_buffer_also_where_a_key_is_not_to_be_had() -> N
 LOOK_FOR_KEYS = """
 import random, re, sys
 from pathlib import Path
-from backoffice.keys import meter, native
+from backoffice.keys import native
 from backoffice.keys.suites import SUITES
 from tunion.crypto.keys import TripleDesSuite
 
@@ -559,7 +559,7 @@ def test_without_a_library_all_rows_go_the_plain_way(tmp_path: Path) -> None:
 import logging, sys
 from pathlib import Path
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
-from backoffice.keys import meter, native
+from backoffice.keys import native
 native.build.LIBRARY = Path(sys.argv[1])
 for _ in range(3):
     print(list(native.verify_rows(bytes(96), lambda tag: None, lambda rows: bytes((1, len(rows) // 48)))))
