@@ -24,7 +24,7 @@ lint: setup ## ruff, import and dialect guard, strict types, mpy-cross
 bench: setup-board ## figures as ratios against a named reference
 	@$(YKT) bench
 
-soak: ## the long checks: power cuts in pairs, bit flips, coverage in MicroPython, 10 000 network schedules, a storm
+soak: ## the long checks: power cuts in pairs, bit flips, coverage in MicroPython, 10 000 network schedules, a storm, 10 million TACs
 	@sh tools/bootstrap/setup.sh settrace board
 	@$(PYTHON_VENV) -m simulator.rig.cuts
 	@$(PYTHON_VENV) -m simulator.rig.enrol_cuts
@@ -34,6 +34,7 @@ soak: ## the long checks: power cuts in pairs, bit flips, coverage in MicroPytho
 	@$(YKT) firmware build --arch x64
 	@$(PYTHON_VENV) -m simulator.rig.schedules --schedules 10000
 	@$(PYTHON_VENV) -m simulator.rig.storm
+	@$(PYTHON_VENV) -m tools.tac_soak
 
 build: setup ## compile the firmware for every processor into build/firmware
 	@$(YKT) firmware build

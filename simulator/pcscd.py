@@ -28,6 +28,9 @@ DAEMON = "/usr/sbin/pcscd"          # by its absolute path, or it refuses to sta
 DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 RUN = Path("/run/pcscd")
 READERS = ("Virtual PCD 00 00", "Virtual PCD 00 01")        # card slot, PSAM slot: `port` and `port + 1`
+MORE_READERS = ("Virtual PCD {} 00 00", "Virtual PCD {} 00 01")     # of the second driver and on, with its number
+PAIR = 2                    # slots of one driver
+READERS_MAX = 16            # that pcsc-lite has room for
 
 START_S = 20        # a loaded machine; usually 0.2
 STOP_S = 5          # from SIGTERM to SIGKILL; usually 0.3
@@ -36,7 +39,7 @@ PROBE_S = 0.02      # between looks at what has no event to wait for
 PORT_TRIES = 50     # pairs of neighbouring free ports are found at the first or second try
 
 _CONFIG = """\
-FRIENDLYNAME "Virtual PCD"
+FRIENDLYNAME "Virtual PCD{name}"
 DEVICENAME   /dev/null:0x{port:04X}
 LIBPATH      {driver}
 CHANNELID    0x{port:04X}
@@ -51,17 +54,26 @@ class Pcscd:
     """One pcscd. `port` is the card slot's, `port + 1` the PSAM slot's; `shared` tells that it has no namespace.
 
     start, stop, kill may alternate: the namespace and the ports stay, and so do clients.
+
+    readers  how many; two to a driver, so 2, 4, … 16. `readers` are their names, `ports` their ports, in order
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readers: int = len(READERS)) -> None:
+        if readers not in range(PAIR, READERS_MAX + 1, PAIR):
+            raise ValueError(f"readers come in pairs, up to {READERS_MAX}: {readers} cannot be had")
         for need, package in ((Path(DAEMON), "pcscd"), (DRIVER, "vsmartcard-vpcd")):
             if not need.exists():
                 raise PcscdFailed(f"{need} is missing: install the package {package}, or run `make setup`")
-        self.port = free_port_pair()
+        self.port, *self._further = free_port_pairs(readers // PAIR)
         self.shared = False
         self._folder = Path(tempfile.mkdtemp(prefix="pcscd-"))
         self._config = self._folder / "reader.conf"
-        self._config.write_text(_CONFIG.format(port=self.port, driver=DRIVER))
+        entries = [_CONFIG.format(name="", port=self.port, driver=DRIVER)]
+        for number, port in enumerate(self._further, 2):
+            # The driver keeps its slots in static variables: with one file all entries would share them.
+            driver = shutil.copyfile(DRIVER, self._folder / f"libifdvpcd{number}.so")
+            entries.append(_CONFIG.format(name=f" {number}", port=port, driver=driver))
+        self._config.write_text("\n".join(entries))
         self._log = (self._folder / "pcscd.log").open("wb")
         self._lock: IO[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -77,12 +89,21 @@ class Pcscd:
             raise
 
     @property
+    def ports(self) -> list[int]:
+        return [port + slot for port in (self.port, *self._further) for slot in range(PAIR)]
+
+    @property
+    def readers(self) -> list[str]:
+        return [*READERS, *(name.format(at) for at, _ in enumerate(self._further, 2) for name in MORE_READERS)]
+
+    @property
     def note(self) -> str:
         """One line for people: where this daemon lives."""
         place = "in a mount namespace of its own"
         if self.shared:
             place = f"in {RUN} of this machine, under a lock: mount namespaces are not allowed here"
-        return f"pcscd on ports {self.port} and {self.port + 1}, {place}"
+        *most, last = map(str, self.ports)
+        return f"pcscd on ports {', '.join(most)} and {last}, {place}"
 
     @property
     def pid(self) -> int | None:
@@ -162,9 +183,9 @@ class Pcscd:
             return probe.connect_ex(str(self._inside(RUN / "pcscd.comm"))) == 0
 
     def _has_slots(self) -> bool:
-        """The driver listens on both ports. Raises PcscdFailed where somebody else does."""
+        """The drivers listen on all ports. Raises PcscdFailed where somebody else does."""
         own = _sockets(self._daemon.pid) if self._daemon else set()
-        for port in (self.port, self.port + 1):
+        for port in self.ports:
             listeners = listening(port)
             if listeners and not listeners & own:
                 self.stop()
@@ -206,13 +227,22 @@ def _sockets(pid: int) -> set[str]:
 
 def free_port_pair() -> int:
     """A port that is free and whose next is free, too. Raises PcscdFailed."""
-    for _ in range(PORT_TRIES):
-        with socket.socket() as first, socket.socket() as second:
+    return free_port_pairs(1)[0]
+
+
+def free_port_pairs(count: int) -> list[int]:
+    """As many ports that are free and whose next are, too: held until the last is found, so no two are the same."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        for _ in range(PORT_TRIES * count):
+            first, second = held.enter_context(socket.socket()), held.enter_context(socket.socket())
             first.bind(("", 0))
-            port = first.getsockname()[1]
+            port = int(first.getsockname()[1])
             with contextlib.suppress(OSError, OverflowError):
                 second.bind(("", port + 1))
-                return int(port)
+                found.append(port)
+                if len(found) == count:
+                    return found
     raise PcscdFailed("no two neighbouring TCP ports are free")
 
 

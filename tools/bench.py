@@ -35,7 +35,11 @@ BENCHMARKS = {
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One measured value beside its reference. `goal` bounds the ratio from above; None: nobody has set one."""
+    """One measured value beside its reference.
+
+    goal      bounds the ratio from above; None: nobody has set one
+    at_least  the goal bounds it from below: where more is better
+    """
 
     name: str
     value: float
@@ -43,6 +47,7 @@ class Figure:
     reference: str
     reference_value: float
     goal: float | None = None
+    at_least: bool = False
 
     @property
     def ratio(self) -> float:
@@ -52,11 +57,15 @@ class Figure:
     @property
     def met(self) -> bool | None:
         """The ratio is within the goal; None without one."""
-        return None if self.goal is None else self.ratio <= self.goal
+        if self.goal is None:
+            return None
+        return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
 
     def as_object(self) -> dict[str, object]:
         """What --json prints."""
-        return {**dataclasses.asdict(self), "ratio": round(self.ratio, 4), "met": self.met}
+        fields = dataclasses.asdict(self)
+        del fields["at_least"]  # `met` says how it came out
+        return {**fields, "ratio": round(self.ratio, 4), "met": self.met}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +97,8 @@ def _benchmark(name: str) -> str:
 
 
 def _words(figure: Figure) -> str:
-    goal = "" if figure.goal is None else f"  goal <= {figure.goal:g}: {'met' if figure.met else 'MISSED'}"
+    sign = ">=" if figure.at_least else "<="
+    goal = "" if figure.goal is None else f"  goal {sign} {figure.goal:g}: {'met' if figure.met else 'MISSED'}"
     return (
         f"{figure.name:<24} {figure.value:>12.3f} {figure.unit:<6} {figure.ratio:>9.4f} x "
         f"{figure.reference} ({figure.reference_value:.3f} {figure.unit}){goal}"

@@ -20,6 +20,7 @@ COMMANDS = {
     "rig":        ("tools.rig",        "各种交通方式的场景 | scenarios of every mode on real parts"),
     "card":       ("tools.card",       "制作模拟卡，放进读卡器 | make a simulated card, put it into a reader"),
     "backoffice": ("tools.backoffice", "后台:接收、清分、导出 | serve, clear and export"),
+    "cards":      ("tools.cards",      "制卡、发卡、充值、换卡 | make, issue, load, replace and refund cards"),
     "fleet":      ("tools.fleet",      "车载机参数与名单 | parameter sets and lists: build, approve, publish"),
     "keys":       ("tools.keys",       "密钥:建立、分散、换版、审计 | keys: make, derive, roll over, audit"),
     "journal":    ("tools.journal",    "车载机日志镜像:逐条解释 | explain a journal's flash image, also a broken one"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.keys import load as key_file
-from backoffice.keys import vault
+from backoffice.keys import native, vault
 from backoffice.keys.backend import KeyInfo, KeysError
 from backoffice.store import engine
 from tools import keys_args
@@ -70,6 +70,14 @@ def _list(args: argparse.Namespace) -> None:
         print(json.dumps({"test": opened.test, "keys": [info._asdict() for info in opened.infos()]}))
     else:
         print_keys(opened.infos())
+        print(bulk_verdicts())
+
+
+def bulk_verdicts() -> str:
+    """Which way TAC verdicts are made on this machine."""
+    state = native.state()
+    zh = "快速（本机代码）" if native.load() else "慢速，请运行 make setup"
+    return f"TAC 批量验证：{zh} | TAC verdicts in bulk: {state}"
 
 
 def print_keys(infos: list[KeyInfo]) -> None:

@@ -14,6 +14,7 @@ from backoffice.keys.service import KeyService
 from tunion.record import Record
 
 OK = 0x9000
+WRONG_DATA = 0x6A80
 MF_FID = b"\x3f\x00"
 STAGE_BLANK, STAGE_INITIALISED, STAGE_PERSONALISED = range(3)
 CHALLENGE_BYTES = 8
@@ -68,6 +69,10 @@ class WrongStage(ChipRefused):
 
 class KeyThere(ChipRefused):
     cure = "a key stands there already under this usage, index and version"
+
+
+class ApplicationThere(ChipRefused):
+    cure = "it has an application already, or may not have this one: check the profile's aid"
 
 
 class NoRoom(ChipRefused):
@@ -176,17 +181,24 @@ class Channel:
         try:
             self.secured("write_key", p1p2, numbers + wrapped, f"write_key {usage} {version}")
         except ChipRefused as refused:
-            if refused.word == 0x6A80:
+            if refused.word == WRONG_DATA:
                 raise KeyThere(refused.step, refused.word) from refused
             raise
         if usage == "control":
             self._control, self._iv = None, b""
 
     def create_application(self) -> None:
-        self.secured("create_application", None, self.profile.aid)
+        """Raises ApplicationThere."""
+        try:
+            self.secured("create_application", None, self.profile.aid)
+        except ChipRefused as refused:
+            if refused.word == WRONG_DATA:
+                raise ApplicationThere(refused.step, refused.word) from refused
+            raise
 
     def create_file(self, row: FileRow) -> None:
-        body = bytes((row.sfi, KINDS[row.kind])) + row.units.to_bytes(2, "big") + bytes((row.record_bytes,))
+        sizes = row.units.to_bytes(2, "big") + row.record_bytes.to_bytes(2, "big")
+        body = bytes((row.sfi, KINDS[row.kind])) + sizes
         self.secured("create_file", None, body, f"create_file {row.sfi:02X}")
 
     def update_binary(self, sfi: int, content: bytes) -> None:

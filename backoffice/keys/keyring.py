@@ -14,20 +14,20 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 
 from backoffice.keys import audit as audits
-from backoffice.keys import hierarchy
+from backoffice.keys import hierarchy, native
 from backoffice.keys.backend import COMPROMISED, DESTROYED, Backend, KeyInfo, KeyPath, KeysError, Lacks, Unavailable
 from backoffice.keys.hierarchy import OF_CARDS, OF_CHIPS, Scheme
 from backoffice.keys.meter import Meter
 from backoffice.keys.service import BATCH_MAX, ROW_VERDICTS, TAC_ROW, NoKey, TacRequest
 from backoffice.keys.suites import ALGORITHMS, SUITES
+from backoffice.keys.vault import Vault
 from tunion import bcd
-from tunion.crypto.keys import PURCHASE_TAC, card_factor
 from tunion.record import BadInput
 from tunion.wire.soft_sam import make_blob
 
 _OK, _BAD, _NO_KEY, _UNAVAILABLE = range(4)  # ROW_VERDICTS
 _ROW = TAC_ROW.size
-_CARD, _KIND, _MESSAGE, _TAC = slice(8, 16), slice(16, 19), slice(20, 42), slice(42, 46)
+_CARD, _MESSAGE, _TAC = slice(8, 16), slice(20, 42), slice(42, 46)
 # Purposes whose keys a chip may be given at any level: a PSAM holds them. The others leave for a card only.
 _INTO_SAMS = ("purchase", "load", "maintenance", *OF_CHIPS)
 _Found = TypeVar("_Found")
@@ -192,37 +192,55 @@ class Keyring:
         """Verdicts of at most BATCH_MAX requests."""
         if len(requests) > BATCH_MAX:
             raise ValueError(f"a batch holds at most {BATCH_MAX} requests")
-        return [ROW_VERDICTS[code] for code in self.tac_verify_rows(b"".join(map(row_of, requests)))]
+        return [ROW_VERDICTS[code] for code in self.tac_verify_rows(native.pack_rows(requests, native.load()))]
 
     def tac_verify_rows(self, rows: bytes) -> bytes:
-        """A verdict a row: grouped by the keys that they need, each group judged where its key lies."""
-        if len(rows) % _ROW:
-            raise ValueError(f"a row has {_ROW} bytes")
-        count = len(rows) // _ROW
+        """A verdict a row: in bulk where a vault holds the keys, else grouped, each group where its key lies."""
+        count = native.checked(rows)
         self._take("tac_verify", count)
-        groups: dict[bytes, list[int]] = {}
-        for at in range(0, len(rows), _ROW):
-            groups.setdefault(rows[at : at + 8] + rows[at + 16 : at + 19], []).append(at)
-        verdicts = bytearray(count)
-        key_ids = []
-        for head, places in groups.items():
-            path = self._to_verify(head)
+        key_ids: list[str] = []
+        verdicts = native.verify_rows(
+            rows, lambda tag: self._resolved(tag, key_ids), lambda others: self._plain(others, key_ids)
+        )
+        self._note_verdicts(key_ids, rows, verdicts)
+        return verdicts
+
+    def _resolved(self, tag: native.Tag, key_ids: list[str]) -> bytes | native.Plain | None:
+        """The issuer's key for bulk code, where a vault holds it and all rows are judged alike."""
+        path = self._to_verify(*tag)
+        if path is None:
+            return None
+        backend, info = self._holders(path.key_id)[0]
+        if not isinstance(backend, Vault) or info.state == COMPROMISED:
+            return native.PLAIN
+        key_ids.append(path.key_id)
+        return backend._at(path)
+
+    def _plain(self, rows: bytes, key_ids: list[str]) -> bytes:
+        """Grouped by the keys that the rows need."""
+        groups: dict[native.Tag, list[int]] = {}
+        for number in range(len(rows) // _ROW):
+            groups.setdefault(native.tag_at(rows, number), []).append(number)
+        verdicts = bytearray(len(rows) // _ROW)
+        for tag, numbers in groups.items():
+            path = self._to_verify(*tag)
             if path is None:
-                found = bytes((_NO_KEY,)) * len(places)
+                found = bytes((_NO_KEY,)) * len(numbers)
             else:
                 key_ids.append(path.key_id)
-                found = self._judged(path, [rows[at : at + _ROW] for at in places])
-            for at, verdict in zip(places, found, strict=True):
-                verdicts[at // _ROW] = verdict
-        self._note_verdicts(key_ids, rows, bytes(verdicts))
+                found = self._judged(path, [rows[_ROW * number : _ROW * (number + 1)] for number in numbers])
+            for number, verdict in zip(numbers, found, strict=True):
+                verdicts[number] = verdict
         return bytes(verdicts)
 
-    def _to_verify(self, head: bytes) -> KeyPath | None:
-        """To the issuer's TAC key for rows of one kind; None where none leads there that may prove anything."""
-        product, number, version = head[8:]
+    def _to_verify(self, issuer: bytes, product: int, number: int, version: int) -> KeyPath | None:
+        """To an issuer's TAC key; None where none leads there that may prove anything."""
         algorithm = ALGORITHMS.get(number)
-        path = algorithm and self._of_issuer("tac", algorithm, version, head[:8], product)
-        return path if path and hierarchy.may_verify(self._info(path.key_id), 0) else None
+        path = self._of_issuer("tac", algorithm, version, issuer, product) if algorithm else None
+        if path is None:
+            return None
+        info = self._info(path.key_id)
+        return path if info.state == COMPROMISED or hierarchy.may_verify(info, 0) else None
 
     def _judged(self, path: KeyPath, rows: list[bytes]) -> bytes:
         """Verdicts of rows that are proved by one issuer's key."""
@@ -253,7 +271,7 @@ class Keyring:
         counts = {name: verdicts.count(code) for code, name in ROW_VERDICTS.items() if code in verdicts}
         self._note("tac_verify", key_ids, len(verdicts), audits.digest([rows]) if self.audit else "", **counts)
         if self.meter is not None:
-            over = self.meter.cards([rows[at + 8 : at + 16] for at in range(0, len(rows), _ROW)])
+            over = self.meter.cards(rows)
             if over:
                 self._note("alarm", [], over, why="one card was verified more than 1000 times today")
 
@@ -405,28 +423,6 @@ class Keyring:
                 self._chips.setdefault((purpose, algorithm, version), []).append(key_id)
 
 
-def row_of(request: TacRequest) -> bytes:
-    """TAC_ROW of a request."""
-    message = PURCHASE_TAC.pack(
-        amount_fen=request.amount_fen,
-        type=request.type,
-        terminal=request.terminal,
-        terminal_seq=request.terminal_seq,
-        at=bcd.stamp(request.at_s),
-    )
-    return TAC_ROW.pack(
-        issuer=request.issuer,
-        card=card_factor(request.card),
-        product=request.product,
-        algorithm=request.algorithm,
-        version=request.version,
-        spare=0,
-        message=message,
-        tac=request.tac,
-        spare2=bytes(2),
-    )
-
-
 class _Value:
     """A card's key on its way through the second provider."""
 
@@ -448,11 +444,6 @@ def _releasing(path: KeyPath, why: str) -> Callable[[Backend], bytes]:
 
 
 def _verdicts(backend: Backend, path: KeyPath, rows: list[bytes]) -> bytes:
-    """The seam for native code: a backend may offer tac_verdicts(path, rows joined) -> a byte a row, _OK or _BAD."""
-    quick = getattr(backend, "tac_verdicts", None)
-    if quick is not None:
-        found: bytes = quick(path, b"".join(rows))
-        return found
     tacs = backend.tacs(path, [row[_CARD] for row in rows], [row[_MESSAGE] for row in rows])
     return bytes(_same(tac, row) for tac, row in zip(tacs, rows, strict=True))
 

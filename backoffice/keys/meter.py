@@ -7,25 +7,27 @@ import hashlib
 import json
 import secrets
 import sqlite3
+import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from backoffice.keys.backend import KeysError
 
 CARD_CHECKS_MAX = 1000  # of one card a day; more is somebody who guesses
-# The cards of a longer call are counted in this program only, but for those that it saw so often: a clearing run of
-# millions would write as many rows as it verifies.
-CALL_ROWS_KEPT, CARD_CHECKS_KEPT = 500, 10
-CARDS_COUNTED_MAX = 4_000_000  # in memory; then counting begins anew
+# The cards of a longer call are counted in this program only: a clearing run of millions would else write as many rows
+# as it verifies. Who guesses needs few rows a call, or a thousand of one card in one.
+CALL_ROWS_KEPT = 500
+CARDS_COUNTED_MAX, CARD_CHECKS_KEPT = 500_000, 5  # in memory; then those that were seen less often are forgotten
 DAY_S = 86400
 _CST_OFFSET_S = 8 * 3600
 # operation -> most in a minute, most in a day; 0: any number. A province's design day has 60 million records, and
 # may be cleared again.
 Limits = dict[str, tuple[int, int]]
 LIMITS: Limits = {"tac_verify": (0, 200_000_000), "device_mac": (0, 0), "*": (60_000, 10_000_000)}
+_CARDS = struct.Struct("8x8s32x")  # of service.TAC_ROW
 _SUFFIX = ".meter"
 _LIMITS_SUFFIX = ".limits.json"
 _SCHEMA = """
@@ -79,8 +81,8 @@ class Meter:
         self._opened: sqlite3.Connection | None = None
         self._day = -1
         self._salt = b""
-        self._seen: Counter[bytes] = Counter()
-        self._told: set[bytes] = set()
+        self._seen: Counter[tuple[bytes]] = Counter()
+        self._told: set[tuple[bytes]] = set()
 
     def take(self, operation: str, count: int = 1) -> None:
         """Raises RateLimited; then nothing is counted."""
@@ -105,20 +107,20 @@ class Meter:
                 (self.caller, operation, minute, in_minute, in_day),
             )
 
-    def cards(self, cards: Sequence[bytes]) -> int:
-        """Count checks of cards; returns how many passed CARD_CHECKS_MAX just now. Each is told once a day."""
+    def cards(self, rows: bytes) -> int:
+        """Count the cards of rows of service.TAC_ROW; returns how many passed CARD_CHECKS_MAX just now."""
         with self._mutex, self._db() as db:
             self._today(db)
-            counts = Counter(cards)
-            self._seen.update(counts)
-            over = {card for card in counts if self._seen[card] > CARD_CHECKS_MAX}
-            few = len(cards) <= CALL_ROWS_KEPT
-            for card, count in counts.items():
-                if few or self._seen[card] >= CARD_CHECKS_KEPT:
-                    if self._kept(db, card, count) > CARD_CHECKS_MAX:
-                        over.add(card)
+            cards = list(_CARDS.iter_unpack(rows))
+            self._seen.update(cards)
+            if len(cards) <= CALL_ROWS_KEPT:
+                few = Counter(cards)
+                over = {card for card, checks in few.items() if self._kept(db, card[0], checks) > CARD_CHECKS_MAX}
+            else:
+                over = {card for card, checks in self._seen.items() if checks > CARD_CHECKS_MAX}
             if len(self._seen) > CARDS_COUNTED_MAX:
-                self._seen.clear()
+                often = {card: checks for card, checks in self._seen.items() if checks >= CARD_CHECKS_KEPT}
+                self._seen = Counter(often if len(often) < CARDS_COUNTED_MAX else {})
             over -= self._told
             self._told |= over
             return len(over)

@@ -73,7 +73,7 @@ def order(db: sqlite3.Connection, keys: KeyService, wanted: Order, user: str, no
             raise SamRefused(f"profile {profile.name} is for a {profile.medium}: name one for a psam")
         strange = [row.purpose for row in profile.keys if row.purpose not in ("purchase", "maintenance")]
         if strange or all(row.purpose != "purchase" for row in profile.keys):
-            raise SamRefused(f"profile {profile.name}: a PSAM holds purchase and maintenance keys; others cannot be tried")
+            raise SamRefused(f"profile {profile.name}: a PSAM has purchase and maintenance keys only")
         transport = newest(keys, "transport", profile.scheme)
         control = newest(keys, "control", profile.scheme)
     elif wanted.profile:
@@ -145,7 +145,8 @@ def give(db: sqlite3.Connection, city: str, count: int, first: int | None = None
         if clash is not None:
             raise NumberUsed(f"terminal number {terminal_number(city, first)} is registered: begin at another one")
         place = first
-    taken = {row["terminal"] for row in db.execute("SELECT terminal FROM terminal WHERE terminal LIKE ?", (city + "%",))}
+    registered = db.execute("SELECT terminal FROM terminal WHERE terminal LIKE ?", (city + "%",))
+    taken = {row["terminal"] for row in registered}
     found: list[int] = []
     while len(found) < count:
         if place > SEQUENCE_MAX:
@@ -184,9 +185,8 @@ def key_set(keys: KeyService, wanted: Order, profile: Profile | None) -> list[Or
 
 def active(keys: KeyService, purpose: str, algorithm: str) -> list[int]:
     """Versions that make something new. Raises NoKey where there is none."""
-    versions = {
-        info.version for info in keys.infos() if (info.purpose, info.algorithm, info.state) == (purpose, algorithm, ACTIVE)
-    }
+    wanted = (purpose, algorithm, ACTIVE)
+    versions = {info.version for info in keys.infos() if (info.purpose, info.algorithm, info.state) == wanted}
     if not versions:
         raise NoKey(f"no active {algorithm} key of purpose {purpose}: see `ykt keys list`")
     return sorted(versions)
@@ -230,8 +230,8 @@ def of_batch(db: sqlite3.Connection, batch_id: int) -> sqlite3.Row:
 
 
 def keys_of(db: sqlite3.Connection, order_id: int) -> list[OrderKey]:
-    query = "SELECT purpose, algorithm, key_index, version, kcv FROM sam_order_key WHERE order_id = ? ORDER BY 1, 2, 3, 4"
-    return [OrderKey(*row) for row in db.execute(query, (order_id,))]
+    query = "SELECT purpose, algorithm, key_index, version, kcv FROM sam_order_key WHERE order_id = ?"
+    return sorted(OrderKey(*row) for row in db.execute(query, (order_id,)))
 
 
 def profile_of(row: sqlite3.Row) -> Profile:
@@ -279,7 +279,8 @@ def _insert(db: sqlite3.Connection, row: sqlite3.Row, batch_id: int, sequence: i
     sam_no = sam_number(row["city"], row["kind"], sequence)
     try:
         db.execute(
-            "INSERT INTO sam (sam_no, terminal, kind, batch_id, operator, acquirer, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sam (sam_no, terminal, kind, batch_id, operator, acquirer, state) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 sam_no, terminal_number(row["city"], sequence), row["kind"], batch_id, row["operator"],
                 row["acquirer"], tables.ORDERED,

@@ -92,9 +92,8 @@ def balances(one: Stock) -> bool:
 
 def total(rows: list[Stock]) -> Stock:
     """All operators and kinds together."""
-    sums = [sum(int(row[at]) for row in rows) for at in range(2, 10)]
-    states = tuple((state, sum(dict(row.states)[state] for row in rows)) for state in tables.STATES)
-    return Stock("", "", *sums, states)
+    places = {state: sum(dict(row.states)[state] for row in rows) for state in tables.STATES}
+    return _stock("", "", {**places, "issued": sum(row.issued for row in rows)})
 
 
 def close_day(db: sqlite3.Connection, day: str, user: str, now_s: int) -> list[Stock]:
@@ -111,8 +110,8 @@ def close_day(db: sqlite3.Connection, day: str, user: str, now_s: int) -> list[S
     found = stock(db, end_s)
     for one in found:
         db.execute(
-            "INSERT INTO sam_day (day, operator, kind, given, unfinished, scrapped, issued, installed, stock, destroyed, "
-            "lost, closed_at_s, closed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sam_day (day, operator, kind, given, unfinished, scrapped, issued, installed, stock, "
+            "destroyed, lost, closed_at_s, closed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (day, *one[:10], now_s, user),
         )
     return found

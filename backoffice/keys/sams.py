@@ -157,7 +157,8 @@ class Maker:
         if self._is_current:
             return
         if bcd.to_digits(bcd.stamp(self._clock())[:4]) > self.order["expiry"]:
-            raise SamRefused(f"the SAMs of order {self.order['order_id']} expired on {self.order['expiry']}: order anew")
+            order_id, expiry = self.order["order_id"], self.order["expiry"]
+            raise SamRefused(f"the SAMs of order {order_id} expired on {expiry}: order anew")
         for key in self.key_set:
             if self._keys.kcv(self._above(key)) != key.kcv:
                 raise KeysChanged(
@@ -202,6 +203,11 @@ class Maker:
                 channel.write_key("control", 0, self.order["control_version"], self.profile.scheme, control)
                 self._note(known["sam_no"], OWN_CONTROL)
                 channel.authenticate(control)
+            try:
+                channel.create_application()
+            except ch.ApplicationThere:
+                if not resumed:
+                    raise
             channel.end_stage(ch.STAGE_INITIALISED)
         elif stage == ch.STAGE_INITIALISED:
             channel.authenticate(control)
@@ -294,7 +300,10 @@ def scrap(db: sqlite3.Connection, sam_no: str, reason: str, user: str, now_s: in
 
 
 def check_again(store: Store, keys: KeyService, line: Line, user: str, clock: Clock) -> Written:
-    """Try a SAM that was made here, whichever it is, under the keys that are still in use. Raises CheckFailed, SamRefused, ChipRefused, CardGone."""
+    """Try a SAM that was made here, whichever it is, under the keys that are still in use.
+
+    Raises CheckFailed, SamRefused, ChipRefused, CardGone.
+    """
     known, maker, channel = _finished(store, keys, line, user, clock)
     try:
         in_use = {(info.purpose, info.algorithm, info.version) for info in keys.infos() if info.state == ACTIVE}
@@ -427,8 +436,8 @@ def _finished(
     orders.person(user)
     with store.reading() as db:
         written = db.execute(
-            "SELECT profile, MIN(batch_id) AS batch_id FROM sam_order JOIN sam_batch USING (order_id) WHERE profile <> '' "
-            "GROUP BY profile ORDER BY batch_id"
+            "SELECT profile, MIN(batch_id) AS batch_id FROM sam_order JOIN sam_batch USING (order_id) "
+            "WHERE profile <> '' GROUP BY profile ORDER BY batch_id"
         ).fetchall()
     serial, refused = "", None
     for row in written:  # GET CHIP is the profile's own, and nothing else tells what the chip is
@@ -460,9 +469,9 @@ def _as_order(row: sqlite3.Row) -> orders.Order:
 
 
 def _keys_on(store: Store, sam_no: str) -> list[OrderKey]:
-    query = "SELECT purpose, algorithm, key_index, version, kcv FROM sam_key WHERE sam_no = ? ORDER BY 1, 2, 3, 4"
+    query = "SELECT purpose, algorithm, key_index, version, kcv FROM sam_key WHERE sam_no = ?"
     with store.reading() as db:
-        return [OrderKey(*row) for row in db.execute(query, (sam_no,))]
+        return sorted(OrderKey(*row) for row in db.execute(query, (sam_no,)))
 
 
 def _note_key(db: sqlite3.Connection, sam_no: str, key: OrderKey, now_s: int) -> None:

@@ -6,6 +6,7 @@ of one card, where the token lacks the step that follows (LENDS). It is counted 
 """
 
 import ctypes
+import fcntl
 import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -71,8 +72,10 @@ class Token:
 
     test: bool
 
-    def __init__(self, config: Config, pin: str) -> None:
+    def __init__(self, config: Config, pin: str, file: Path | None = None) -> None:
         self.config = config
+        self._file = file  # locked by a program that writes: two that write at once do not see each other's objects
+        self.changes = 0  # grows with each: who has made a table of `infos` makes it anew
         self.lent = 0  # keys of single cards that left the token since it was opened here
         self.on_lend: Callable[[KeyPath, str, int], None] | None = None  # told of each: path above, why, how many
         self._link = token_link.link(config, pin)
@@ -147,8 +150,7 @@ class Token:
     def change(self, info: KeyInfo) -> None:
         """Another state or date; backend.Backend.change."""
         hierarchy.check(info)
-        with self._link.use() as session:
-            self._read(session)
+        with self._writing() as session:
             old = self._row(session, info.key_id)
             if _identity(old.info) != _identity(info):
                 raise TokenError(f"key {info.key_id}: only its state and dates change")
@@ -158,7 +160,7 @@ class Token:
             row = old._replace(number=old.number + 1, info=info, object_id="" if gone else old.object_id)
             with self._all_or_nothing(session, row):
                 token_rows.write(session, row)
-                session = self._confirm(row, alone=False)
+                self._confirm(session, row, alone=False)
             if gone:
                 _erase_keys(session, bytes.fromhex(old.object_id))
             for stale, data in token_rows.of_key(session, info.key_id)[1:]:
@@ -170,16 +172,13 @@ class Token:
         self, info: KeyInfo, create: Callable[[Any, dict[Attribute, Any]], tuple[Any, bytes]], factor: str,
         kcv: str | None,
     ) -> KeyInfo:  # fmt: skip
-        """Store what `create` makes, its row last: without one a key counts for nothing. kcv None: the token says it.
-
-        The token is opened afresh before this returns, and must still have both: SoftHSM on a full disk reports
-        success and shows the key until its memory of it is gone.
-        """
+        """Store what `create` makes, its row last: without one a key is none. kcv None: the token says it."""
         hierarchy.check(info)
+        if info.state == DESTROYED:
+            raise TokenError(f"key {info.key_id}: what is destroyed is not taken in")
         if info.algorithm not in (*_FAMILIES, "HMAC", "ES256"):
             raise Lacks(f"key {info.key_id}: a PKCS#11 token has no {info.algorithm}; keep it in the second provider")
-        with self._link.use() as session:
-            self._read(session)
+        with self._writing() as session:
             if info.key_id in self._rows:
                 raise TokenError(f"key {info.key_id} is in the token already")
             self._need(info.algorithm)
@@ -195,48 +194,46 @@ class Token:
                 row = row._replace(info=info._replace(kcv=said))
                 self._refuse_mix(row.info)
                 token_rows.write(session, row)
-                session = self._confirm(row, alone=True)
+                self._confirm(session, row, alone=True)
             self._read(session)
             return row.info
 
-    def _confirm(self, row: Row, alone: bool) -> Any:
-        """The session of a token that was opened afresh and has the row. alone: it is the only one of its name."""
-        session = self._link.renew()
-        found = token_rows.of_key(session, row.info.key_id)
-        if row not in [one for one, _ in found]:
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """The session of the only program on this machine that writes, with its rows read anew."""
+        with self._link.use() as session, ExitStack() as closed:
+            if self._file is not None:
+                fcntl.flock(closed.enter_context(self._file.open("rb")), fcntl.LOCK_EX)
+            self._read(session)
+            yield session
+
+    def _confirm(self, session: Any, row: Row, alone: bool) -> None:
+        """The token has what was written. alone: the row is the only one of its name; else none is as new."""
+        found = [one for one, _ in token_rows.of_key(session, row.info.key_id)]
+        if row not in found:
             raise token_link.full(self.config.token)
-        same = [one for one, _ in found if alone or one.number >= row.number]
-        if len(same) > 1:
+        if len([one for one in found if alone or one.number >= row.number]) > 1:
             raise TokenError(f"key {row.info.key_id}: another program is changing it: look at it and try again")
         if row.object_id:
-            try:
-                _check_key(_key_object(session, row), row)
-            except Tampered as error:
-                raise token_link.full(self.config.token) from error
-        return session
+            _check_key(_key_object(session, row), row)
 
     @contextmanager
     def _all_or_nothing(self, session: Any, row: Row) -> Iterator[None]:
         """Where the block raises, its key and row are taken out again; why a full token raises, modules disagree."""
         try:
+            token_rows.try_room(session)
             yield
         except BaseException as error:
-            there = self._link.present()
-            if there:
-                self._undo(row)
-                if isinstance(error, _NO_ROOM):
-                    raise token_link.full(self.config.token) from error
-            elif not isinstance(error, TokenError):
+            if not self._link.present():
                 raise TokenGone(f"token {self.config.token} went away: see what it holds when it is back") from error
-            raise
-
-    def _undo(self, row: Row) -> None:
-        with self._link.use() as session:
             for one, data in token_rows.of_key(session, row.info.key_id):
                 if (one.number, one.object_id) == (row.number, row.object_id):
                     data.destroy()
             if row.number == 1 and row.object_id:
                 _erase_keys(session, bytes.fromhex(row.object_id))
+            if isinstance(error, _NO_ROOM):
+                raise token_link.full(self.config.token) from error
+            raise
 
     def _sweep(self, session: Any, key_id: str) -> None:
         """A process that died halfway left a key of this name that no row speaks of."""
@@ -247,7 +244,7 @@ class Token:
     def _refuse_mix(self, info: KeyInfo) -> None:
         where = KNOWN_TEST_KCVS.get(info.algorithm, {}).get(info.kcv)
         if where and not self.test:
-            raise MixedKeys(f"key {info.key_id} has the check value {info.kcv} of {where}: a production token takes none")
+            raise MixedKeys(f"key {info.key_id} has the check value {info.kcv} of {where}: no key for production")
 
     # --- what it does ---------------------------------------------------------------------------------------------
 
@@ -275,6 +272,7 @@ class Token:
             some = cards[start : start + CARDS_AT_ONCE]
             with self._link.use() as session:
                 self._need_cipher(session, path, "3DES")
+                self._must_be_an_issuers(session, path)
                 self._may_lend(path, "a TAC of 3DES takes the xored halves of the card's key")
                 with self._at(session, path) as key:
                     values = _read(key, "3DES", b"".join(map(_both, some)))
@@ -380,7 +378,9 @@ class Token:
     # --- the parts of it ------------------------------------------------------------------------------------------
 
     def _read(self, session: Any) -> None:
+        before = self._rows
         self.test, self._rows = token_rows.read(session)
+        self.changes += self._rows != before
         self._opened, self._found = self._link.opened, {}
 
     def _row(self, session: Any, key_id: str) -> Row:
@@ -398,10 +398,22 @@ class Token:
             raise NoKey(f"key {key_id} is destroyed")
         key = self._found.get(key_id)
         if key is None:
-            key = _key_object(session, row)
-            _check_key(key, row)
+            try:
+                key = _key_object(session, row)
+                _check_key(key, row)
+            except Tampered:
+                self._explain_missing(session, row)
+                raise
             self._found[key_id] = key
         return key
+
+    def _explain_missing(self, session: Any, row: Row) -> None:
+        """Raises what is the matter where it is not the key itself: no token, or another program destroyed it."""
+        if not self._link.present():
+            raise TokenGone(f"token {self.config.token} does not answer: is it in?")
+        self._read(session)
+        if self._rows.get(row.info.key_id) != row:
+            raise NoKey(f"key {row.info.key_id} was changed by another program: look at it and try again")
 
     @contextmanager
     def _at(self, session: Any, path: KeyPath, duties: int = 0) -> Iterator[Any]:
@@ -448,20 +460,26 @@ class Token:
             raise Lacks(f"nothing is derived from key {path.key_id}")
 
     def _need(self, algorithm: str) -> None:
-        wanted = {"HMAC": (Mechanism.SHA256_HMAC,), "ES256": (Mechanism.ECDSA,)}.get(algorithm)
-        if wanted is None:
-            family = _FAMILIES[algorithm]
-            wanted = (family.derive, family.encrypt)
+        if algorithm in _FAMILIES:
+            wanted = [_FAMILIES[algorithm].derive, _FAMILIES[algorithm].encrypt]
+        else:
+            wanted = [Mechanism.SHA256_HMAC if algorithm == "HMAC" else Mechanism.ECDSA]
         missing = [mechanism.name for mechanism in wanted if mechanism not in self._link.mechanisms]
         if missing:
             raise Lacks(f"token {self.config.token} has no {', '.join(missing)}")
 
+    def _must_be_an_issuers(self, session: Any, path: KeyPath) -> None:
+        info = self._row(session, path.key_id).info
+        if info.purpose != "tac" or hierarchy.depth(info, len(path.factors) + 1) != hierarchy.CARD:
+            raise Lacks(f"key {path.key_id}: only what lies above cards makes their TACs")
+
     def _must_be_a_cards(self, session: Any, path: KeyPath) -> KeyInfo:
+        """Where a scheme may have a province's step, two steps below the nation are not yet a card."""
         info = self._row(session, path.key_id).info
         if info.algorithm not in _FAMILIES:
             raise Lacks(f"key {path.key_id} never leaves the token")
         chips = info.level == hierarchy.CHIP and path.factors and info.purpose in hierarchy.OF_CHIPS
-        cards = info.purpose in hierarchy.OF_CARDS and hierarchy.depth(info, len(path.factors)) == hierarchy.CARD
+        cards = info.purpose in hierarchy.OF_CARDS and hierarchy.depth(info, len(path.factors), True) == hierarchy.CARD
         if not chips and not cards:
             raise Lacks(f"key {path.key_id}: no key above that of a single card leaves the token")
         return info
@@ -478,7 +496,7 @@ class Token:
 
 def open_token(config_path: Path, pin: str) -> Token:
     """The token that a file names. Raises TokenError and its kinds, Tampered."""
-    return Token(token_link.read_config(config_path), pin)
+    return Token(token_link.read_config(config_path), pin, config_path)
 
 
 def init_token(config: Config, so_pin: str, pin: str, test: bool) -> None:
@@ -578,7 +596,7 @@ def _child(
 
 def _read(key: Any, algorithm: str, data: bytes, count: int | None = None) -> bytes:
     """The first `count` bytes of `data` encrypted under a key that may only derive."""
-    readable = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
+    readable: dict[Attribute, Any] = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
     if count is not None:
         readable[Attribute.VALUE_LEN] = count
     derived = _derived(key, algorithm, data, KeyType.GENERIC_SECRET, 0, readable)
@@ -655,13 +673,13 @@ def _capabilities(has: frozenset[Mechanism], strict: bool) -> list[Capability]:
         ("derive", "3DES", inside(des), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
         ("derive", "AES", inside(aes), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
         ("session_mac", "3DES", inside(des), "MAC1、MAC2", "MAC1 and MAC2"),
-        ("tacs", "3DES", lends, "须异或密钥两半:借出该卡自己的TAC密钥", "halves are xored: the card's own TAC key is lent"),
+        ("tacs", "3DES", lends, "须异或密钥两半:借出该卡的TAC密钥", "its halves are xored: the card's own key is lent"),
         ("auth", "3DES", inside(des), "芯片外部认证", "to a chip"),
         ("auth", "AES", inside(aes), "芯片外部认证", "to a chip"),
         ("command_mac", "3DES", inside(des), "安全报文", "secured commands"),
         ("command_mac", "AES", inside(aes and Mechanism.AES_CMAC in has), "安全报文", "secured commands"),
         ("wrap", "AES", inside(aes and Mechanism.AES_KEY_WRAP in has), "写入芯片的密钥", "keys for chips"),
-        ("wrap", "3DES", lends, "借出该卡自己的密钥;PSAM主密钥拒绝", "a card's own key is lent; a PSAM's key is refused"),
+        ("wrap", "3DES", lends, "借出该卡的密钥;PSAM主密钥拒绝", "a card's own key is lent, none above it"),
         ("release", "3DES", lends, "仅单张卡的密钥", "of a single card only"),
         ("hmac", "HMAC", inside(Mechanism.SHA256_HMAC in has), "终端密钥", "device keys"),
         ("sign", "ES256", inside(Mechanism.ECDSA in has), "参数签名", "parameter sets"),

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ LABEL_BYTES_MAX = 32  # CK_TOKEN_INFO
 PIN_BYTES_MIN = 4
 PIN_BYTES_MAX = 255
 _CONFIG_BYTES_MAX = 1 << 16
+_LOOKS_MAX, _LOOK_AGAIN_S = 5, 0.02
 _INIT_TOKEN = 9  # place of C_InitToken among the functions of PKCS#11, of which the binding has all but this one
 
 
@@ -149,16 +151,10 @@ class Link:
                 self._open()
             yield self._session
 
-    def renew(self) -> Any:
-        """Close everything and open it anew: what is found then, the token has kept. Within `use`; the session."""
-        self._module.restart()
-        self._open()
-        return self._session
-
     def present(self) -> bool:
-        """The token still answers, by more than the module's memory of it. Within `use`."""
+        """The module still finds the token. Within `use`."""
         try:
-            self.renew()
+            self._module.token(self._config)
         except (pkcs11.PKCS11Error, TokenError):
             self._session, self._lost = None, True
             return False
@@ -176,7 +172,7 @@ class Link:
         if self._lost:
             self._module.restart()
             self._lost = False
-        token = self._module.token(self._config)
+        token = self._token()
         try:
             self._session = token.open(rw=True, user_pin=self._pin)
         except refusals.UserAlreadyLoggedIn as error:
@@ -188,6 +184,16 @@ class Link:
         self._module.logins[token.slot.slot_id] = _digest(self._pin)
         self.mechanisms = frozenset(token.slot.get_mechanisms())
         self.opened += 1
+
+    def _token(self) -> Any:
+        """SoftHSM writes its token file at each login of any process, and who looks then finds none: look again."""
+        for _ in range(_LOOKS_MAX - 1):
+            try:
+                return self._module.token(self._config)
+            except refusals.NoSuchToken:
+                time.sleep(_LOOK_AGAIN_S)
+                self._module.restart()
+        return self._module.token(self._config)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -217,7 +223,7 @@ class Link:
 
 
 def full(name: str) -> TokenFull:
-    return TokenFull(f"token {name} has no room: destroy keys that are retired, or take a larger one; nothing is stored")
+    return TokenFull(f"token {name} has no room: destroy retired keys, or take a larger one; nothing is stored")
 
 
 class _Module:
@@ -294,7 +300,7 @@ def link(config: Config, pin: str) -> Link:
 
 
 def init(config: Config, so_pin: str, pin: str) -> None:
-    """Make a token in a free slot and set its user PIN. Raises TokenError where the label is taken or no slot is free."""
+    """Make a token in a free slot and set its user PIN. Raises TokenError: the label is taken, no slot is free."""
     check_label(config.token)
     _check_pin(so_pin)
     _check_pin(pin)

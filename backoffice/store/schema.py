@@ -8,6 +8,7 @@ Money is integer fen, times are UTC seconds, days are clearing days 'YYYY-MM-DD'
 
 from sqlite_utils import Database, Migrations
 
+from backoffice.store import card_tables
 from backoffice.store.device_tables import SYNC
 from backoffice.store.sam_tables import SAM_APPEND_ONLY, SAM_FACTS, SAM_GUARDS, SAM_NEVER_DELETED, SAMS
 
@@ -443,6 +444,21 @@ def sams(db: Database) -> None:
     guards += [_refuse(table, "DELETE") for table in SAM_APPEND_ONLY + SAM_NEVER_DELETED]
     for statement in [*_statements(SAMS), *guards, *SAM_GUARDS]:
         db.conn.execute(statement)
+
+
+@MIGRATIONS(name="012_cards")
+def cards(db: Database) -> None:
+    for script in (card_tables.CARDS, card_tables.MONEY):
+        for statement in _statements(script):
+            db.conn.execute(statement)
+    for table in card_tables.APPEND_ONLY:
+        db.conn.execute(_refuse(table, "UPDATE"))
+    for table, facts in card_tables.FACTS.items():
+        db.conn.execute(_refuse(table, "UPDATE OF " + facts))
+    for table in (*card_tables.APPEND_ONLY, *card_tables.NEVER_DELETED):
+        db.conn.execute(_refuse(table, "DELETE"))
+    for guard in card_tables.GUARDS:
+        db.conn.execute(guard)
 
 
 # what a tap says beyond a flat fare, of tunion.wire.tap.FLAT

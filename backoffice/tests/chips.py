@@ -114,7 +114,8 @@ class Blank:
         if head[:2] == b"\x80\x72":
             return self._credit(data)
         if head[:3] == b"\x80\x1a\x45":
-            found = [value for (usage, _, version), (_, value) in self.keys.items() if (usage, version) == ("maintenance", head[3])]
+            wanted = ("maintenance", head[3])
+            found = [value for (usage, _, version), (_, value) in self.keys.items() if (usage, version) == wanted]
             _need(self.stage == 2 and self.application, 0x6985)
             _need(bool(found), 0x9403)
             self.work = diversify("3DES", diversify("3DES", found[0], data[8:]), data[:8])
@@ -144,7 +145,8 @@ class Blank:
         if head[1] == 0xD4:
             self._write_key(USAGES[head[2]], head[3], body)
         elif head[1:] == b"\xe0\x01\x00":
-            _need(self.stage == 0 and not self.aid, 0x6985)
+            _need(self.stage == 0, 0x6985)
+            _need(not self.aid, 0x6A80)
             self.aid = body
         elif head[1:] == b"\xe0\x00\x00":
             _need(self.stage == 0 and bool(self.aid), 0x6985)
@@ -178,7 +180,7 @@ class Blank:
     def _end(self, stage: int) -> None:
         _need(stage == self.stage + 1, 0x6985)
         if stage == 1:
-            _need(self.replaced, 0x6985)
+            _need(self.replaced and bool(self.aid), 0x6985)
         else:
             purchase = any(usage == "purchase" for usage, _, _ in self.keys)
             _need(purchase and set(self.files) == set(PSAM_FILES), 0x6985)

@@ -1,6 +1,7 @@
 """SoftHSM2 as the tests' token: each folder of its own, in this process or told to another one."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,13 @@ SO_PIN, PIN = "87654321", "246810"
 class SoftHsm:
     """A folder of tokens. Only one such folder is in use in a process at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: Path | None = None) -> None:
         self.tokens = folder / "tokens"
         self.conf = folder / "softhsm2.conf"
-        self.tokens.mkdir(parents=True)
+        if like is None:
+            self.tokens.mkdir(parents=True)
+        else:
+            shutil.copytree(like, self.tokens)
         self.conf.write_text(
             f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n", encoding="utf-8"
         )
@@ -41,10 +45,10 @@ class SoftHsm:
 
 
 @contextmanager
-def softhsm(folder: Path) -> Iterator[SoftHsm]:
-    """In use within the block."""
+def softhsm(folder: Path, like: Path | None = None) -> Iterator[SoftHsm]:
+    """In use within the block; like: with the tokens of another one."""
     before = os.environ.get("SOFTHSM2_CONF")
-    hsm = SoftHsm(folder)
+    hsm = SoftHsm(folder, like)
     os.environ["SOFTHSM2_CONF"] = str(hsm.conf)
     try:
         hsm.forget()

@@ -49,7 +49,7 @@ def test_a_blank_goes_through_all_stages(scheme: str, get_response: bool) -> Non
     channel.end_stage(2)
 
     assert blank.aid == bytes.fromhex("A0000006324D4F542E435053414D3031")
-    assert blank.kinds == {0x18: b"\x02\x00\x0a\x17"}
+    assert blank.kinds == {0x18: b"\x02\x00\x0a\x00\x17"}
     assert channel.open().stage == ch.STAGE_PERSONALISED
     assert channel.read_binary(0x16, 6) == b"\x16" * 6
     assert all(word == 0x9000 for _, word in channel.steps)

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from hypothesis import given
 from hypothesis import strategies as some
 
-from backoffice.keys import backend, hierarchy, schemes, vault
+from backoffice.keys import backend, hierarchy, native, schemes, vault
 from backoffice.keys.backend import KeyInfo, KeyPath, KeysError, Lacks
-from backoffice.keys.keyring import Keyring, row_of
+from backoffice.keys.keyring import Keyring
 from backoffice.keys.service import BAD, NO_KEY, OK, ROW_VERDICTS, UNAVAILABLE, NoKey, TacRequest
 from backoffice.keys.vault import KeyFile, Vault, kcv
 from backoffice.tests.test_keys import VECTOR
@@ -322,12 +322,12 @@ def test_rows_are_judged_in_their_order_and_the_same_each_time(full: Vault) -> N
         request = (VECTOR, sm4_request(), VECTOR._replace(tac=bytes(4)), VECTOR._replace(version=2))[number % 4]
         requests.append(request)
     expected = [OK, OK, BAD, NO_KEY] * 75
-    rows = b"".join(map(row_of, requests))
+    rows = native.pack_rows(requests, None)
     assert [ROW_VERDICTS[code] for code in service.tac_verify_rows(rows)] == expected
     assert service.tac_verify_rows(rows) == service.tac_verify_rows(rows)
     assert service.tac_verify_batch(requests) == expected
     assert service.tac_verify_rows(b"") == b""
-    with pytest.raises(ValueError):
+    with pytest.raises(native.BadRows):
         service.tac_verify_rows(rows[:-1])
 
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backoffice.keys import native
-from backoffice.keys.native import PLAIN, BadRows, Native, Tag, build, generate
+from backoffice.keys.native import PLAIN, BadRows, Native, Resolve, Tag, build, generate
 from backoffice.keys.service import TAC_ROW, TacRequest
 from backoffice.keys.suites import SUITES
 from tunion import bcd
@@ -89,6 +90,18 @@ def wrong(one: bytes, bit: int) -> bytes:
     return one[:42] + spoiled(one[42:46], bit) + one[46:]
 
 
+def by_issuer(values: dict[bytes, bytes]) -> Resolve:
+    return lambda tag: values[tag.issuer]
+
+
+def always(key: bytes | None) -> Resolve:
+    return lambda tag: key
+
+
+def returning(verdicts: bytes) -> Callable[[bytes], bytes]:
+    return lambda rows: verdicts
+
+
 def refuse_all(rows: bytes) -> bytes:
     raise AssertionError("nothing was to go the plain way")
 
@@ -97,7 +110,9 @@ def refuse_all(rows: bytes) -> bytes:
 
 
 def test_every_circuit_computes_its_s_box() -> None:
-    operations = {"^": int.__xor__, "&": int.__and__, "|": int.__or__, "& ~": lambda a, b: a & ~b}
+    operations: dict[str, Callable[[int, int], int]] = {
+        "^": int.__xor__, "&": int.__and__, "|": int.__or__, "& ~": lambda a, b: a & ~b,
+    }  # fmt: skip
     for box in range(8):
         values = {table: table for table in (*generate.INPUTS, generate.ONES)}
         made = generate.gates(box, generate.SEEDS[box])
@@ -124,12 +139,12 @@ def test_outputs_and_wires_are_those_of_the_standard() -> None:
 def test_the_published_vectors(name: str) -> None:
     vectors = json.loads(VECTORS.read_text())
     inputs, vector = vectors["inputs"], vectors[name]
-    one = row(
-        *(bytes.fromhex(text) for text in (inputs["issuer"], inputs["factor_card"], vector["tac_input"], vector["tac"]))
-    )
+    parts = inputs["issuer"], inputs["factor_card"], vector["tac_input"], vector["tac"]
+    issuer, card, message, tac = map(bytes.fromhex, parts)
+    one = row(issuer, card, message, tac)
     key = bytes.fromhex(vectors["diversify"]["DTK_issuer"])
     for variant in variants():
-        verdicts = library().verify_rows(one + wrong(one, 0), lambda tag: key, refuse_all, variant)
+        verdicts = library().verify_rows(one + wrong(one, 0), always(key), refuse_all, variant)
         assert verdicts == bytes((OK, BAD))
 
 
@@ -144,9 +159,7 @@ def test_rows_agree_with_tunion() -> None:
             one = row(issuer, card, message, tac_by_tunion(values[issuer], card, message))
             rows += [one, wrong(one, chance.randrange(32))]
             expected += [OK, BAD]
-        verdicts = library().verify_rows(
-            b"".join(rows), lambda tag, values=values: values[tag.issuer], refuse_all, variant
-        )
+        verdicts = library().verify_rows(b"".join(rows), by_issuer(values), refuse_all, variant)
         assert verdicts == bytes(expected)
 
 
@@ -157,7 +170,7 @@ def test_thousands_of_rows_agree_with_the_library_ciphers() -> None:
     sent = b"".join(wrong(one, bit) if bit >= 0 else one for one, bit in zip(rows, bits, strict=True))
     expected = bytes(BAD if bit >= 0 else OK for bit in bits)
     for variant in variants():
-        assert library().verify_rows(sent, lambda tag: values[tag.issuer], refuse_all, variant) == expected
+        assert library().verify_rows(sent, by_issuer(values), refuse_all, variant) == expected
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -196,12 +209,12 @@ def test_any_one_bit_of_a_row_or_key_counts_but_for_parity() -> None:
         sent.append(bytes(changed))
         expected.append(BAD)
     for variant in variants():
-        assert library().verify_rows(b"".join(sent), lambda tag: key, refuse_all, variant) == bytes(expected)
+        assert library().verify_rows(b"".join(sent), always(key), refuse_all, variant) == bytes(expected)
         for bit in range(128):
             other = bytearray(key)
             other[bit // 8] ^= 1 << bit % 8
             expected_one = OK if bit % 8 == 0 else BAD  # the lowest bit of each byte is parity and no key
-            verdict = library().verify_rows(one, lambda tag, other=other: bytes(other), refuse_all, variant)
+            verdict = library().verify_rows(one, always(bytes(other)), refuse_all, variant)
             assert verdict == bytes((expected_one,))
 
 
@@ -213,7 +226,7 @@ def test_every_lane_has_its_own_verdict() -> None:
             sent = b"".join((*rows[:place], wrong(rows[place], place % 32), *rows[place + 1 :]))
             expected = bytearray(len(rows))
             expected[place] = BAD
-            assert library().verify_rows(sent, lambda tag: values[tag.issuer], refuse_all, variant) == expected
+            assert library().verify_rows(sent, by_issuer(values), refuse_all, variant) == expected
 
 
 def test_any_count_of_rows_none_and_one_among_them() -> None:
@@ -221,7 +234,7 @@ def test_any_count_of_rows_none_and_one_among_them() -> None:
     for variant in variants():
         for count in range(len(rows) + 1):
             sent = b"".join(wrong(one, number % 32) if number % 3 else one for number, one in enumerate(rows[:count]))
-            verdicts = library().verify_rows(sent, lambda tag: values[tag.issuer], refuse_all, variant)
+            verdicts = library().verify_rows(sent, by_issuer(values), refuse_all, variant)
             assert verdicts == bytes(BAD if number % 3 else OK for number in range(count)), count
 
 
@@ -230,9 +243,11 @@ def test_both_widths_give_the_same_for_noise() -> None:
         pytest.skip("this processor has one width of vector")
     chance = random.Random(4)
     for count in (1, 127, 128, 129, 5000):
-        noise = b"".join(row(bytes(8), *(chance.randbytes(size) for size in (8, 22, 4))) for _ in range(count))
+        noise = b"".join(
+            row(bytes(8), chance.randbytes(8), chance.randbytes(22), chance.randbytes(4)) for _ in range(count)
+        )
         key = chance.randbytes(16)
-        made = [library().verify_rows(noise, lambda tag, key=key: key, refuse_all, variant) for variant in variants()]
+        made = [library().verify_rows(noise, always(key), refuse_all, variant) for variant in variants()]
         assert made[0] == made[1]
 
 
@@ -319,7 +334,7 @@ def test_a_plain_path_that_answers_too_little_is_our_bug() -> None:
     one = row(bytes(8), bytes(8), bytes(22), bytes(4), algorithm=4)
     for answer in (b"", b"\0\0", b"\x04", b"\xfe", b"\xff"):
         with pytest.raises(AssertionError):
-            library().verify_rows(one, lambda tag: None, lambda rows, answer=answer: answer)
+            library().verify_rows(one, always(None), returning(answer))
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
@@ -332,7 +347,7 @@ def test_a_buffer_cut_short_is_refused_whatever_is_missing() -> None:
         for size in range(1, len(sent)):
             if size % ROW:
                 with pytest.raises(BadRows, match="whole rows of 48"):
-                    verify(sent[:size], lambda tag: values[tag.issuer], refuse_all)
+                    verify(sent[:size], by_issuer(values), refuse_all)
 
 
 def test_a_row_of_another_form_is_refused_by_its_number() -> None:
@@ -341,20 +356,20 @@ def test_a_row_of_another_form_is_refused_by_its_number() -> None:
         sent = bytearray(b"".join(rows))
         sent[3 * ROW + offset] = 1
         with pytest.raises(BadRows, match=f"row 3: its byte {offset} is not 0"):
-            native.verify_rows(bytes(sent), lambda tag: values[tag.issuer], refuse_all)
+            native.verify_rows(bytes(sent), by_issuer(values), refuse_all)
 
 
 def test_rows_that_may_change_meanwhile_are_refused() -> None:
     for rows in (bytearray(ROW), memoryview(bytes(ROW))):
         with pytest.raises(BadRows, match="come as bytes"):
-            library().verify_rows(rows, lambda tag: None, refuse_all)  # type: ignore[arg-type]
+            library().verify_rows(rows, always(None), refuse_all)  # type: ignore[arg-type]
 
 
 def test_a_key_of_another_length_is_our_bug() -> None:
     rows, _ = good_rows(1)
     for size in (0, 8, 15, 17, 32):
         with pytest.raises(ValueError, match="16 bytes"):
-            library().verify_rows(rows[0], lambda tag, size=size: bytes(size), refuse_all)
+            library().verify_rows(rows[0], always(bytes(size)), refuse_all)
 
 
 # --- keys in memory, threads --------------------------------------------------------------------------------------
@@ -387,7 +402,7 @@ def test_keys_are_wiped_from_the_buffer_also_where_a_key_is_not_to_be_had() -> N
     watched = Watched()
     opened = Native(watched)  # type: ignore[arg-type]
     sent = b"".join(rows)
-    assert opened.verify_rows(sent, lambda tag: values[tag.issuer], refuse_all) == bytes(40)
+    assert opened.verify_rows(sent, by_issuer(values), refuse_all) == bytes(40)
     assert any(key in watched.held[0] for key in values.values())
     assert all(bytes(buffer) == bytes(len(buffer)) for buffer in watched.buffers)
 
@@ -396,6 +411,71 @@ def test_keys_are_wiped_from_the_buffer_also_where_a_key_is_not_to_be_had() -> N
     with pytest.raises(IndexError):
         opened.verify_rows(sent, lambda tag: left.pop(), refuse_all)
     assert len(watched.buffers) == 1 and bytes(watched.buffers[0]) == bytes(16 * 3)
+
+
+# Lanes full of keys go through the library named by the first argument, then the process looks for a bit of all of them
+# at once, as the lanes hold it, in all it may write to. What it looks for it knows as its complement only.
+LOOK_FOR_KEYS = """
+import random, re, sys
+from pathlib import Path
+from backoffice.keys import native
+from backoffice.keys.suites import SUITES
+from tunion.crypto.keys import TripleDesSuite
+
+library, reason = native._open(Path(sys.argv[1]))
+assert library is not None, reason
+chance = random.Random(11)
+keys = [chance.randbytes(16) for _ in range(512)]
+cards = [chance.randbytes(8) for _ in keys]
+singles = [TripleDesSuite().tac_key(SUITES["3DES"].diversify(key, card)) for key, card in zip(keys, cards)]
+rows = b"".join(n.to_bytes(8, "big") + cards[n] + bytes(32) for n in range(512))
+
+def complements(values, bit):
+    bits = "".join("10"[value[bit // 8] >> 7 - bit % 8 & 1] for value in values)
+    words = [int(bits[at : at + 64], 2) for at in range(0, len(bits), 64)]
+    return b"".join(word.to_bytes(8, sys.byteorder) for word in words)
+
+for variant, lanes in (("portable", 128), ("avx2", 256)):
+    if variant not in library.variants:
+        continue
+    library.verify_rows(rows, lambda tag: keys[int.from_bytes(tag.issuer, "big")], bytes, variant)
+    memory = bytearray()
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", buffering=0) as mem:
+        for line in maps.read().splitlines():
+            found = re.match("([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if found and "[vvar]" not in line:
+                low, high = (int(text, 16) for text in found.groups())
+                mem.seek(low)
+                memory += mem.read(high - low) or b""
+    flipped = bytes(memory).translate(bytes(range(255, -1, -1)))
+    del memory
+    hits = 0
+    for start in range(0, 512, lanes):
+        for values in (keys, singles):
+            for bit in range(64):
+                if bit % 8 != 7:
+                    hits += complements(values[start : start + lanes], bit) in flipped
+    print(variant, "hits" if hits else "clean")
+"""
+
+
+def looked_for_keys(path: Path) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK_FOR_KEYS, str(path)], cwd=build.ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines())
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system does not show a process its memory")
+def test_no_key_stays_in_the_lanes_or_on_the_stack(tmp_path: Path) -> None:
+    assert looked_for_keys(compiled()) == {f"{variant} clean" for variant in variants()}
+    # and what looks for them finds them where nothing wipes
+    sources = tmp_path / "native"
+    shutil.copytree(build.HERE, sources, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (sources / "tac.c").read_text()
+    (sources / "tac.c").write_text(text.replace("memset(at, 0, size);", "(void)at, (void)size;"))
+    build.build(tmp_path / "unwiped.so", sources=sources)
+    assert looked_for_keys(tmp_path / "unwiped.so") == {f"{variant} hits" for variant in variants()}
 
 
 def test_threads_do_not_disturb_each_other() -> None:
@@ -410,7 +490,7 @@ def test_threads_do_not_disturb_each_other() -> None:
             pairs = zip(order, bits, strict=True)
             sent = b"".join(wrong(rows[place], bit) if bit >= 0 else rows[place] for place, bit in pairs)
             expected = bytes(BAD if bit >= 0 else OK for bit in bits)
-            if library().verify_rows(sent, lambda tag: values[tag.issuer], refuse_all, variant) != expected:
+            if library().verify_rows(sent, by_issuer(values), refuse_all, variant) != expected:
                 return False
         return True
 

@@ -45,7 +45,8 @@ class Depot:
     def maker(self, batch_id: int) -> sams.Maker:
         return sams.Maker(self.store, self.keys, batch_id, "zhao", self.clock)
 
-    def blank(self, number: int, scheme: str = "3DES", version: int = 2) -> Blank:
+    def blank(self, number: int, scheme: str = "3DES", version: int = 0) -> Blank:
+        version = version or max(self.keys.versions)
         return Blank(number.to_bytes(8, "big"), root(f"transport-{scheme}-{version}"), scheme)
 
     def states(self) -> list[str]:

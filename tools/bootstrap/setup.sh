@@ -88,6 +88,7 @@ libnfc-bin          -
 libnfc-examples     -
 libnfc-pn53x-examples -
 dpkg-dev            -
+softhsm2            -
 $(wanted board && echo 'qemu-system-arm     command -v qemu-system-arm
 gcc-arm-none-eabi   command -v arm-none-eabi-gcc
 libnewlib-arm-none-eabi -')

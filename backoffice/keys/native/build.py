@@ -38,18 +38,20 @@ def source_hash(folder: Path = HERE) -> str:
     return digest.hexdigest()
 
 
-def build(target: Path = LIBRARY, flags: tuple[str, ...] = FLAGS, wires: str = "") -> None:
+def build(target: Path = LIBRARY, flags: tuple[str, ...] = FLAGS, wires: str = "", sources: Path = HERE) -> None:
     """Compile with $CC or gcc. Raises CalledProcessError where it refuses; what it says goes to our own output.
 
-    wires  in place of what generate.py writes: a test's, to see that wrong circuits are found out
+    wires    in place of what generate.py writes: a test's, to see that wrong circuits are found out
+    sources  the folder of the C files: a test's, likewise
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         (Path(folder) / "des_wires.h").write_text(wires or generate.as_c())
         made = Path(folder) / target.name
-        sources = [str(HERE / name) for name in UNITS]
+        units = [str(sources / name) for name in UNITS]
         compiler = os.environ.get("CC", "gcc")
-        subprocess.run([compiler, *flags, f"-I{folder}", f"-I{HERE}", "-shared", "-o", str(made), *sources], check=True)
+        paths = [f"-I{folder}", f"-I{sources}", "-shared", "-o", str(made), *units]
+        subprocess.run([compiler, *flags, *paths], check=True)
         made.write_bytes(sealed(made.read_bytes()))
         os.replace(made, target)
 

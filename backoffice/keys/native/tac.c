@@ -14,13 +14,14 @@ enum { VARIANT_PORTABLE = 1, VARIANT_AVX2 = 2 };
 enum { NO_MEMORY = -1, BAD_TAG = -2, NO_VARIANT = -3 };
 enum { SLOTS_FIRST = 1024, FREE = 0, STACK_BYTES = 1 << 15 };
 
-void wipe(void *at, size_t size)
+/* Zeros that the compiler does not leave out. */
+static void wipe(void *at, size_t size)
 {
     memset(at, 0, size);
     __asm__ volatile("" : : "r"(at) : "memory");
 }
 
-/* Where the functions of the lanes had what did not fit into registers. */
+/* Where the functions of the lanes had their keys, and what did not fit into registers: about 20 KB. */
 static __attribute__((noinline)) void wipe_stack(void)
 {
     uint8_t below[STACK_BYTES];

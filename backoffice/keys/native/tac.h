@@ -24,9 +24,6 @@ struct task {
     uint8_t *verdicts;      /* of each row */
 };
 
-/* All rows get a verdict. Returns how many did. */
+/* All rows get a verdict. Returns how many did. Keys stay on the stack below: the caller overwrites it. */
 size_t check_portable(const struct task *task);
 size_t check_avx2(const struct task *task);
-
-/* Zeros that the compiler does not leave out. */
-void wipe(void *at, size_t size);
