@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from backoffice.clearing import close
 from backoffice.keys import sam_life as life
 from backoffice.keys import sam_orders, sam_stock
-from backoffice.store import engine, registry
+from backoffice.store import registry
 from backoffice.store import sam_tables as tables
 from backoffice.store.engine import Store
 from backoffice.store.sam_tables import SamRefused
@@ -402,7 +402,3 @@ def test_thousands_of_numbers_are_all_different(city: City) -> None:
                 continue
             assert not seen & set(found)
             seen |= set(found)
-
-
-def test_an_older_database_is_brought_here(tmp_path: object) -> None:
-    assert "011_sams" in {migration.name for migration in engine.MIGRATIONS._migrations}
