@@ -5,6 +5,7 @@ second provider (`suites.py`) with a card's key that was released for it: both a
 """
 
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from backoffice.keys import audit as audits
 from backoffice.keys import hierarchy, native
 from backoffice.keys.backend import COMPROMISED, DESTROYED, Backend, KeyInfo, KeyPath, KeysError, Lacks, Unavailable
 from backoffice.keys.hierarchy import OF_CARDS, OF_CHIPS, Scheme
-from backoffice.keys.meter import Meter
+from backoffice.keys.meter import CARD_CHECKS_MAX, Meter
 from backoffice.keys.service import BATCH_MAX, ROW_VERDICTS, TAC_ROW, NoKey, TacRequest
 from backoffice.keys.suites import ALGORITHMS, SUITES
 from backoffice.keys.vault import Vault
@@ -31,6 +32,7 @@ _CARD, _MESSAGE, _TAC = slice(8, 16), slice(20, 42), slice(42, 46)
 # Purposes whose keys a chip may be given at any level: a PSAM holds them. The others leave for a card only.
 _INTO_SAMS = ("purchase", "load", "maintenance", *OF_CHIPS)
 _Found = TypeVar("_Found")
+_log = logging.getLogger(__name__)
 
 
 class Keyring:
@@ -283,7 +285,8 @@ class Keyring:
         if self.meter is not None:
             over = self.meter.cards(rows)
             if over:
-                self._note("alarm", [], over, why="one card was verified more than 1000 times today")
+                _log.warning("%d cards were verified more than %d times today: see the audit", over, CARD_CHECKS_MAX)
+                self._note("alarm", [], over, why=f"verified more than {CARD_CHECKS_MAX} times today")
 
     def _of_issuer(self, purpose: str, algorithm: str, version: int, issuer: bytes, product: int) -> KeyPath | None:
         """To an issuer's key: the first kept key that leads there decides, whatever its state."""
@@ -413,7 +416,10 @@ class Keyring:
         return self._held[key_id]
 
     def _refresh(self) -> None:
-        """Make the table of keys, where it was not made since a backend changed."""
+        """Make the table of keys, where it was not made since a backend changed. A vault follows its file."""
+        for backend in self.backends:
+            if isinstance(backend, Vault):
+                backend.follow()
         changes = sum(getattr(backend, "changes", 0) for backend in self.backends)
         if changes == self._changes:
             return
