@@ -66,6 +66,15 @@ def open_vault(args: argparse.Namespace) -> vault.Vault:
     return vault.open_vault(_vault_file(args), secret(args))
 
 
+def open_keeper(args: argparse.Namespace) -> tuple[token.Token | vault.Vault, Path]:
+    """Where keys are made and changed: the token, or else the vault; and the file that its audit is beside."""
+    if getattr(args, "token", None) is not None:
+        soft.no_core_dumps()
+        opened = keys_token.open_token(args)
+        return opened, opened.file
+    return open_vault(args), _vault_file(args)
+
+
 def _vault_file(args: argparse.Namespace) -> Path:
     if args.vault is None:
         raise vault.VaultError("no keys are named: give --vault, or --token, or both")

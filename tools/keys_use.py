@@ -39,7 +39,7 @@ def configure(commands: Any) -> None:
     help_line = "校验值 | check value of a key"
     check = commands.add_parser("check", help=help_line, description=help_line)
     check.set_defaults(act=_check)
-    keys_args.wants_keys(check, schemes=True)
+    keys_args.wants_keys(check, schemes=True, tokens=True)
     check.add_argument("--purpose", choices=hierarchy.PURPOSES, required=True, metavar="PURPOSE", help="用途 | purpose")
     check.add_argument("--algorithm", default="3DES", help="算法 | (default 3DES)")
     check.add_argument("--version", type=int, default=1, metavar="N", help="版本 | (default 1)")
@@ -53,7 +53,7 @@ def configure(commands: Any) -> None:
                                  description="验证 TAC | TAC verdicts of a file; exit code 1 where one is not ok")
     verify.set_defaults(act=_verify)
     verify.add_argument("file", type=Path, metavar="FILE", help=_FILE_HELP)
-    keys_args.wants_keys(verify, schemes=True)
+    keys_args.wants_keys(verify, schemes=True, tokens=True)
     verify.add_argument("--caller", default="ykt keys verify", metavar="NAME",
                         help="计量所用的名称 | who is counted and written down")
     verify.add_argument("--json", action="store_true", help="只给总数 | the counts alone, as one object")
@@ -62,8 +62,10 @@ def configure(commands: Any) -> None:
 def _command(actions: Any, name: str, act: Any, help_line: str) -> Any:
     parser = actions.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=act)
-    parser.add_argument("--vault", type=Path, required=True, metavar="FILE",
-                        help="密钥库文件,审计在其旁 | vault file, whose audit lies beside it")
+    files = parser.add_mutually_exclusive_group(required=True)
+    beside = (("--vault", "密钥库,审计在其旁 | vault: its audit is beside"), ("--token", "令牌 | or a token's file"))
+    for name, words in beside:
+        files.add_argument(name, dest="file", type=Path, metavar="FILE", help=words)
     parser.add_argument("--json", action="store_true", help="供程序读取 | for a program to read")
     return parser
 
@@ -71,8 +73,8 @@ def _command(actions: Any, name: str, act: Any, help_line: str) -> Any:
 def _audit_verify(args: argparse.Namespace) -> None:
     if (args.lines is None) != (args.digest is None):
         raise KeysError("--lines and --digest are noted together and given together")
-    known = audit.Head(args.lines, args.digest.lower()) if args.digest else audit.Head(0, audit.START)
-    head = audit.verify(audit.beside(args.vault), known)
+    known = audit.Head(args.lines, args.digest.lower()) if args.digest else None
+    head = audit.verify(audit.beside(args.file), known)
     if args.json:
         print(json.dumps(head._asdict()))
     else:
@@ -80,7 +82,7 @@ def _audit_verify(args: argparse.Namespace) -> None:
 
 
 def _audit_list(args: argparse.Namespace) -> None:
-    path = audit.beside(args.vault)
+    path = audit.beside(args.file)
     if not path.exists():
         print("没有记录 | no key was used yet")
         return
