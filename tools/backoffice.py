@@ -149,7 +149,11 @@ def _serve(args: argparse.Namespace) -> int:
         raise https.CannotListen(f"{args.ready_file}: no such folder; name a file in a folder that exists")
     store = engine.Store(args.db)
     try:
-        https.serve(store, _keys(args, store), args.host, args.port, ready)
+        keys = _keys(args, store)
+        try:
+            https.serve(store, keys, args.host, args.port, ready)
+        finally:
+            keys.close()
     finally:
         store.close()
     return 0

@@ -5,6 +5,7 @@ Accounts, whole fen. What is paid in goes to `owed` until the card has proved th
     cash        at the counter               deposits   held for holders
     owed        paid, and not on a card yet  sales      price of cards
     purses      on cards, or ridden away     bad_debt   borne by the issuer
+    old_scheme  to be had from who issued the stock cards
 """
 
 import sqlite3
@@ -15,7 +16,9 @@ from backoffice.store.card_states import CardsRefused
 from tunion import bcd
 
 CASH, OWED, PURSES, DEPOSITS, SALES, BAD_DEBT = "cash", "owed", "purses", "deposits", "sales", "bad_debt"
-ACCOUNTS = (CASH, OWED, PURSES, DEPOSITS, SALES, BAD_DEBT)
+OLD_SCHEME = "old_scheme"
+ACCOUNTS = (CASH, OWED, PURSES, DEPOSITS, SALES, BAD_DEBT, OLD_SCHEME)
+_ASSETS = (CASH, BAD_DEBT, OLD_SCHEME)
 
 PAID, AUTHORISED, WRITTEN, NOT_WRITTEN, REFUNDED = "PAID", "AUTHORISED", "WRITTEN", "NOT_WRITTEN", "REFUNDED"
 OPEN, RETIRED, DONE, CLOSED = "OPEN", "RETIRED", "DONE", "CLOSED"
@@ -58,12 +61,12 @@ def post(
 
 
 def balances(db: sqlite3.Connection) -> dict[str, int]:
-    """What each account holds: cash and bad debt what came in, the others what is owed. Debits equal credits."""
+    """What each account holds: cash, bad debt and the old scheme what we have, the others what we owe."""
     found = dict.fromkeys(ACCOUNTS, 0)
     for row in db.execute("SELECT debit, credit, amount_fen FROM card_entry"):
         found[row["debit"]] += row["amount_fen"]
         found[row["credit"]] -= row["amount_fen"]
-    return {name: sum_fen if name in (CASH, BAD_DEBT) else -sum_fen for name, sum_fen in found.items()}
+    return {name: sum_fen if name in _ASSETS else -sum_fen for name, sum_fen in found.items()}
 
 
 def entries(db: sqlite3.Connection, number: str) -> list[sqlite3.Row]:
@@ -76,8 +79,8 @@ def check(db: sqlite3.Connection) -> list[str]:
     kept = balances(db)
     waiting = db.execute("SELECT COALESCE(SUM(amount_fen), 0) FROM card_load WHERE state IN ('PAID', 'AUTHORISED')")
     retired = db.execute(
-        "SELECT COALESCE(SUM(amount_fen), 0) FROM card_case WHERE state = 'RETIRED' AND NOT EXISTS "
-        "(SELECT 1 FROM card_load WHERE source = 'case ' || case_id)"
+        "SELECT COALESCE(SUM(COALESCE(final_fen, amount_fen)), 0) FROM card_case WHERE state = 'RETIRED' "
+        "AND NOT EXISTS (SELECT 1 FROM card_load WHERE source = 'case ' || case_id)"
     )
     owed_fen = waiting.fetchone()[0] + retired.fetchone()[0]
     if kept[OWED] != owed_fen:
@@ -265,6 +268,17 @@ def move_case(db: sqlite3.Connection, case_id: int, to_state: str, why: str, act
         raise CaseRefused(f"case {case_id} is {row['state']}: it does not become {to_state}")
     db.execute("UPDATE card_case SET state = ? WHERE case_id = ?", (to_state, case_id))
     _note(db, case_id, to_state, why, actor, at_s)
+
+
+def fix_amount(db: sqlite3.Connection, case_id: int, amount_fen: int) -> None:
+    """Of a card that does not answer: what is paid for it, once."""
+    db.execute("UPDATE card_case SET final_fen = ? WHERE case_id = ?", (amount_fen, case_id))
+
+
+def planned_fen(db: sqlite3.Connection, case_id: int) -> int:
+    """What moves in the end."""
+    row = case(db, case_id)
+    return int(row["amount_fen"] if row["final_fen"] is None else row["final_fen"])
 
 
 def give_card(db: sqlite3.Connection, case_id: int, new_card: int) -> None:
