@@ -147,6 +147,9 @@ def test_no_key_above_a_cards_leaves_the_token(full_of_keys: token.Token) -> Non
             full_of_keys.release(path, "why")
     with pytest.raises(Lacks, match="above that of a single card"):
         full_of_keys.wrap(DES_CONTROL, KeyPath("purchase", (CARD,)))
+    full_of_keys.make(KeyInfo("national", "load", "3DES", "nation", "", ""))
+    with pytest.raises(Lacks, match="above that of a single card"):  # an issuer's, where provinces are a step
+        full_of_keys.release(KeyPath("national", (CARD, CARD)), "why")
     assert full_of_keys.lent == 0
 
 
@@ -187,6 +190,12 @@ def test_a_wrong_pin_opens_nothing_also_where_the_token_is_open_already(hsm: Sof
     hsm.make()
     with pytest.raises(WrongPin):
         token.Token(hsm.config(), "000000")
+    slot = next(iter(token_link._module(MODULE).logins))
+    with pytest.raises(WrongPin):
+        token.Token(hsm.config()._replace(slot=slot), "000000")
+    assert token.Token(hsm.config()._replace(slot=slot), PIN).infos() == []
+    with pytest.raises(TokenGone):
+        token.Token(hsm.config()._replace(slot=slot + 1), PIN)
     hsm.forget()
     with pytest.raises(WrongPin):
         token.Token(hsm.config(), "000000")
@@ -292,6 +301,10 @@ def test_a_process_that_forked_has_no_session(full_of_keys: token.Token) -> None
 # --- a token that is full -----------------------------------------------------------------------------------------
 
 
+# around the sizes of a key and a row, of SoftHSM's buffer, and of what is written to see whether there is room
+SIZES = (0, 300, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1400, 2000, 4096, 8192, 16384, 40_000)
+
+
 @contextlib.contextmanager
 def files_at_most(size: int) -> Iterator[None]:
     """No file of this process grows beyond: a write stops in its middle, as on a full disk."""
@@ -307,7 +320,7 @@ def files_at_most(size: int) -> Iterator[None]:
 def test_a_key_is_stored_whole_or_not_at_all_wherever_the_room_ends(hsm: SoftHsm, key_id: str) -> None:
     opened, row = hsm.make(), VALUES[key_id]
     info, outcomes = info_of(key_id, row), set()
-    for size in range(0, 40_000, 2100):
+    for size in SIZES:
         refused = False
         with files_at_most(size):
             try:
@@ -331,7 +344,7 @@ def test_a_change_is_stored_whole_or_not_at_all_wherever_the_room_ends(hsm_of_ke
     info = info_of("tac", VALUES["tac"])
     for state in (VERIFY_ONLY, DESTROYED):
         changed = info._replace(state=state)
-        for size in range(0, 40_000, 2100):
+        for size in SIZES:
             try:
                 with files_at_most(size):
                     opened.change(changed)

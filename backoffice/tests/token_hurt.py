@@ -58,6 +58,7 @@ def change_bytes(hsm: SoftHsm, chance: random.Random, count: int) -> bool:
     opened.close()
 
     def asked() -> int:
+        hsm.forget()  # what the parent read
         try:
             return 0 if answers(hsm.open()) == before else WRONG
         except KeysError:
@@ -149,6 +150,7 @@ def kill_programs(hsm: SoftHsm, chance: random.Random, count: int) -> bool:
             return 0
 
         ended = in_a_child(lives)
+        hsm.forget()
         opened = hsm.open()
         infos = {info.key_id: info for info in opened.infos()}
         state = infos[key_id].state if key_id in infos else "none"
