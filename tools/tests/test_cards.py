@@ -254,6 +254,13 @@ def test_what_cannot_be_is_told_by_name(company: Company, words: tuple[str, ...]
     assert refusal in company.refused(*words)
 
 
+def test_artwork_of_one_card_and_of_a_batch(company: Company, tmp_path: Path):
+    for words in (("--number", FIRST), ("--batch", "A1")):
+        out = tmp_path / "art.pdf"
+        said = json.loads(company.ok("artwork", "--out", str(out), "--json", *words))
+        assert said["cards"] >= 1 and out.read_bytes().startswith(b"%PDF") and out.stat().st_mode & 0o077 == 0
+
+
 def test_shipping_moves_stock(company: Company):
     company.ok("ship", "--batch", "A1", "--count", "2")
     (batch,) = json.loads(company.ok("batch", "list", "--json"))["batches"]
