@@ -399,6 +399,66 @@ def test_a_full_file_system_leaves_what_was_stored(tmp_path: Path) -> None:
     assert done.stdout.startswith("full after")
 
 
+def test_a_key_that_is_refused_leaves_no_object(hsm: SoftHsm) -> None:
+    opened = hsm.make()
+    for key_id, row in VALUES.items():
+        with pytest.raises(TokenError, match="check value"):
+            opened.put(info_of(key_id, row)._replace(kcv="00FF00"), row[-1])
+        assert objects(opened, LABEL=key_id) == []
+
+
+def test_who_stores_a_name_at_the_same_time_as_another_program_takes_its_own_back(hsm: SoftHsm) -> None:
+    opened, info = hsm.make(), info_of("tac", VALUES["tac"])
+    others = token_rows.Row(1, "ab" * 16, "", "", info)
+
+    def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
+        token_rows.write(session, others)  # of the other program, in the middle of ours
+        return session.create_object({**template, Attribute.VALUE: VALUES["tac"][-1]}), b""
+
+    with pytest.raises(TokenError, match="another program"):
+        opened._keep(info, create, "", info.kcv)
+    with opened._link.use() as session:
+        assert [row for row, _ in token_rows.of_key(session, "tac")] == [others]
+    assert not objects(opened, LABEL="tac", CLASS=ObjectClass.SECRET_KEY)
+
+
+class Late:
+    """A session or module that fails a few times, as when another program writes at that moment."""
+
+    def __init__(self, real: Any, name: str, error: type[Exception], times: int) -> None:
+        self.real, self.name, self.error, self.times = real, name, error, times
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.name and self.times:
+            self.times -= 1
+            raise self.error
+        return getattr(self.real, name)
+
+
+def test_what_another_program_writes_at_the_moment_is_looked_at_again(full_of_keys: token.Token) -> None:
+    with full_of_keys._link.use() as session:
+        late = Late(session, "get_objects", refusals.ObjectHandleInvalid, 0)
+        seal = token_rows._seal_key(session)
+        late.times = 4
+        assert len(token_rows._all(late, seal)) == len(VALUES) + 1
+        late.times = 5
+        with pytest.raises(refusals.ObjectHandleInvalid):
+            token_rows._all(late, seal)
+    link = full_of_keys._link
+    for times, found in ((4, True), (5, False)):
+        link.drop()
+        link._module, real = Late(link._module, "token", refusals.NoSuchToken, times), link._module  # type: ignore[assignment]
+        try:
+            if found:
+                assert len(full_of_keys.infos()) == len(VALUES)
+            else:
+                with pytest.raises(TokenGone):
+                    full_of_keys.infos()
+        finally:
+            link._module = real
+    assert len(full_of_keys.infos()) == len(VALUES)
+
+
 # --- what is kept beside the keys ---------------------------------------------------------------------------------
 
 
