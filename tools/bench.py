@@ -30,6 +30,8 @@ BENCHMARKS = {
     "journal.append": ("tools.benches.journal", "journal_append"),
     "heap.sync": ("tools.benches.heap", "heap_sync"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
+    "cards.personalise": ("tools.benches.cards", "personalise"),
+    "tac.pkcs11": ("tools.benches.tac_token", "tac_pkcs11"),
 }
 
 

@@ -5,10 +5,12 @@ Exit codes: 0 done, 1 refused or found wrong, 2 wrong usage, 130 interrupted.
 
 import argparse
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from backoffice.cards import making, profile
+from backoffice.cards import artwork, making, profile
 from backoffice.cards import product as products
 from backoffice.cards.line import CardGone
 from backoffice.cards.readback import card_keys
@@ -54,6 +56,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
                          help="完整卡号 | whole numbers: for who is allowed to see them")
     show = command(commands, "show", _show, "一张卡的来历 | one card: what it is and what became of it")
     show.add_argument("--number", type=number, required=True, metavar="DIGITS", help="19 位卡号 | card number")
+
+    art = command(commands, "artwork", _artwork, "卡面:预览或整版 | the printed card: a preview, or sheets of a batch")
+    art.add_argument("--out", type=Path, required=True, metavar="FILE",
+                     help="PDF 文件，含完整卡号，仅本人可读 | a PDF with whole numbers, readable by you only")
+    which = art.add_mutually_exclusive_group(required=True)
+    which.add_argument("--batch", metavar="NAME", help="批次 | all good cards of a batch, on sheets of A4")
+    which.add_argument("--number", type=number, metavar="DIGITS", help="19 位卡号 | one card, both sides with bleed")
 
     cards_desk.configure(commands)
 
@@ -302,6 +311,27 @@ def _show(args: argparse.Namespace) -> None:
               for one in entries]  # fmt: skip
     lines += [f"  {local(one['opened_at_s'])}  case {one['case_id']} {one['kind']}: {one['state']}" for one in linked]
     say(args, said, "\n".join(lines))
+
+
+def _artwork(args: argparse.Namespace) -> None:
+    with Store(args.db).reading() as db:
+        if args.number:
+            rows = [cards.by_number(db, args.number)]
+        else:
+            rows = [row for row in cards.listed(db, args.batch, None) if row["bin"] in (cards.STOCK, cards.SHIPPED)]
+        if not rows or rows[0]["batch"] is None:
+            raise CardsRefused("no card of ours to draw: make some first")
+        made = products.parse(cards.batch(db, rows[0]["batch"])["product_json"], rows[0]["batch"])
+    common = artwork.named(made.artwork_common, artwork.COMMON)
+    local_side = artwork.named(made.artwork_local, artwork.LOCAL)
+    faces = [artwork.Face(row["number"], made.printed(row["number"], row["start"], row["expiry"])) for row in rows]
+    if args.number:
+        content = artwork.preview(common, local_side, faces[0])
+    else:
+        content = artwork.sheets(common, local_side, faces, args.batch)
+    with open(os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(content)
+    say(args, {"out": str(args.out), "cards": len(faces)}, f"{args.out}: {len(faces)} 张 | cards")
 
 
 def _column(name: str) -> Any:

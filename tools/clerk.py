@@ -2,8 +2,11 @@
 
 import contextlib
 import io
+import json
 import os
 import signal
+import sys
+from typing import TextIO
 from unittest import mock
 
 from simulator.rig.centre import PASSPHRASE_ENV
@@ -31,3 +34,41 @@ def in_process(argv: list[str]) -> str:
     if code:
         raise RigFault(f"ykt {' '.join(argv[:2])} refused: {refusal.getvalue().strip()}")
     return said.getvalue()
+
+
+class _Heard(io.TextIOBase):
+    """Standard error of a command at a window: each line is passed on as it comes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            print(json.dumps({"heard": line}), file=self._out, flush=True)
+        return len(text)
+
+
+def main() -> int:
+    """A clerk's window: command lines as JSON lists, one a line; of each what it says as it works, its end, its code.
+
+    For whoever must run commands where it is not itself, as in the mount namespace of a pcscd.
+    """
+    out = sys.stdout
+    for line in sys.stdin:
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(_Heard(out)):
+            try:
+                code = cli.main(json.loads(line))
+            except SystemExit as usage:  # argparse has said what is wrong
+                code = int(usage.code or 0)
+        print(json.dumps({"code": code, "said": said.getvalue()}), file=out, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

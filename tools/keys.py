@@ -8,16 +8,15 @@ import importlib
 import importlib.util
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from backoffice.keys import load as key_file
 from backoffice.keys import native, vault
-from backoffice.keys.backend import KeyInfo, KeysError
+from backoffice.keys.backend import KeysError
 from backoffice.store import engine
-from tools import keys_args
-from tools.backoffice_text import print_table
+from tools import keys_args, keys_roll, keys_use
+from tools.keys_text import print_keys
 
 # Their `configure(commands)` adds sub-commands; their refusals are KeysError, or listed in _REFUSALS.
 _MOUNTED = ("tools.keys_token", "tools.keys_ceremony", "tools.keys_sams")
@@ -38,6 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = _command(commands, "list", _list, "列出 | keys, their states and check values; never a value")
     listing.add_argument("--json", action="store_true", help=_JSON_HELP)
 
+    keys_roll.configure(commands)
+    keys_use.configure(commands)
     for module in _MOUNTED:
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module).configure(commands)
@@ -78,27 +79,6 @@ def bulk_verdicts() -> str:
     state = native.state()
     zh = "快速（本机代码）" if native.load() else "慢速，请运行 make setup"
     return f"TAC 批量验证：{zh} | TAC verdicts in bulk: {state}"
-
-
-def print_keys(infos: list[KeyInfo]) -> None:
-    """A table, 中文 and English."""
-    if not infos:
-        print("没有密钥 | no keys")
-        return
-    print_table(
-        (("密钥", "key"), ("用途", "purpose"), ("算法", "algorithm"), ("级别", "level"), ("属于", "subject"),
-         ("版本", "version"), ("索引", "index"), ("校验值", "KCV"), ("状态", "state"), ("日期", "since")),
-        [
-            (info.key_id, info.purpose, info.algorithm, info.level, info.subject or "-", str(info.version),
-             str(info.index), info.kcv, info.state, _day(info.created_s))
-            for info in infos
-        ],
-        left=10,
-    )  # fmt: skip
-
-
-def _day(at_s: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(at_s)) if at_s else "-"
 
 
 def _command(commands: Any, name: str, act: Any, help_line: str, schemes: bool = False) -> Any:

@@ -19,7 +19,8 @@ from tunion.record import BadInput
 
 NONCE_FEN_MAX = 0xFFFFFF  # asked for and never credited: an answer recorded earlier fits one in 16 million of them
 BLOCKED_FOR_GOOD = 0x9303
-APPLICATION_BLOCK_FOR_GOOD = bytes.fromhex("841E0001")
+APPLICATION_BLOCK, APPLICATION_BLOCK_FOR_GOOD = bytes.fromhex("841E0000"), bytes.fromhex("841E0001")
+APPLICATION_UNBLOCK = bytes.fromhex("84180000")
 UPDATE_UNDER_MAINTENANCE = bytes.fromhex("04D6")
 _LOAD_CONSTANT = 0x8000
 _RAIL_OPEN, _BUS_OPEN = (1, 3), (1,)  # states of 2701 and 2702 at which a trip is open
@@ -38,7 +39,7 @@ class BlockedCard(CardsRefused):
     """The card is blocked. `for_good`: nobody can unblock it."""
 
     def __init__(self, for_good: bool) -> None:
-        super().__init__("the card is blocked" + (" for good" if for_good else ": unblock it, or retire it"))
+        super().__init__("the card is blocked" + (" for good" if for_good else ": go on with its case, by number"))
         self.for_good = for_good
 
 
@@ -114,6 +115,10 @@ class Epurse:
     def number(self) -> str:
         """19 digits."""
         return bcd.to_digits(self.serial)[1:]
+
+    @property
+    def is_national(self) -> bool:
+        return self._product is NATIONAL
 
     def require(self, number: str) -> None:
         if self.number != number:
@@ -200,9 +205,29 @@ class Epurse:
         """UPDATE BINARY with CLA 04 under the card's maintenance key of that version."""
         self.secured(version, UPDATE_UNDER_MAINTENANCE + bytes((0x80 | sfi, at)), content)
 
-    def block_for_good(self, version: int) -> None:
-        """APPLICATION BLOCK, permanent."""
-        self.secured(version, APPLICATION_BLOCK_FOR_GOOD)
+    def block(self, version: int, for_good: bool = False) -> None:
+        """APPLICATION BLOCK; also of one that is blocked. That it is obeyed proves which card this is."""
+        self.secured(version, APPLICATION_BLOCK_FOR_GOOD if for_good else APPLICATION_BLOCK)
+
+    def take_for(self, facts: Facts, version: int) -> None:
+        """A blocked card tells nothing: whether it is the one of these facts, its maintenance key says. Unblocks it.
+
+        Raises NotThisCard, BlockedCard for one that nobody can unblock.
+        """
+        self._line.power_on()
+        try:
+            self._card.send(files.SELECT, raw=self._product.aid)
+        except Blocked as error:
+            if error.sw == BLOCKED_FOR_GOOD:
+                raise BlockedCard(True) from error
+        except LinkLost as error:
+            raise CardGone(str(error)) from error
+        self.facts = facts
+        try:
+            self.block(version)
+            self.secured(version, APPLICATION_UNBLOCK)
+        except Refused as error:
+            raise NotThisCard("another card lies on the reader: put the one of this case on it") from error
 
     def secured(self, version: int, head: bytes, content: bytes = b"") -> None:
         """One command under the card's maintenance key, 3DES."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from backoffice.cards.channel import WrongControlKey
 from backoffice.cards.line import CardGone, Line
 from backoffice.cards.making import GOOD, Maker, Outcome, Place
+from backoffice.cards.watermark import RestoredDatabase
 from backoffice.keys.backend import KeysError
 from backoffice.store.card_states import CardsRefused
 from backoffice.store.cards import DuplicateNumber, NumbersSpent, OutOfBalance
@@ -21,7 +22,7 @@ from backoffice.store.engine import Busy
 REFUSED = "refused"  # the chip is none of this batch: nothing was counted
 
 # No chip after this one would fare better.
-STOPPERS = (WrongControlKey, KeysError, Busy, NumbersSpent, DuplicateNumber, OutOfBalance)
+STOPPERS = (WrongControlKey, KeysError, Busy, NumbersSpent, DuplicateNumber, OutOfBalance, RestoredDatabase)
 
 
 class Station(Protocol):
@@ -76,11 +77,12 @@ class Factory:
         self._refusal = ""
         self._error: BaseException | None = None
         self._stop = threading.Event()
+        self._over = threading.Event()  # nothing more to do for a station that waits for a card
         self._started_s = clock()
 
     def stop(self) -> None:
         """Finish the cards in hand and take no more. From any thread, and from a signal's handler."""
-        self._stop.set()
+        self._end()
 
     def run(self) -> Tally:
         """Raises what a station raised that is no matter of cards."""
@@ -98,38 +100,41 @@ class Factory:
             raise self._error
         return self._tally()
 
+    def _end(self) -> None:
+        self._stop.set()
+        self._over.set()
+
     def _serve(self, station: Station) -> None:
+        """A card first, the right to make it second: else the last one could lie on a reader that has no right."""
         try:
-            while self._reserve():
+            while True:
+                line = station.next_card(self._over)
+                if line is None or not self._reserve():
+                    return
                 result = ""
                 try:
-                    result = self._one(station)
+                    result = self._one(station, line)
                 finally:
                     self._give_back(result)
-                if not result:
-                    return
         except CardGone as error:  # no card was in hand: the reader itself went; the others go on
             with self._free:
                 self._refusal = self._refusal or f"{station.name}: {error}"
         except BaseException as error:
             self._error = self._error or error
-            self._stop.set()
+            self._end()
         finally:
             with self._free:
                 self._free.notify_all()
 
-    def _one(self, station: Station) -> str:
-        """The result of one card; '' where none came."""
-        line = station.next_card(self._stop)
-        if line is None:
-            return ""
+    def _one(self, station: Station, line: Line) -> str:
+        """The result of one card."""
         place = Place(self._operator, self._machine, station.name)
         try:
             outcome = self._maker.make(line, place, station.uid())
         except STOPPERS as error:
             with self._free:
                 self._refusal = self._refusal or str(error)
-            self._stop.set()
+            self._end()
             return REFUSED
         except CardsRefused as error:
             outcome = Outcome(REFUSED, str(error), None, "", 0)
@@ -160,6 +165,8 @@ class Factory:
             self._in_hand -= 1
             if result != GOOD:
                 self._left += 1
+            elif not self._left and not self._in_hand:
+                self._over.set()
             self._free.notify_all()
 
     def _tally(self) -> Tally:

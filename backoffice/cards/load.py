@@ -34,7 +34,7 @@ class Loader:
         if len(terminal) != TERMINAL_BYTES or not bcd.is_bcd(terminal):
             raise LoadRefused("a load point's number has 12 digits")
         self._store = store
-        self._terminal = terminal
+        self.terminal = terminal
         self._actor = actor
         self._clock = clock
 
@@ -50,17 +50,17 @@ class Loader:
         if ordered["state"] == card_money.WRITTEN:
             return self._as_written(load_id)
         amount_fen = ordered["amount_fen"]
-        offer = card.offer(amount_fen, self._terminal)
+        offer = card.offer(amount_fen, self.terminal)
         if offer.balance_fen + amount_fen > card_money.LOAD_FEN_MAX:
             raise LoadRefused(f"more than {card_money.LOAD_FEN_MAX} fen would be on the card: load less")
         at = bcd.stamp(int(self._clock()))
         with self._store.transaction() as db:
             try_id = card_money.authorise(db, load_id, {
-                "counter": offer.counter, "balance_fen": offer.balance_fen, "terminal": self._terminal.hex(),
+                "counter": offer.counter, "balance_fen": offer.balance_fen, "terminal": self.terminal.hex(),
                 "at": bcd.to_digits(at), "key_version": offer.key_version, "algorithm": offer.algorithm,
             })  # fmt: skip
         try:
-            tac = card.credit(offer, amount_fen, self._terminal, at)
+            tac = card.credit(offer, amount_fen, self.terminal, at)
         except CardGone as error:
             raise LoadUnknown(
                 f"the card left while load {load_id} was written: put the same card on the reader again"
@@ -77,7 +77,7 @@ class Loader:
             open_try = card_money.open_try(db, card.number)
         if open_try is None:
             return ""
-        proved = card.proved(self._terminal)
+        proved = card.proved(self.terminal)
         if proved.counter < open_try["counter"]:
             raise Unproven("the card's load counter went back: keep the card")
         if proved.counter == open_try["counter"]:
@@ -96,7 +96,7 @@ class Loader:
             tac, row["key_version"], row["algorithm"], row["balance_fen"] + amount_fen, row["counter"], amount_fen,
             bytes.fromhex(row["terminal"]), bytes.fromhex(row["at"]),
         ):  # fmt: skip
-            if card.proved(self._terminal).counter == row["counter"]:
+            if card.proved(self.terminal).counter == row["counter"]:
                 raise Unproven("the card's TAC is wrong and its counter did not advance: keep the card")
             tac = None
         with self._store.transaction() as db:

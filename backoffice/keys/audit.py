@@ -95,13 +95,16 @@ class Audit:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)  # until it is closed
-                last, torn = _last(handle)
+                last, rest = _last(handle)
+                torn = bool(rest) and _row(rest + b"\n") is None
                 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
                 row = {"n": last.lines + 1, "at": at, "caller": self.caller, "op": operation, "keys": ids,
                        "count": count, "digest": digest, **more, **({"after_torn_line": True} if torn else {}),
                        "prev": last.digest}  # fmt: skip
                 text = _chained(row)
-                os.write(handle, (b"\n" if torn else b"") + text)
+                if len(text) > LINE_BYTES_MAX:
+                    raise AuditLost(f"a line of {len(text)} bytes is too long for the audit: say it in fewer words")
+                os.write(handle, (b"\n" if rest else b"") + text)
                 os.fsync(handle)
             finally:
                 os.close(handle)
@@ -109,9 +112,13 @@ class Audit:
             raise AuditLost(f"{self.path}: {error.strerror}; no key is used without it") from error
 
 
-def verify(path: Path) -> Head:
-    """Walk the chain. Raises AuditBroken, naming the line; KeysError where there is no audit."""
+def verify(path: Path, known: Head = Head(0, START)) -> Head:
+    """Walk the chain; where it ends. Raises AuditBroken, naming the line; KeysError where there is no audit.
+
+    known  where it ended once, from minutes: it must still pass there, or lines were cut off
+    """
     head, torn = Head(0, START), False
+    passed = known == head
     try:
         with path.open("rb") as file:
             for at, raw in enumerate(file, 1):
@@ -127,8 +134,13 @@ def verify(path: Path) -> Head:
                 if row.get("prev") != head.digest or row.get("n") != head.lines + 1:
                     raise AuditBroken(f"{path}: line {at} does not follow the one before: lines are missing or new")
                 head = Head(head.lines + 1, row["hash"])
+                passed = passed or head == known
+            if torn and raw.endswith(b"\n"):
+                raise AuditBroken(f"{path}: line {at}, the last, is no line of an audit")
     except FileNotFoundError as error:
         raise KeysError(f"{path} does not exist: no key was used yet, or the file was taken away") from error
+    if not passed:
+        raise AuditBroken(f"{path}: line {known.lines} is not the one that was noted: lines were cut off or made anew")
     return head
 
 
@@ -154,22 +166,16 @@ def _row(raw: bytes) -> dict[str, Any] | None:
     return row
 
 
-def _last(handle: int) -> tuple[Head, bool]:
-    """Where the chain ends, and whether a line that was torn by a power cut lies behind it."""
+def _last(handle: int) -> tuple[Head, bytes]:
+    """Where the chain ends, and what stands behind the last end of a line: a line torn by a power cut. AuditBroken."""
     size = os.fstat(handle).st_size
-    if not size:
-        return Head(0, START), False
     tail = os.pread(handle, 2 * LINE_BYTES_MAX, max(0, size - 2 * LINE_BYTES_MAX))
-    lines = tail.split(b"\n")
-    torn = lines.pop() != b""
-    for line in reversed(lines):
-        row = _row(line + b"\n")
-        if row is not None:
-            return Head(row["n"], row["hash"]), torn
-        if torn:
-            break
-    if torn and len(tail) == size and not lines:
-        return Head(0, START), True
-    raise AuditBroken(
-        "the end of the audit is not as it was written: `ykt keys audit verify`, then move the file away and keep it"
-    )
+    *lines, rest = tail.split(b"\n")
+    row = _row(rest + b"\n")  # all but its end of line was written
+    if row is None and lines:
+        row = _row(lines[-1] + b"\n")
+        if row is None:
+            raise AuditBroken(
+                "the end of the audit is not as it was written: `ykt keys audit verify`, then move it away and keep it"
+            )
+    return (Head(0, START) if row is None else Head(row["n"], row["hash"])), rest

@@ -80,6 +80,16 @@ class Keyring:
         self, purpose: str, algorithm: str, version: int, issuer: bytes = b"", *below: bytes, product: int = 0
     ) -> KeyPath:
         """service.KeyService.path."""
+        found = self.find(purpose, algorithm, version, issuer, *below, product=product)
+        info = self._info(found.key_id)
+        if not hierarchy.may_make(info):
+            raise NoKey(f"key {info.key_id} makes nothing new: {hierarchy.why_not(info)}")
+        return found
+
+    def find(
+        self, purpose: str, algorithm: str, version: int, issuer: bytes = b"", *below: bytes, product: int = 0
+    ) -> KeyPath:
+        """As `path`, whatever the key's state: to see its check value. Raises NoKey where none leads there."""
         if purpose in OF_CHIPS or purpose == "zone":
             found = self._of_chips(purpose, algorithm, version)
         else:
@@ -87,9 +97,6 @@ class Keyring:
         if found is None:
             of = f"issuer {issuer.hex().upper()}, " if issuer else ""
             raise NoKey(f"no {algorithm} {purpose} key of {of}version {version}: `ykt keys list` shows what there is")
-        info = self._info(found.key_id)
-        if not hierarchy.may_make(info):
-            raise NoKey(f"key {info.key_id} makes nothing new: {hierarchy.why_not(info)}")
         return found._replace(factors=(*found.factors, *below))
 
     def version_for_cards(self, purpose: str, algorithm: str, issuer: bytes = b"") -> int:
@@ -151,8 +158,11 @@ class Keyring:
         self._must("wrap", control, (*OF_CHIPS, "zone"))
         self._must("wrap", target, (*OF_CARDS, *OF_CHIPS))
         info = self._info(target.key_id)
-        if info.purpose not in _INTO_SAMS and self._level(target) != hierarchy.CARD:
+        of_card = info.purpose in OF_CARDS and self._level(target) == hierarchy.CARD
+        if info.purpose not in _INTO_SAMS and not of_card:
             raise KeysError(f"key {info.key_id}: a {info.purpose} key leaves for its card only, none above it")
+        if of_card and not hierarchy.may_be_in_cards(info, int(self._clock())):
+            raise NoKey(f"key {info.key_id} is not in cards yet: every SAM has it first, then `ykt keys roll issue`")
         return self._used("wrap", [control, target], lambda backend: backend.wrap(control, target))
 
     def soft_sam_blob(

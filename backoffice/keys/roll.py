@@ -3,7 +3,7 @@
     make       version n + 1 of each key, down the hierarchy              generated
     activate   PSAMs take it, cards do not yet                            active, activates_s = NOT_IN_CARDS_S
     issue      every PSAM has it: cards are made with it                  active, activates_s = now
-    verify     nothing new with the old version                           verify_only; a TAC key: a card's life + 2 years
+    verify     nothing new with the old version                           verify_only; TAC: a card's life + 2 years
     retire     no card and no SAM needs the old version any more          retired
     destroy    the value is erased, the row stays                         destroyed
 
@@ -35,7 +35,7 @@ VERSION_MAX = 255
 
 
 class NotYet(KeysError):
-    """A step before this one is not done, or somebody needs the key still: the message says who. Nothing was changed."""
+    """A step before this one is not done, or somebody needs the key still: the message says who. Nothing changed."""
 
 
 class TwoPersons(KeysError):
@@ -69,6 +69,7 @@ class Roll:
     """Changes of one backend's keys, by `user`.
 
     counted   who needs which version; asked before a step that could leave somebody without a key
+    only      the one key that is meant, where a step is not for all of its version
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Roll:
         scheme: Scheme | None = None,
         clock: Callable[[], float] = time.time,
         card_life_s: int = CARD_LIFE_S,
+        only: str = "",
     ) -> None:
         if not user.strip():
             raise KeysError("a change of keys names who does it")
@@ -90,6 +92,7 @@ class Roll:
         self._scheme = scheme or hierarchy.scheme()
         self._clock = clock
         self._card_life_s = card_life_s
+        self._only = only
 
     def make(self, purposes: Iterable[str], algorithm: str = "3DES") -> list[KeyInfo]:
         """The next version of every key of these purposes, from the top down; returns what was made.
@@ -269,6 +272,7 @@ class Roll:
     def _of(self, purpose: str, algorithm: str, version: int, was: str | None, to: str) -> list[KeyInfo]:
         """Kept keys of that version that may take this step; those that took it already are left out."""
         rows = [row for row in self._rows(purpose, algorithm) if row.version == version]
+        rows = [row for row in rows if self._only in ("", row.key_id)]
         if not rows:
             raise KeysError(f"no {algorithm} {purpose} key of version {version}: `ykt keys list` shows what there is")
         fit = [row for row in rows if (was is None or row.state == was) and to in hierarchy.NEXT[row.state]]

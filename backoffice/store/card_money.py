@@ -5,6 +5,7 @@ Accounts, whole fen. What is paid in goes to `owed` until the card has proved th
     cash        at the counter               deposits   held for holders
     owed        paid, and not on a card yet  sales      price of cards
     purses      on cards, or ridden away     bad_debt   borne by the issuer
+    old_scheme  to be had from who issued the stock cards
 """
 
 import sqlite3
@@ -15,14 +16,17 @@ from backoffice.store.card_states import CardsRefused
 from tunion import bcd
 
 CASH, OWED, PURSES, DEPOSITS, SALES, BAD_DEBT = "cash", "owed", "purses", "deposits", "sales", "bad_debt"
-ACCOUNTS = (CASH, OWED, PURSES, DEPOSITS, SALES, BAD_DEBT)
+OLD_SCHEME = "old_scheme"
+ACCOUNTS = (CASH, OWED, PURSES, DEPOSITS, SALES, BAD_DEBT, OLD_SCHEME)
+_ASSETS = (CASH, BAD_DEBT, OLD_SCHEME)
 
 PAID, AUTHORISED, WRITTEN, NOT_WRITTEN, REFUNDED = "PAID", "AUTHORISED", "WRITTEN", "NOT_WRITTEN", "REFUNDED"
 OPEN, RETIRED, DONE, CLOSED = "OPEN", "RETIRED", "DONE", "CLOSED"
 CASE_MOVES = {OPEN: (RETIRED, DONE, CLOSED), RETIRED: (DONE,), DONE: (), CLOSED: ()}
 
 LOAD_FEN_MAX = 100_000  # one load, and what a purse may hold after it: 1000 yuan
-_CONFIRMED = (states.UNIQUE, states.CHECKED, states.VERIFIED, states.CLEARED, states.NOTED)
+_CONFIRMED = (states.VERIFIED, states.CLEARED, states.NOTED)
+_UNSETTLED = (states.UNIQUE, states.CHECKED, states.GREY, states.SUSPECT, states.HELD)
 
 
 class LoadRefused(CardsRefused):
@@ -58,12 +62,12 @@ def post(
 
 
 def balances(db: sqlite3.Connection) -> dict[str, int]:
-    """What each account holds: cash and bad debt what came in, the others what is owed. Debits equal credits."""
+    """What each account holds: cash, bad debt and the old scheme what we have, the others what we owe."""
     found = dict.fromkeys(ACCOUNTS, 0)
     for row in db.execute("SELECT debit, credit, amount_fen FROM card_entry"):
         found[row["debit"]] += row["amount_fen"]
         found[row["credit"]] -= row["amount_fen"]
-    return {name: sum_fen if name in (CASH, BAD_DEBT) else -sum_fen for name, sum_fen in found.items()}
+    return {name: sum_fen if name in _ASSETS else -sum_fen for name, sum_fen in found.items()}
 
 
 def entries(db: sqlite3.Connection, number: str) -> list[sqlite3.Row]:
@@ -76,8 +80,8 @@ def check(db: sqlite3.Connection) -> list[str]:
     kept = balances(db)
     waiting = db.execute("SELECT COALESCE(SUM(amount_fen), 0) FROM card_load WHERE state IN ('PAID', 'AUTHORISED')")
     retired = db.execute(
-        "SELECT COALESCE(SUM(amount_fen), 0) FROM card_case WHERE state = 'RETIRED' AND NOT EXISTS "
-        "(SELECT 1 FROM card_load WHERE source = 'case ' || case_id)"
+        "SELECT COALESCE(SUM(COALESCE(final_fen, amount_fen)), 0) FROM card_case WHERE state = 'RETIRED' "
+        "AND NOT EXISTS (SELECT 1 FROM card_load WHERE source = 'case ' || case_id)"
     )
     owed_fen = waiting.fetchone()[0] + retired.fetchone()[0]
     if kept[OWED] != owed_fen:
@@ -267,6 +271,17 @@ def move_case(db: sqlite3.Connection, case_id: int, to_state: str, why: str, act
     _note(db, case_id, to_state, why, actor, at_s)
 
 
+def fix_amount(db: sqlite3.Connection, case_id: int, amount_fen: int) -> None:
+    """Of a card that does not answer: what is paid for it, once."""
+    db.execute("UPDATE card_case SET final_fen = ? WHERE case_id = ?", (amount_fen, case_id))
+
+
+def planned_fen(db: sqlite3.Connection, case_id: int) -> int:
+    """What moves in the end."""
+    row = case(db, case_id)
+    return int(row["amount_fen"] if row["final_fen"] is None else row["final_fen"])
+
+
 def give_card(db: sqlite3.Connection, case_id: int, new_card: int) -> None:
     """The card that takes the money; it stays that one. Raises CaseRefused."""
     row = case(db, case_id)
@@ -311,6 +326,16 @@ def shadow_fen(db: sqlite3.Connection, number: str) -> int:
         (number, WRITTEN, since),
     ).fetchone()[0]
     return max(0, balance_fen + int(loaded_fen))
+
+
+def unsettled(db: sqlite3.Connection, number: str) -> int:
+    """How many records of this card nobody can say yes or no to yet."""
+    marks = ", ".join("?" * len(_UNSETTLED))
+    found = db.execute(
+        f"SELECT COUNT(*) FROM txn WHERE card = ? AND state IN ({marks}) AND event >> 4 = 0",
+        ("0" + number, *_UNSETTLED),
+    )
+    return int(found.fetchone()[0])
 
 
 def stragglers(db: sqlite3.Connection, number: str, after_s: int) -> list[sqlite3.Row]:

@@ -179,7 +179,8 @@ CREATE TABLE card_case (
     kind TEXT NOT NULL,
     old_card INTEGER NOT NULL REFERENCES card,
     new_card INTEGER REFERENCES card,
-    amount_fen INTEGER NOT NULL CHECK (amount_fen >= 0),   -- balance that moves or is paid
+    amount_fen INTEGER NOT NULL CHECK (amount_fen >= 0),   -- balance that moves or is paid, as it was opened
+    final_fen INTEGER CHECK (final_fen >= 0),   -- of a card that does not answer: by the books when it was paid
     deposit_fen INTEGER NOT NULL CHECK (deposit_fen >= 0),
     due_s INTEGER NOT NULL,             -- not paid before
     state TEXT NOT NULL,                -- OPEN, RETIRED, DONE, CLOSED
@@ -232,6 +233,8 @@ GUARDS = (
     BEGIN SELECT RAISE(ABORT, 'this range overlaps one that is there'); END""",
     """CREATE TRIGGER card_range_grows BEFORE UPDATE OF next ON card_range WHEN NEW.next < OLD.next
     BEGIN SELECT RAISE(ABORT, 'numbers that were taken are not given back'); END""",
+    """CREATE TRIGGER card_case_final BEFORE UPDATE OF final_fen ON card_case WHEN OLD.final_fen IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'what was paid for a card stays so'); END""",
     """CREATE TRIGGER card_load_ends BEFORE UPDATE OF state ON card_load
     WHEN OLD.state IN ('WRITTEN', 'REFUNDED')
     BEGIN SELECT RAISE(ABORT, 'a load that ended stays as it ended'); END""",

@@ -4,12 +4,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backoffice.cards.watermark import RestoredDatabase, Watermark, beside
 from backoffice.store import card_states, cards, engine
 from backoffice.store.engine import Store
 
@@ -32,7 +34,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def store(template: bytes, tmp_path: Path):
+def store(template: bytes, tmp_path: Path) -> Iterator[Store]:
     path = tmp_path / "city.db"
     path.write_bytes(template)
     store = Store(path)
@@ -70,7 +72,7 @@ def made(db: sqlite3.Connection, number: int) -> int:
 # --- numbers
 
 
-def test_numbers_are_given_in_their_order_and_a_chip_keeps_its_own(store: Store):
+def test_numbers_are_given_in_their_order_and_a_chip_keeps_its_own(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 3, "ann", NOW_S)
         first = cards.meet(db, chip(1), "A1", "ann", NOW_S)["card_id"]
@@ -80,7 +82,7 @@ def test_numbers_are_given_in_their_order_and_a_chip_keeps_its_own(store: Store)
         assert cards.take_number(db, first, IDENTITY, "ann", NOW_S) == FIRST
 
 
-def test_the_number_of_a_scrapped_card_is_never_given_again(store: Store):
+def test_the_number_of_a_scrapped_card_is_never_given_again(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 2, "ann", NOW_S)
         first = cards.meet(db, chip(1), "A1", "ann", NOW_S)["card_id"]
@@ -91,7 +93,7 @@ def test_the_number_of_a_scrapped_card_is_never_given_again(store: Store):
         assert cards.check(db) == []
 
 
-def test_a_transaction_that_is_lost_takes_its_number_along(store: Store):
+def test_a_transaction_that_is_lost_takes_its_number_along(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 2, "ann", NOW_S)
         card_id = cards.meet(db, chip(1), "A1", "ann", NOW_S)["card_id"]
@@ -112,12 +114,12 @@ def test_a_transaction_that_is_lost_takes_its_number_along(store: Store):
     (plus(FIRST, 2000), plus(FIRST, 1000), "from the lower to the higher"),
     (plus(FIRST, 1000), plus(FIRST, 1000 + cards.RANGE_MAX), "has 1 to"),
 ])  # fmt: skip
-def test_a_range_that_cannot_be_is_refused_by_name(store: Store, first: str, last: str, refusal: str):
+def test_a_range_that_cannot_be_is_refused_by_name(store: Store, first: str, last: str, refusal: str) -> None:
     with pytest.raises(cards.RangeRefused, match=refusal), store.transaction() as db:
         cards.add_range(db, first, last, OTHER, "ann", NOW_S)
 
 
-def test_even_without_our_code_ranges_do_not_overlap_and_do_not_go_back(store: Store):
+def test_even_without_our_code_ranges_do_not_overlap_and_do_not_go_back(store: Store) -> None:
     row = (int(FIRST) + 5, int(FIRST) + 5, OTHER, int(FIRST) + 5, NOW_S, "ann")
     with pytest.raises(sqlite3.IntegrityError, match="overlaps"), store.transaction() as db:
         db.execute("INSERT INTO card_range VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -126,7 +128,7 @@ def test_even_without_our_code_ranges_do_not_overlap_and_do_not_go_back(store: S
         db.execute("UPDATE card_range SET next = next - 1")
 
 
-def test_a_range_over_numbers_that_were_given_otherwise_is_a_duplicate(store: Store):
+def test_a_range_over_numbers_that_were_given_otherwise_is_a_duplicate(store: Store) -> None:
     number = plus(FIRST, 5000)
     with store.transaction() as db:
         cards.take_in(db, chip(99), number, IDENTITY, "ann", NOW_S)
@@ -134,7 +136,7 @@ def test_a_range_over_numbers_that_were_given_otherwise_is_a_duplicate(store: St
         cards.add_range(db, number, number, ISSUER, "ann", NOW_S)
 
 
-def test_a_number_that_was_taken_is_a_named_refusal(store: Store):
+def test_a_number_that_was_taken_is_a_named_refusal(store: Store) -> None:
     with store.transaction() as db:
         cards.take_in(db, chip(98), FIRST, IDENTITY, "ann", NOW_S)
         cards.receive(db, "A1", 1, "ann", NOW_S)
@@ -147,7 +149,7 @@ def test_a_number_that_was_taken_is_a_named_refusal(store: Store):
         assert cards.take_number(db, card_id, IDENTITY, "ann", NOW_S) == plus(FIRST, 1)
 
 
-def test_a_spent_range_says_so_and_the_next_one_goes_on(store: Store):
+def test_a_spent_range_says_so_and_the_next_one_goes_on(store: Store) -> None:
     other = IDENTITY._replace(issuer_id=OTHER)
     with store.transaction() as db:
         cards.receive(db, "A1", 2, "ann", NOW_S)
@@ -176,7 +178,7 @@ for number in range(int(sys.argv[2]), int(sys.argv[2]) + 10):
 """
 
 
-def test_processes_side_by_side_never_take_the_same_number(store: Store):
+def test_processes_side_by_side_never_take_the_same_number(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 40, "ann", NOW_S)
     writers = [
@@ -197,10 +199,57 @@ def test_processes_side_by_side_never_take_the_same_number(store: Store):
         assert cards.check(db) == []
 
 
+# --- a database that was put back
+
+
+def next_number(store: Store, mark: Watermark, number: int, lost: bool = False) -> str:
+    with store.transaction() as db:
+        card_id = cards.meet(db, chip(number), "A1", "ann", NOW_S)["card_id"]
+        mark.before(db)
+        taken = cards.take_number(db, card_id, IDENTITY, "ann", NOW_S)
+        mark.after(db)
+        if lost:
+            raise _Lost
+        return taken
+
+
+def test_a_database_put_back_gives_no_number_twice(store: Store) -> None:
+    mark = Watermark(beside(store.path))
+    with store.transaction() as db:
+        cards.receive(db, "A1", 40, "ann", NOW_S)
+    copy = list(store._db.iterdump())
+    numbers = [next_number(store, mark, at) for at in range(3)]
+    with pytest.raises(_Lost):
+        next_number(store, mark, 3, lost=True)
+    assert next_number(store, mark, 3) == plus(FIRST, 4)  # one number was lost in the crash
+    later = [next_number(store, mark, at) for at in range(4, 25)]
+    again = store.path.with_name("again.db")
+    with sqlite3.connect(again) as old:
+        old.executescript("\n".join(copy))
+    old.close()
+    restored = Store(again)
+    with pytest.raises(RestoredDatabase, match="range skip --first … --next 3104840000000000027"):
+        next_number(restored, mark, 30)
+    with restored.transaction() as db:
+        cards.skip_numbers(db, FIRST, "3104840000000000027")
+    assert next_number(restored, mark, 30) not in {*numbers, *later}
+    restored.close()
+
+
+def test_a_line_that_was_cut_short_is_none(store: Store) -> None:
+    path = beside(store.path)
+    path.write_text(f"{FIRST} {plus(FIRST, 2)}\n{FIRST} {plus(FIRST, 9)}"[:-3])
+    with store.transaction() as db:
+        cards.receive(db, "A1", 4, "ann", NOW_S)
+    assert next_number(store, Watermark(path), 1) == plus(FIRST, 2)
+    assert next_number(store, Watermark(path), 2) == plus(FIRST, 3)
+    assert path.read_text().splitlines()[-1] == f"{FIRST} {plus(FIRST, 4)}"
+
+
 # --- batches
 
 
-def test_more_chips_than_were_ordered_or_received_are_refused(store: Store):
+def test_more_chips_than_were_ordered_or_received_are_refused(store: Store) -> None:
     with store.transaction() as db:
         with pytest.raises(cards.OutOfBalance, match="40 were ordered"):
             cards.receive(db, "A1", 41, "ann", NOW_S)
@@ -216,7 +265,7 @@ def test_more_chips_than_were_ordered_or_received_are_refused(store: Store):
     "UPDATE card_batch SET in_process = -1, received = -1",
     "UPDATE card_batch SET returned = 1",
 ])  # fmt: skip
-def test_even_without_our_code_a_batch_stays_in_balance(store: Store, statement: str):
+def test_even_without_our_code_a_batch_stays_in_balance(store: Store, statement: str) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 3, "ann", NOW_S)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"), store.transaction() as db:
@@ -228,7 +277,7 @@ def test_even_without_our_code_a_batch_stays_in_balance(store: Store, statement:
     "UPDATE card SET number = NULL", "UPDATE card SET chip_serial = 'x'", "UPDATE card_event SET why = ''",
     "UPDATE card_batch_move SET count = 9", "DELETE FROM card_range", "UPDATE card SET kind = 3",
 ])  # fmt: skip
-def test_what_was_written_down_stays(store: Store, statement: str):
+def test_what_was_written_down_stays(store: Store, statement: str) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 3, "ann", NOW_S)
         made(db, 1)
@@ -236,7 +285,7 @@ def test_what_was_written_down_stays(store: Store, statement: str):
         db.execute(statement)
 
 
-def test_a_check_tells_what_no_constraint_sees(store: Store):
+def test_a_check_tells_what_no_constraint_sees(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 3, "ann", NOW_S)
         card_id = made(db, 1)
@@ -247,7 +296,7 @@ def test_a_check_tells_what_no_constraint_sees(store: Store):
     assert "its history says stocked" in found and "1 chips stock, and 0 cards" in found
 
 
-def test_closing_a_batch_accounts_for_every_chip(store: Store):
+def test_closing_a_batch_accounts_for_every_chip(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 5, "ann", NOW_S)
         made(db, 1)
@@ -262,7 +311,7 @@ def test_closing_a_batch_accounts_for_every_chip(store: Store):
         assert cards.check(db) == []
 
 
-def test_every_move_of_a_card_is_of_the_table(store: Store):
+def test_every_move_of_a_card_is_of_the_table(store: Store) -> None:
     with store.transaction() as db:
         cards.receive(db, "A1", 3, "ann", NOW_S)
         card_id = made(db, 1)
@@ -284,7 +333,7 @@ EVENTS = st.lists(
 
 
 @given(events=EVENTS)
-def test_a_batch_balances_after_any_sequence_of_events(template: bytes, events: list[tuple[str, int, bool]]):
+def test_a_batch_balances_after_any_sequence_of_events(template: bytes, events: list[tuple[str, int, bool]]) -> None:
     """`lost`: the transaction of the event is lost, as in a crash. Against a plain model of where each chip is."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "city.db"

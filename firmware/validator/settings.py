@@ -11,7 +11,7 @@ from tunion.card.product import NATIONAL
 from tunion.fare import flat
 from tunion.record import BadInput
 from validator import denylist, rides
-from validator import settings_rows as rows
+from validator import settings_rows as tables
 from validator.rides.site import Site
 
 TYPE_CHECKING = False
@@ -76,11 +76,11 @@ class Settings:
             values = cbor.decode(blob)
         except BadInput as problem:
             raise BadSettings("not a provisioning file: %s" % problem)
-        found = _checked("", values, rows.device_rows())
+        found = _checked("", values, tables.device_rows())
         self.device_id: int = found["device_id"]
         self.key: bytes = found["key"]
         self.host: str = found["host"]
-        self.server = Server(**_checked("server.", found["server"], rows.server_rows()))
+        self.server = Server(**_checked("server.", found["server"], tables.server_rows()))
         self.reader = _part("reader", found["reader"])
         self.sam = _part("sam", found["sam"])
         self.check_sam("sam", self.sam)
@@ -88,7 +88,7 @@ class Settings:
         self.gate = _part("gate", found["gate"])
         if self.gate.driver != "none" and found["role"] not in ("entry", "exit", "both"):
             raise BadSettings("gate.driver takes serial only where role is entry, exit or both")
-        self.flash = FlashArea(**_checked("flash.", found["flash"], rows.flash_rows()))
+        self.flash = FlashArea(**_checked("flash.", found["flash"], tables.flash_rows()))
         self.params: ParamsArea | None = None
         if found["params"]:
             self.params = _params(found["params"])
@@ -102,7 +102,7 @@ class Settings:
         self.driver: int = found["driver"]
         self.duty = _duty(found["duty"])
         self.panel = [
-            Display(**_checked("panel[%d]." % number, values, rows.display_rows()))
+            Display(**_checked("panel[%d]." % number, values, tables.display_rows()))
             for number, values in enumerate(found["panel"])
         ]
         self.industry: int = found["industry"]
@@ -122,10 +122,10 @@ class Settings:
         self.backoff_first_s: int = found["backoff_first_s"]
         self.backoff_max_s: int = found["backoff_max_s"]
         self.statistics: bool = found["statistics"]
-        self.care = Care(**_checked("care.", found["care"], rows.care_rows()))
+        self.care = Care(**_checked("care.", found["care"], tables.care_rows()))
         if self.backoff_max_s < self.backoff_first_s:
             raise BadSettings("backoff_max_s takes at least backoff_first_s")
-        deny = _checked("deny.", found["deny"], rows.deny_rows())
+        deny = _checked("deny.", found["deny"], tables.deny_rows())
         try:
             self.fare = _fare(found["fare"])
             self.deny = denylist.from_bytes(deny["version"], deny["serials"])
@@ -149,7 +149,7 @@ class Settings:
 
 def _application(where: str, values: "dict[str, Any]") -> "dict[str, Any]":
     """One of `applications` with its fare and SAM made. Raises BadSettings, BadInput."""
-    found = _checked(where, values, rows.application_rows())
+    found = _checked(where, values, tables.application_rows())
     found["fare"] = _fare(found["fare"]) if found["fare"] else None
     found["sam"] = _part("sam", found["sam"], where + "sam") if found["sam"] else None
     return found
@@ -197,7 +197,7 @@ def _checked(where: str, values: "Any", rows: "Any") -> "dict[str, Any]":
     found = {}
     for key, (takes, check), default in rows:
         if key not in values:
-            if default is rows.KEPT:
+            if default is tables.KEPT:
                 raise BadSettings("%s%s is missing: it takes %s" % (where, key, takes))
             found[key] = default
         elif check(values[key]):
@@ -208,7 +208,7 @@ def _checked(where: str, values: "Any", rows: "Any") -> "dict[str, Any]":
 
 
 def _params(values: "dict[str, Any]") -> ParamsArea:
-    area = ParamsArea(**_checked("params.", values, rows.params_rows()))
+    area = ParamsArea(**_checked("params.", values, tables.params_rows()))
     from validator.params import sectors_needed  # for devices that take parameter sets
 
     needed = sectors_needed(area, area.set_bytes_max)
@@ -221,7 +221,7 @@ def _params(values: "dict[str, Any]") -> ParamsArea:
 
 
 def _lists(values: "dict[str, Any]") -> ListsArea:
-    found = _checked("lists.", values, rows.lists_rows())
+    found = _checked("lists.", values, tables.lists_rows())
     from validator.list_stores import sectors_needed  # for devices that take lists
 
     needed = sectors_needed(ListsArea(**found), found["deny_max"], found["delta_max"])
@@ -232,7 +232,7 @@ def _lists(values: "dict[str, Any]") -> ListsArea:
 
 
 def _modem(values: "dict[str, Any]") -> Modem:
-    found = _checked("modem.", values, rows.modem_rows())
+    found = _checked("modem.", values, tables.modem_rows())
     from validator.drivers.modem_profile import ModemProfile  # for devices that have a modem
 
     try:
@@ -242,7 +242,7 @@ def _modem(values: "dict[str, Any]") -> Modem:
 
 
 def _duty(values: "dict[str, Any]") -> DutyPart:
-    found = _checked("duty.", values, rows.duty_rows())
+    found = _checked("duty.", values, tables.duty_rows())
     from validator.stops import Stops
 
     try:
@@ -251,13 +251,13 @@ def _duty(values: "dict[str, Any]") -> DutyPart:
         raise BadSettings("duty.stops: %s" % problem)
     found["profile"] = None
     if found["gps"]:
-        found["gps"] = _checked("duty.gps.", found["gps"], rows.gps_rows())
-        if found["gps"]["speed"] not in rows.SPEEDS:
-            raise BadSettings("duty.gps.speed takes one of %s" % ", ".join([str(speed) for speed in rows.SPEEDS]))
+        found["gps"] = _checked("duty.gps.", found["gps"], tables.gps_rows())
+        if found["gps"]["speed"] not in tables.SPEEDS:
+            raise BadSettings("duty.gps.speed takes one of %s" % ", ".join([str(speed) for speed in tables.SPEEDS]))
     if found["progress"] == "gps" and not found["gps"]:
         raise BadSettings("duty.progress takes gps only where duty.gps names the receiver's line")
     if found["meter"]:
-        found["meter"] = _checked("duty.meter.", found["meter"], rows.meter_rows())
+        found["meter"] = _checked("duty.meter.", found["meter"], tables.meter_rows())
         from validator.drivers.taxi_meter import MeterProfile  # for taxis
 
         try:
@@ -269,11 +269,11 @@ def _duty(values: "dict[str, Any]") -> DutyPart:
 
 def _part(which: str, values: "dict[str, Any]", where: str = "") -> Part:
     """where: what it is called in the file, which: of the drivers."""
-    drivers = rows.drivers()[which]
+    drivers = tables.drivers()[which]
     driver = values.get("driver")
     if driver not in drivers:
         raise BadSettings("%s.driver takes one of %s" % (where or which, ", ".join(sorted(drivers))))
-    found = _checked((where or which) + ".", values, (("driver", rows.TEXT, rows.KEPT),) + drivers[driver])
+    found = _checked((where or which) + ".", values, (("driver", tables.TEXT, tables.KEPT),) + drivers[driver])
     if driver == "stx_etx":
         from validator.drivers.stx_etx_profile import Profile  # for devices that have such a reader
 

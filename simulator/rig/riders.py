@@ -76,32 +76,62 @@ class Rider:
         )
 
 
-def riders(count: int, seed: int, *, poor: int, expired: int) -> list[Rider]:
+class Person(NamedTuple):
+    """Who will ride, before there is a card."""
+
+    number: int
+    issuer: Issuer
+    kind: int
+    balance_fen: int
+    expired: bool
+
+
+def people(count: int, seed: int, *, poor: int, expired: int) -> list[Person]:
     """`count` riders: of each six, four ordinary, a student, a senior; issuers in turn.
 
     poor     the number of the one with too little money
     expired  the number of the one whose card is out of date
     """
     chance = random.Random(seed)
-    return [_rider(number, chance, number == poor, number == expired) for number in range(count)]
+    return [
+        Person(
+            number,
+            ISSUERS[number % len(ISSUERS)],
+            {4: STUDENT, 5: SENIOR}.get(number % 6, ORDINARY),
+            50 if number == poor else 100 * chance.randrange(10, 91),
+            number == expired,
+        )
+        for number in range(count)
+    ]
 
 
-def _rider(number: int, chance: random.Random, poor: bool, expired: bool) -> Rider:
-    balance_fen = 50 if poor else 100 * chance.randrange(10, 91)
-    issuer = ISSUERS[number % len(ISSUERS)]
-    kind = {4: STUDENT, 5: SENIOR}.get(number % 6, ORDINARY)
+def rider(person: Person, image: CardImage) -> Rider:
+    """The person with that card, who notes every debit."""
+    made = Rider(
+        person.number, person.issuer, person.kind, SimCard(image, persist=lambda after: made.note(after)),
+        image.balance_fen,
+    )  # fmt: skip
+    return made
+
+
+def riders(count: int, seed: int, *, poor: int, expired: int) -> list[Rider]:
+    """As `people`, with sample cards that were in use for a while."""
+    chance = random.Random(seed)
+    return [rider(person, _sample(person, chance)) for person in people(count, seed, poor=poor, expired=expired)]
+
+
+def _sample(person: Person, chance: random.Random) -> CardImage:
     image: CardImage = card_image(
         TEST_MASTERS,
-        issuer.identifier,
-        from_digits(f"0{issuer.prefix}{number + 1:011d}"),
-        city=issuer.city,
-        province=issuer.province,
+        person.issuer.identifier,
+        from_digits(f"0{person.issuer.prefix}{person.number + 1:011d}"),
+        city=person.issuer.city,
+        province=person.issuer.province,
         start=from_digits("20240101"),
-        expiry=from_digits("20241231" if expired else "20351231"),
-        kind=kind,
-        balance_fen=balance_fen,
-        uid=chance.randbytes(4) if number % 2 else None,
+        expiry=from_digits("20241231" if person.expired else "20351231"),
+        kind=person.kind,
+        balance_fen=person.balance_fen,
+        uid=chance.randbytes(4) if person.number % 2 else None,
     )
     image.offline_counter = chance.randrange(0, 500)
-    rider = Rider(number, issuer, kind, SimCard(image, persist=lambda after: rider.note(after)), balance_fen)
-    return rider
+    return image

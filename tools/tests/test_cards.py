@@ -16,6 +16,7 @@ from backoffice.keys.backend import KeyInfo
 from simulator.blank import blanks
 from simulator.card import SimCard
 from simulator.pcscd import Pcscd
+from simulator.personalise import LEGACY_ISSUER, LEGACY_MASTERS, example_legacy
 from simulator.vpcd import VpcdSlot
 from tools.paths import ROOT
 
@@ -35,6 +36,12 @@ def transport_and_vault(folder: Path) -> bytes:
         level = "chip" if purpose in ("transport", "control") else "province"
         value = values[purpose] = secrets.token_bytes(16)
         opened.put(KeyInfo(purpose, purpose, "3DES", level, "", vault.kcv("3DES", value)), value)
+    for purpose in ("load", "maintenance"):
+        value = getattr(LEGACY_MASTERS, purpose)
+        name = f"old {purpose}"
+        versions = {"load": 1, "maintenance": 2}
+        opened.put(KeyInfo(name, purpose, "3DES", "issuer", "1:" + (LEGACY_ISSUER + b"\xff" * 4).hex().upper(),
+                           vault.kcv("3DES", value), versions[purpose]), value)  # fmt: skip
     opened.save()
     return values["transport"]
 
@@ -170,7 +177,49 @@ def test_a_card_is_issued_and_loaded_once(company: Company):
     finally:
         company.take()
     accounts = json.loads(company.ok("check", "--json"))["accounts_fen"]
-    assert accounts == {"cash": 8000, "owed": 0, "purses": 6000, "deposits": 2000, "sales": 0, "bad_debt": 0}
+    assert accounts == {"cash": 8000, "owed": 0, "purses": 6000, "deposits": 2000, "sales": 0, "bad_debt": 0,
+                        "old_scheme": 0}
+
+
+def test_a_stock_card_becomes_a_card_of_ours(company: Company):
+    old, new = SimCard(example_legacy(3000)), company.cards[1]
+    company.put(old, 0)
+    company.put(new, 1)
+    names = company.pcscd.readers
+    try:
+        words = ("exchange", "--reader", names[0], "--new-reader", names[1], "--json")
+        said = json.loads(company.ok(*words, keys=True))
+    finally:
+        company.take(0)
+        company.take(1)
+    assert (said["state"], said["amount_fen"], said["balance_fen"]) == ("DONE", 3000, 3000)
+    assert old.image.blocked == "permanent" and new.image.balance_fen == 3000
+    assert "exchange" in company.ok("cases") and json.loads(company.ok("check", "--json"))["problems"] == []
+    company.ok("retire", "--number", "0005800010000000017")
+
+
+def test_a_card_is_extended_then_given_back(company: Company):
+    company.put(company.cards[1], 0)
+    name = company.pcscd.readers[0]
+    try:
+        assert "20400101" not in company.refused("extend", "--reader", name, "--expiry", "21000101", keys=True)
+        company.ok("extend", "--reader", name, "--expiry", "20360101", keys=True)
+        said = json.loads(company.ok("refund", "--reader", name, "--json", keys=True))
+    finally:
+        company.take(0)
+    assert (said["kind"], said["state"], said["amount_fen"]) == ("refund", "DONE", 3000)
+    assert company.cards[1].image.files[0x15][24:28].hex() == "20360101"
+    assert json.loads(company.ok("check", "--json"))["problems"] == []
+
+
+def test_a_broken_card_waits(company: Company):
+    number = next(row["number"] for row in json.loads(company.ok("list", "--full", "--json"))["cards"]
+                  if row["state"] == "active")  # fmt: skip
+    said = json.loads(company.ok("bad", "--number", number, "--json", keys=True))
+    assert (said["state"], said["amount_fen"]) == ("OPEN", 6000)
+    assert "is paid from" in company.refused("bad-pay", "--case", str(said["case"]), keys=True)
+    assert "another person must approve" in company.refused("approve", "--case", str(said["case"]))
+    assert json.loads(company.ok("stragglers", "--json", keys=True)) == {"stragglers": 0}
 
 
 def test_ctrl_c_finishes_the_cards_in_hand(company: Company):
@@ -203,6 +252,13 @@ def test_other_keys_than_those_of_the_batch_are_refused(company: Company, tmp_pa
 ])  # fmt: skip
 def test_what_cannot_be_is_told_by_name(company: Company, words: tuple[str, ...], refusal: str):
     assert refusal in company.refused(*words)
+
+
+def test_artwork_of_one_card_and_of_a_batch(company: Company, tmp_path: Path):
+    for words in (("--number", FIRST), ("--batch", "A1")):
+        out = tmp_path / "art.pdf"
+        said = json.loads(company.ok("artwork", "--out", str(out), "--json", *words))
+        assert said["cards"] >= 1 and out.read_bytes().startswith(b"%PDF") and out.stat().st_mode & 0o077 == 0
 
 
 def test_shipping_moves_stock(company: Company):

@@ -1,0 +1,288 @@
+"""Who used which key: every use is a line, a changed file shows, a caller has its limits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backoffice.keys import audit, backend, load, meter, native, soft, vault
+from backoffice.keys.audit import Audit, AuditBroken, AuditLost
+from backoffice.keys.backend import KeyInfo, KeyPath, KeysError
+from backoffice.keys.keyring import Keyring
+from backoffice.keys.meter import BadLimits, Meter, RateLimited
+from backoffice.keys.service import BAD, NO_KEY, OK
+from backoffice.tests.forge import SAMPLES
+from backoffice.tests.test_keys import VECTOR
+from backoffice.tests.test_keys_service import CARD, INPUTS, ISSUER, MASTERS, SECRET, full, made  # noqa: F401
+from tunion import bcd
+
+NOON_S = bcd.at_s(bytes.fromhex("20250601120000"))
+DAY_S = 86400
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = NOON_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit"
+
+
+def served(held: vault.Vault, clock: Clock, caller: str = "test") -> Keyring:
+    return Keyring(
+        held,
+        audit=Audit(audit.beside(held.path), caller, clock),
+        meter=Meter(meter.beside(held.path), caller, None, clock),
+    )
+
+
+def test_every_use_is_a_line_with_caller_operation_keys_and_count(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service = served(full, clock, "making cards")
+    purchase = service.path("purchase", "3DES", 1, ISSUER, CARD)
+    control = service.path("control", "AES", 1, b"", bytes(8))
+    service.kcv(purchase)
+    service.session_mac(purchase, bytes(8), b"message")
+    service.tac(service.path("tac", "3DES", 1, ISSUER, CARD), bytes(22))
+    service.auth(control, bytes(8))
+    service.command_mac(control, bytes(8), b"command")
+    service.wrap(control, purchase)
+    service.maintenance_mac(service.path("maintenance", "3DES", 1, ISSUER, CARD), bytes(4), b"command")
+    service.soft_sam_blob(bytes(32), [ISSUER], bytes(6), 1, b"\x20\x25\x01\x01", b"\x20\x25\x12\x31", [1])
+    service.tac_verify_batch([VECTOR, VECTOR._replace(tac=bytes(4)), VECTOR._replace(version=9)])
+    assert audit.verify(audit.beside(full.path)).lines == 9
+
+    rows = audit.rows(audit.beside(full.path))
+    assert [(row["op"], row["keys"], row["count"]) for row in rows] == [
+        ("kcv", ["purchase-3DES"], 1),
+        ("session_mac", ["purchase-3DES"], 1),
+        ("tac", ["tac-3DES"], 1),
+        ("auth", ["control-AES"], 1),
+        ("command_mac", ["control-AES"], 1),
+        ("wrap", ["control-AES", "purchase-3DES"], 1),
+        ("maintenance_mac", ["maintenance-3DES"], 1),
+        ("soft_sam", ["purchase-3DES"], 1),
+        ("tac_verify", ["tac-3DES"], 3),
+    ]
+    assert {row["caller"] for row in rows} == {"making cards"} and rows[0]["at"] == "2025-06-01T04:00:00Z"
+    last = rows[-1]
+    requests = [VECTOR, VECTOR._replace(tac=bytes(4)), VECTOR._replace(version=9)]
+    assert last["digest"] == audit.digest([native.pack_rows(requests, None)])
+    assert (last[OK], last[BAD], last[NO_KEY]) == (1, 1, 1)
+
+    whole = audit.beside(full.path).read_text().upper()
+    for secret in (*(INPUTS[name] for name in MASTERS.values()), INPUTS["app_serial"], INPUTS["factor_card"]):
+        assert secret.upper() not in whole
+    assert audit.beside(full.path).stat().st_mode & 0o777 == 0o600
+
+
+def test_any_change_of_the_audit_shows(path: Path, clock: Clock) -> None:
+    log = Audit(path, "test", clock)
+    for number in range(4):
+        log.write("kcv", [f"key-{number}"])
+    whole = path.read_bytes()
+    lines = whole.splitlines(True)
+    for at in range(len(whole) - 1):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        with pytest.raises(AuditBroken, match="line"):
+            audit.verify(path)
+    for order in ((1, 2, 3), (0, 2, 3), (0, 1, 1, 2, 3), (1, 0, 2, 3)):
+        path.write_bytes(b"".join(lines[number] for number in order))
+        with pytest.raises(AuditBroken):
+            audit.verify(path)
+    path.write_bytes(whole)
+    noted = audit.verify(path)
+    assert noted.lines == 4
+    path.write_bytes(b"".join(lines[:2]))  # an end that was cut off shows against a note of it alone
+    assert audit.verify(path).lines == 2
+    with pytest.raises(AuditBroken, match="cut off"):
+        audit.verify(path, noted)
+    log.write("kcv", ["other"])
+    log.write("kcv", ["other"])
+    log.write("kcv", ["other"])
+    with pytest.raises(AuditBroken, match="line 4"):
+        audit.verify(path, noted)
+    path.write_bytes(whole)
+    log.write("kcv", ["more"])
+    assert audit.verify(path, noted).lines == 5
+
+
+def test_a_line_torn_by_a_power_cut_is_told_and_the_chain_goes_on(path: Path, clock: Clock) -> None:
+    log = Audit(path, "test", clock)
+    log.write("kcv", ["a"])
+    log.write("kcv", ["b"])
+    whole = path.read_bytes()
+    first = len(whole.splitlines(True)[0])
+    for cut in range(first + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        Audit(path, "test", clock).write("kcv", ["c"])
+        rows = audit.rows(path)
+        if cut == len(whole) - 1:  # only the end of the line is missing
+            assert [row["keys"] for row in rows] == [["a"], ["b"], ["c"]]
+        else:
+            assert [row["keys"] for row in rows] == [["a"], ["c"]] and rows[1]["after_torn_line"]
+        Audit(path, "test", clock).write("kcv", ["d"])
+        assert audit.verify(path).lines == len(rows) + 1
+    for cut in range(1, first):
+        path.write_bytes(whole[:cut])
+        Audit(path, "test", clock).write("kcv", ["c"])
+        assert audit.verify(path).lines == (2 if cut == first - 1 else 1)
+
+
+def test_an_audit_that_was_changed_takes_nothing_more(path: Path, clock: Clock) -> None:
+    log = Audit(path, "test", clock)
+    log.write("kcv", ["a"])
+    path.write_bytes(path.read_bytes().replace(b'"a"', b'"b"'))
+    with pytest.raises(AuditBroken, match="ykt keys audit"):
+        log.write("kcv", ["c"])
+
+
+def test_no_audit_no_use(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service = served(full, clock)
+    audit.beside(full.path).mkdir()
+    for call in (
+        lambda: service.kcv(KeyPath("tac-3DES")),
+        lambda: service.tac_verify_batch([VECTOR]),
+    ):
+        with pytest.raises(AuditLost):
+            call()
+
+
+def test_two_programs_write_one_chain(path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from backoffice.keys.audit import Audit\n"
+        "log = Audit(Path(sys.argv[1]), sys.argv[2])\n"
+        "for number in range(60): log.write('kcv', [str(number)])\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(path), name], env=os.environ) for name in ("a", "b")]
+    assert [one.wait(timeout=60) for one in both] == [0, 0]
+    assert audit.verify(path).lines == 120
+    assert {row["caller"] for row in audit.rows(path)} == {"a", "b"}
+
+
+def test_macs_of_devices_are_written_down_as_sums(tmp_path: Path, clock: Clock) -> None:
+    held = vault.create(tmp_path / "v", SECRET, test=True)
+    load.add_test_keys(held, SAMPLES / "test_keys.json")
+    service = served(held, clock)
+    log = audit.beside(held.path)
+    for _ in range(5):
+        service.device_mac(1, b"upload")
+    assert not log.exists()
+    clock.now_s += audit.SUM_S
+    service.device_mac(2, b"upload")
+    service.device_mac(2, b"upload")
+    service.close()
+    assert [(row["op"], row["count"]) for row in audit.rows(log)] == [("device_mac", 6), ("device_mac", 1)]
+    for _ in range(audit.SUM_CALLS):
+        service.device_mac(1, b"upload")
+    assert audit.rows(log)[-1]["count"] == audit.SUM_CALLS
+
+
+def test_a_caller_has_its_limits_and_is_told(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    where = meter.beside(full.path)
+
+    def asked(caller: str = "clear") -> Keyring:
+        limits = {"tac_verify": (10, 25), "*": (2, 0)}
+        return Keyring(full, meter=Meter(where, caller, limits, clock))
+
+    service = asked()
+    service.tac_verify_batch([VECTOR] * 6)
+    with pytest.raises(RateLimited, match="10 times a minute"):
+        service.tac_verify_batch([VECTOR] * 5)
+    service.tac_verify_batch([VECTOR] * 4)  # what was refused was not counted
+    with pytest.raises(RateLimited):
+        asked().tac_verify_batch([VECTOR])  # another program of the same caller
+    asked("another").tac_verify_batch([VECTOR])
+    clock.now_s += 60
+    service.tac_verify_batch([VECTOR] * 10)
+    clock.now_s += 60
+    with pytest.raises(RateLimited, match="25 times a day"):
+        service.tac_verify_batch([VECTOR] * 6)
+    clock.now_s += DAY_S
+    service.tac_verify_batch([VECTOR] * 10)
+    for _ in range(2):
+        service.kcv(KeyPath("tac-3DES"))
+    with pytest.raises(RateLimited, match="kcv"):
+        service.kcv(KeyPath("tac-3DES"))
+
+
+@pytest.mark.parametrize("rows_a_call", [1, 700])
+def test_a_card_that_is_asked_about_too_often_is_told_once_a_day(
+    rows_a_call: int, full: vault.Vault, clock: Clock  # noqa: F811
+) -> None:
+    other = VECTOR._replace(card=bytes.fromhex("03104999000000000099"))
+    log = audit.beside(full.path)
+    service = served(full, clock)
+    for count in [700, 300] if rows_a_call > 1 else [100] * 10:
+        service.tac_verify_batch([VECTOR] * count + [other])
+        if rows_a_call == 1:
+            service = served(full, clock)  # another short program
+    assert [row for row in audit.rows(log) if row["op"] == "alarm"] == []
+    service.tac_verify_batch([VECTOR] * 600 if rows_a_call > 1 else [VECTOR])
+    service.tac_verify_batch([VECTOR])
+    alarms = [row for row in audit.rows(log) if row["op"] == "alarm"]
+    assert [row["count"] for row in alarms] == [1]
+    clock.now_s += DAY_S
+    service.tac_verify_batch([VECTOR])
+    assert len([row for row in audit.rows(log) if row["op"] == "alarm"]) == 1
+    assert bytes.fromhex(INPUTS["factor_card"]) not in meter.beside(full.path).read_bytes()
+
+
+def test_limits_come_from_a_file_beside_the_vault(tmp_path: Path) -> None:
+    path = tmp_path / "city.vault"
+    load.add_test_keys(vault.create(path, SECRET, test=True), SAMPLES / "test_keys.json")
+    soft.open_keys(path, SECRET, False).tac_verify_batch([VECTOR] * 4)
+    limits = tmp_path / "city.vault.limits.json"
+    few, many = {"tac_verify": {"minute": 3, "day": 0}}, {"tac_verify": {"minute": 0, "day": 9}}
+    limits.write_text(json.dumps({"*": few, "big": many}))
+    with pytest.raises(RateLimited):
+        soft.open_keys(path, SECRET, False, "small").tac_verify_batch([VECTOR] * 4)
+    soft.open_keys(path, SECRET, False, "big").tac_verify_batch([VECTOR] * 4)
+    limits.write_text('{"*": 3}')
+    with pytest.raises(BadLimits, match="looks like this"):
+        soft.open_keys(path, SECRET, False)
+
+
+def test_what_the_token_lacks_is_in_the_audit(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    class Less(vault.Vault):
+        def session_mac(self, path: KeyPath, block: bytes, message: bytes) -> bytes:
+            raise backend.Lacks("no SM4 in this token")
+
+    token = Less(full.path.with_name("token"), True, bytes(16), SECRET)
+    token.save()
+    value = bytes.fromhex(INPUTS["MPK"])
+    token.put(KeyInfo("own", "purchase", "SM4", "nation", "", vault.kcv("SM4", value), version=5), value)
+    service = Keyring(token, full, audit=Audit(audit.beside(full.path), "test", clock))
+    assert service.session_mac(service.path("purchase", "SM4", 5, ISSUER, CARD), bytes(8), b"x")
+    rows = audit.rows(audit.beside(full.path))
+    assert [row["op"] for row in rows] == ["lacks", "release", "session_mac"]
+    assert rows[1]["why"] == "SM4 by the second provider"
+
+
+def test_a_key_is_never_quoted(full: vault.Vault) -> None:  # noqa: F811
+    """What goes wrong names ids."""
+    said = []
+    for call in (
+        lambda: full.put(KeyInfo("x", "tac", "3DES", "nation", "", "000000"), bytes.fromhex(INPUTS["MTK"])),
+        lambda: full.put(KeyInfo("x", "tac", "3DES", "nation", "", "000000"), bytes.fromhex(INPUTS["MTK"])[:15]),
+        lambda: full.release(KeyPath("tac-3DES"), "why"),
+        lambda: full.sign("tac-3DES", bytes(32)),
+        lambda: full.kcv(KeyPath("tac-3DES", (b"short",))),
+        lambda: Keyring(full).wrap(KeyPath("tac-3DES"), KeyPath("tac-3DES")),
+    ):
+        with pytest.raises(KeysError) as refusal:
+            call()
+        said.append(str(refusal.value))
+    assert INPUTS["MTK"][:8] not in "".join(said).upper()
