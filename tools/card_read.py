@@ -117,6 +117,8 @@ def _application(line: Line, product: products.Product) -> dict[str, Any] | None
     elif product.files[0][0] in content:
         found |= _facts(product, {sfi: content.get(sfi, bytes(size)) for sfi, size in product.files}, first_only=True)
     if found["state"] == "ok":
+        if product.files[0][0] not in content:
+            return None     # it takes any name
         found |= _purse(line)
         found |= _counters(line, product)
         found["log"] = _records(line, product.log_sfi, LOG_RECORDS, files.LOG_ENTRY.size, _log_entry)

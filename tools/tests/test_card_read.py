@@ -249,7 +249,7 @@ class Mute:
 def test_a_card_that_is_none_of_ours_is_unknown_whatever_it_says(answer: str):
     found, words = told(Mute(bytes.fromhex(answer)))
     assert words
-    if answer in ("6D00", "6A82", "6F00"):
+    if answer != "00" * 14 + "9000":            # which a blank would say
         assert found["kind"] == "unknown" and "未知的卡" in words and "3B00" in words
 
 
