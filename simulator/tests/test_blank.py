@@ -657,6 +657,12 @@ def test_an_image_is_kept_at_every_step(name: str, tmp_path: Path):
     assert json.loads(path.read_text())["format"] == "yikatong-blank/1"
 
 
+def test_every_field_of_a_blank_stands_in_the_documentation():
+    text = (Path(__file__).parents[1] / "docs" / "image.md").read_text(encoding="utf-8").partition("## Blank")[2]
+    top = blank_images(1, CARDS[0], TEST_TRANSPORT)[0].to_json()
+    assert [name for name in (*top, *top["control"]) if f"`{name}`" not in text] == []
+
+
 def test_images_of_all_kinds_are_told_apart(tmp_path: Path):
     for image in (CARD_IMAGE, PSAM_IMAGE, blank_images(1, CARDS[0], TEST_TRANSPORT)[0]):
         image.save(tmp_path / "image.json")
