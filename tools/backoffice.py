@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     backoffice_devices.configure(commands, _command, _whole)
 
     serve = _command(commands, "serve", _serve, "接收终端数据 | answer devices over HTTPS")
-    keys_args.wants_keys(serve)
+    keys_args.wants_keys(serve, tokens=True)
     serve.add_argument("--host", default="127.0.0.1", help="监听地址 | address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=_whole(0, 65535), default=0, metavar="PORT",
                        help="端口,0 为任一空闲端口 | 0: a free one (default)")
@@ -70,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                        help="以 JSON 给出地址 | say the address as JSON: url, pin, pid")
 
     clear = _command(commands, "clear", _clear, "验证并清分 | verify, resolve and clear a day")
-    keys_args.wants_keys(clear)
+    keys_args.wants_keys(clear, tokens=True)
     clear.add_argument("--day", type=_day, help="清分日 | clearing day YYYY-MM-DD (default: the present one)")
     clear.add_argument("--json", action="store_true", help=_JSON_HELP)
 

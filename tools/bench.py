@@ -31,6 +31,7 @@ BENCHMARKS = {
     "heap.sync": ("tools.benches.heap", "heap_sync"),
     "tac.verify": ("tools.benches.tac", "tac_verify"),
     "cards.personalise": ("tools.benches.cards", "personalise"),
+    "tac.pkcs11": ("tools.benches.tac_token", "tac_pkcs11"),
 }
 
 

@@ -8,8 +8,8 @@ from backoffice.keys import components
 from backoffice.keys.backend import KeysError
 from backoffice.keys.ceremony import Ceremony, MixedKeys, Step
 from backoffice.keys.ceremony_plan import CUSTODIAN, Person
+from backoffice.keys.ceremony_words import ROLES, TEST_MARK
 from backoffice.keys.components import XOR, PartRefused
-from backoffice.keys.minutes import ROLES, TEST_MARK
 from tools.ceremony_talk import WRONG_MAX, NotUnderstood, Stopped, Talk, in_words
 
 PRINT_WAIT_S = 60.0

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = _command(actions, "show", _show, "查看 | what a set says and would do")
     approve = _command(actions, "approve", _approve, "复核 | by a second person")
     publish = _command(actions, "publish", _publish, "签名并发布 | sign it, offer it to the devices")
-    keys_args.wants_keys(publish)
+    keys_args.wants_keys(publish, tokens=True)
     publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
     for action in (build, approve):
         action.add_argument("--day", type=_day, help="试算日 | tried on taps of this day (default: yesterday's)")
@@ -87,7 +87,7 @@ def _configure_lists(subjects: Any) -> None:
     show = _command(actions, "show", _list_show, "查看 | what a version says, and what it changes")
     approve = _command(actions, "approve", _list_approve, "复核 | by a second person")
     publish = _command(actions, "publish", _list_publish, "签名并发布 | sign it, whole and as deltas; offer it")
-    keys_args.wants_keys(publish)
+    keys_args.wants_keys(publish, tokens=True)
     publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
     for action in (take_in, build, show, approve, publish):
         action.add_argument("--scope", required=True, help="operator's organisation code")

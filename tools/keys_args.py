@@ -7,15 +7,18 @@ import argparse
 import os
 from pathlib import Path
 
-from backoffice.keys import hierarchy, soft, vault
+from backoffice.keys import hierarchy, soft, token, token_keys, vault
 from backoffice.keys.keyring import Keyring
+from tools import keys_token
 
 PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
 
 
-def wants_keys(parser: argparse.ArgumentParser, schemes: bool = False) -> None:
-    """--vault and what opens it. schemes: also --scheme, for who derives cards' keys."""
-    parser.add_argument("--vault", type=Path, required=True, metavar="FILE", help="密钥库文件 | vault file")
+def wants_keys(parser: argparse.ArgumentParser, schemes: bool = False, tokens: bool = False) -> None:
+    """--vault and what opens it. schemes: also --scheme, for who derives cards' keys; tokens: also --token."""
+    parser.add_argument("--vault", type=Path, required=not tokens, metavar="FILE", help="密钥库文件 | vault file")
+    if tokens:
+        keys_token.wants_token(parser)
     opens = parser.add_mutually_exclusive_group()
     opens.add_argument("--passphrase-file", type=Path, metavar="FILE",
                        help=f"口令文件，取首行 | its first line is the passphrase (default: ${PASSPHRASE_VARIABLE})")
@@ -34,19 +37,38 @@ def open_keys(args: argparse.Namespace, production: bool, caller: str = "") -> K
     """
     soft.no_core_dumps()
     scheme = hierarchy.scheme(getattr(args, "scheme", hierarchy.SCHEME))
-    return soft.open_keys(args.vault, secret(args), production, caller or _command(args), scheme)
+    if getattr(args, "token", None) is not None:
+        opened, second = open_token(args)
+        return token_keys.open_keys(opened, second, production, caller or _command(args), scheme)
+    return soft.open_keys(_vault_file(args), secret(args), production, caller or _command(args), scheme)
 
 
 def open_keys_as_they_are(args: argparse.Namespace, caller: str = "") -> Keyring:
     """As open_keys, where no database says whether keys are for tests or for production."""
     scheme = hierarchy.scheme(getattr(args, "scheme", hierarchy.SCHEME))
+    if getattr(args, "token", None) is not None:
+        opened, second = open_token(args)
+        return token_keys.served(opened, second, caller or _command(args), scheme)
     return soft.served(open_vault(args), caller or _command(args), scheme)
+
+
+def open_token(args: argparse.Namespace) -> tuple[token.Token, vault.Vault | None]:
+    """The token, and the vault that serves what it lacks, where --vault names one. Raises KeysError."""
+    soft.no_core_dumps()
+    return keys_token.open_token(args), None if args.vault is None else open_vault(args)
 
 
 def open_vault(args: argparse.Namespace) -> vault.Vault:
     """The vault itself, for who makes or changes keys. Raises KeysError."""
     soft.no_core_dumps()
-    return vault.open_vault(args.vault, secret(args))
+    return vault.open_vault(_vault_file(args), secret(args))
+
+
+def _vault_file(args: argparse.Namespace) -> Path:
+    if args.vault is None:
+        raise vault.VaultError("no keys are named: give --vault, or --token, or both")
+    path: Path = args.vault
+    return path
 
 
 def secret(args: argparse.Namespace) -> vault.Secret:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.keys import ceremony as steps
-from backoffice.keys import ceremony_file, ceremony_plan, minutes
+from backoffice.keys import ceremony_file, ceremony_plan
 from backoffice.keys.backend import Backend, KeysError
 from backoffice.keys.ceremony import Ceremony
 from backoffice.keys.ceremony_file import WrongPassphrase
 from backoffice.keys.ceremony_plan import Plan
-from backoffice.keys.minutes import MinutesError, SigningKey
+from backoffice.keys.ceremony_words import ORIGINS, ROLES, TEST_MARK
 from tools import ceremony_dialogue, ceremony_unattended, keys_args
 from tools.ceremony_talk import NotUnderstood, Stopped, Talk, in_words
 
@@ -99,16 +99,16 @@ def _plan(args: argparse.Namespace) -> int:
         print(json.dumps({**json.loads(plan.text), "plan_sha256": plan.digest}, ensure_ascii=False))
         return 0
     if plan.test:
-        print(minutes.TEST_MARK)
+        print(TEST_MARK)
     print(f"{plan.title_zh} | {plan.title_en}\n{plan.place_zh} | {plan.place_en}, {plan.date}")
     for person in plan.persons:
-        zh, en = ("、".join(minutes.ROLES[role][0] for role in person.roles),
-                  ", ".join(minutes.ROLES[role][1] for role in person.roles))  # fmt: skip
+        zh, en = ("、".join(ROLES[role][0] for role in person.roles),
+                  ", ".join(ROLES[role][1] for role in person.roles))  # fmt: skip
         print(f"  {person.person_id:<12} {person.name}  {zh} | {en}")
     for key in plan.keys:
         parts = f"{key.method} {len(key.custodians)}" if key.custodians else "-"
         parts += f" ({key.threshold})" if key.threshold else ""
-        origin = " | ".join(minutes.ORIGINS[key.origin])
+        origin = " | ".join(ORIGINS[key.origin])
         print(f"  {key.key_id:<24} {key.purpose} {key.algorithm} {key.level} {key.subject or '-'} "
               f"V{key.version} I{key.index}  {parts}  {origin}")  # fmt: skip
     print(f"计划无误 | the plan keeps the rules; SHA-256 {plan.digest}")
@@ -145,12 +145,11 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _hold(args: argparse.Namespace, ceremony: Ceremony, backend: Backend, talk: Talk) -> int:
     if args.unattended:
-        talk.say(minutes.TEST_MARK)
+        talk.say(TEST_MARK)
         ceremony_unattended.hold(ceremony, _draw(args))
     else:
         ceremony_dialogue.hold(ceremony, talk, args.printer)
-    key = SigningKey.of_backend(backend, args.sign_key) if args.sign_key else SigningKey.for_once()
-    papers = _write_minutes(args, ceremony.record(), key)
+    papers = _write_minutes(args, ceremony.record(), backend)
     summary = {**_summary(ceremony), "state": str(args.state), "minutes": papers}
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
@@ -167,7 +166,7 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(_summary(ceremony), ensure_ascii=False))
         return 0
     if ceremony.test:
-        print(minutes.TEST_MARK)
+        print(TEST_MARK)
     print(f"{record['title']['zh']} | {record['title']['en']}")
     _print_keys(record)
     step = ceremony.step()
@@ -182,17 +181,19 @@ def _minutes(args: argparse.Namespace) -> int:
     if args.check:
         return _check_minutes(args)
     record = _opened(args, _talk(args), None).record()
-    papers = _write_minutes(args, record, SigningKey.for_once())
+    papers = _write_minutes(args, record, None)
     print(json.dumps(papers)) if args.json else _print_papers(papers)
     return 0
 
 
 def _check_minutes(args: argparse.Namespace) -> int:
+    from backoffice.keys import minutes
+
     found = minutes.check(args.check.read_bytes())
     beside = args.check.with_suffix(".json")
     same = beside.is_file() and hashlib.sha256(beside.read_bytes()).hexdigest() == found.json_sha256
     if beside.is_file() and not same:
-        raise MinutesError(f"{beside} is not the JSON that this PDF names: it was changed")
+        raise minutes.MinutesError(f"{beside} is not the JSON that this PDF names: it was changed")
     if args.json:
         print(json.dumps({**found._asdict(), "json_checked": same}))
         return 0
@@ -296,7 +297,13 @@ def _papers(args: argparse.Namespace) -> tuple[Path, Path]:
     return pdf, pdf.with_suffix(".json")
 
 
-def _write_minutes(args: argparse.Namespace, record: dict[str, Any], key: SigningKey) -> dict[str, str]:
+def _write_minutes(args: argparse.Namespace, record: dict[str, Any], backend: Backend | None) -> dict[str, str]:
+    """backend: has --sign-key; None: signed by a key made for these minutes."""
+    from backoffice.keys import minutes  # its libraries take longer to load than most commands of `ykt keys` take
+
+    key = minutes.SigningKey.for_once()
+    if backend is not None and args.sign_key:
+        key = minutes.SigningKey.of_backend(backend, args.sign_key)
     pdf, beside = _papers(args)
     content, pages = minutes.as_json(record), minutes.as_pdf(record, key)
     _write(beside, content)

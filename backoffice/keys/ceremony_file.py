@@ -174,13 +174,22 @@ def check_passphrase(passphrase: str, test: bool) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """While one program works on the ceremonies of a folder. Raises InUse. Falls with the process, however it ends."""
-    handle = os.open(path.absolute().parent, os.O_RDONLY)
+    """While one program works on the ceremony. Raises InUse. The lock falls with its process, however that ends.
+
+    In a file of its own: the state file is replaced by each step, and a vault locks the folder.
+    """
+    lock = path.with_name(path.name + ".lock")
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        if not lock.exists() or os.stat(lock).st_ino != os.fstat(handle).st_ino:
+            raise BlockingIOError  # whoever had it took it away meanwhile
+        try:
+            yield
+        finally:
+            lock.unlink()
     except BlockingIOError as error:
-        raise InUse(f"another program works on a ceremony beside {path.name}: end it, or wait for it") from error
+        raise InUse(f"another program works on {path.name}: end it, or wait for it") from error
     finally:
         os.close(handle)
 

@@ -28,49 +28,21 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
+from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from backoffice.keys import signing
 from backoffice.keys.backend import Backend, KeysError
+from backoffice.keys.ceremony_words import LEVELS, ORIGINS, PURPOSES, REASONS, ROLES, TEST_MARK
 
 FONT = Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")  # Debian's fonts-wqy-microhei; Apache 2.0
 LOCAL = timezone(timedelta(hours=8))  # Beijing time
 CERTIFICATE_DAYS = 3650
-TEST_MARK = "测试密钥，不得用于生产  TEST KEYS, NOT FOR PRODUCTION"
 _FIELD = "Minutes"
 _NAME = "MicroHei"
 _MARK = "minutes sha256 "  # in the PDF's keywords, before the digest of the JSON
 _WIDTH = A4[0] - 36 * mm
 
-ROLES = {
-    "master": ("主持人", "ceremony master"),
-    "custodian": ("保管人", "custodian"),
-    "auditor": ("审计员", "auditor"),
-    "witness": ("见证人", "witness"),
-    "hsm_admin": ("加密机管理员", "HSM administrator"),
-}
-PURPOSES = {
-    "purchase": ("消费密钥", "purchase"),
-    "load": ("圈存密钥", "load"),
-    "unload": ("圈提密钥", "unload"),
-    "tac": ("TAC密钥", "TAC"),
-    "maintenance": ("应用维护密钥", "maintenance"),
-    "control": ("卡片主控密钥", "chip control"),
-    "card_maintenance": ("卡片维护密钥", "card maintenance"),
-    "transport": ("传输密钥", "transport"),
-    "zone": ("区域主密钥", "zone"),
-}
-LEVELS = {
-    "nation": ("国家级", "nation"),
-    "province": ("省级", "province"),
-    "issuer": ("发卡机构级", "issuer"),
-    "chip": ("芯片级", "chip"),
-}
-ORIGINS = {
-    "enter": ("由保管人录入", "entered by custodians"),
-    "split": ("新生成并分发", "made anew and divided"),
-    "make": ("内部生成，不可见", "made inside, unseen"),
-}
 _EVENTS = {
     "begun": ("仪式开始", "ceremony begun"),
     "attended": ("到场，身份已核对", "present, identity checked"),
@@ -88,16 +60,6 @@ _EVENTS = {
     "refused_kcv": ("{key}：校验值 {note} 被否认", "{key}: check value {note} denied"),
     "refused_key": ("{key}：合成被拒，{why_zh}", "{key}: joining refused, {why_en}"),
 }
-# Refusals by the name of their class, as a person reads them
-REASONS = {
-    "BadPart": ("格式不对", "not well-formed"),
-    "WrongCheckValue": ("校验值不符", "another check value"),
-    "EqualParts": ("两人分量相同", "two equal parts"),
-    "Disagreed": ("与计划或屏幕不符", "not what was planned or shown"),
-    "MixedKeys": ("测试与生产密钥不得混用", "test and production keys never mix"),
-}
-
-
 # What pyHanko and its parsers raise for a PDF that was changed
 _BROKEN = (PdfReadError, SignatureValidationError, ValueError, LookupError, TypeError, AttributeError)
 
@@ -242,45 +204,56 @@ def draw(record: dict[str, Any], key_sha256: str) -> bytes:
     """The pages without the signature: the same bytes for the same record and key."""
     _register_font()
     digest = hashlib.sha256(as_json(record)).hexdigest()
-    pages, out = 0, io.BytesIO()
-    for _ in range(2):  # the first time to count them
-        out = io.BytesIO()
-        document = SimpleDocTemplate(
-            out,
-            pagesize=A4,
-            leftMargin=18 * mm,
-            rightMargin=18 * mm,
-            topMargin=20 * mm,
-            bottomMargin=20 * mm,
-            invariant=1,
-            title=f"{record['title']['zh']} {record['title']['en']}",
-            author="yikatong",
-            keywords=_MARK + digest,
-        )
-        frame = _Frame(record["test"], digest, pages)
-        document.build(_story(record, digest, key_sha256), onFirstPage=frame, onLaterPages=frame)
-        pages = document.page
+    out = io.BytesIO()
+    document = SimpleDocTemplate(
+        out,
+        pagesize=A4,
+        leftMargin=18 * mm,
+        rightMargin=18 * mm,
+        topMargin=20 * mm,
+        bottomMargin=20 * mm,
+        invariant=1,
+        title=f"{record['title']['zh']} {record['title']['en']}",
+        author="yikatong",
+        keywords=_MARK + digest,
+    )
+
+    def canvas(*args: Any, **options: Any) -> "_Canvas":
+        return _Canvas(*args, test=record["test"], digest=digest, **options)
+
+    document.build(_story(record, digest, key_sha256), canvasmaker=canvas)
     return out.getvalue()
 
 
-class _Frame:
-    """What stands on each page: page number, digest of the JSON, and whether it is a test."""
+class _Canvas(Canvas):  # type: ignore[misc]
+    """Pages wait until their number is known; then each gets its frame: page number, digest of the JSON, test mark."""
 
-    def __init__(self, test: bool, digest: str, pages: int) -> None:
-        self._test, self._digest, self._pages = test, digest, pages
+    def __init__(self, *args: Any, test: bool, digest: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._test, self._json_digest = test, digest
+        self._waiting: list[dict[str, Any]] = []
 
-    def __call__(self, canvas: Any, document: Any) -> None:
-        canvas.saveState()
-        canvas.setFont(_NAME, 7)
-        canvas.drawString(18 * mm, 11 * mm, f"JSON SHA-256 {self._digest}")
-        page = document.page
-        numbers = f"第 {page} 页，共 {self._pages} 页  page {page} of {self._pages}"
-        canvas.drawRightString(A4[0] - 18 * mm, 11 * mm, numbers)
+    def showPage(self) -> None:
+        self._waiting.append(dict(self.__dict__))
+        self._startPage()
+
+    def save(self) -> None:
+        waiting = self._waiting
+        for page, state in enumerate(waiting, 1):
+            self.__dict__.update(state)
+            self._frame(page, len(waiting))
+            super().showPage()
+        super().save()
+
+    def _frame(self, page: int, pages: int) -> None:
+        self.setFont(_NAME, 7)
+        self.drawString(18 * mm, 11 * mm, f"JSON SHA-256 {self._json_digest}")
+        numbers = f"第 {page} 页，共 {pages} 页  page {page} of {pages}"
+        self.drawRightString(A4[0] - 18 * mm, 11 * mm, numbers)
         if self._test:
-            canvas.setFillColor(colors.HexColor("#C00000"))
-            canvas.setFont(_NAME, 11)
-            canvas.drawCentredString(A4[0] / 2, A4[1] - 13 * mm, TEST_MARK)
-        canvas.restoreState()
+            self.setFillColor(colors.HexColor("#C00000"))
+            self.setFont(_NAME, 11)
+            self.drawCentredString(A4[0] / 2, A4[1] - 13 * mm, TEST_MARK)
 
 
 def _story(record: dict[str, Any], digest: str, key_sha256: str) -> list[Flowable]:

@@ -96,6 +96,13 @@ class Token:
             self._read(session)
             return [self._rows[key_id].info for key_id in sorted(self._rows)]
 
+    @property
+    def file(self) -> Path:
+        """Of what was opened by its file; what is written of it lies beside. Raises TokenError."""
+        if self._file is None:
+            raise TokenError(f"token {self.config.token} was opened without a file")
+        return self._file
+
     def info(self, key_id: str) -> KeyInfo:
         """Raises NoKey."""
         with self._link.use() as session:
@@ -374,6 +381,11 @@ class Token:
         with self._link.use():
             has = self._link.mechanisms
         return _capabilities(has, self.config.strict)
+
+    def close(self) -> None:
+        """End the session and the login of this process. Whoever uses the token again opens it anew."""
+        with self._link.use():
+            self._link.close()
 
     # --- the parts of it ------------------------------------------------------------------------------------------
 

@@ -163,6 +163,11 @@ class Link:
     def is_pin(self, pin: str) -> bool:
         return hmac.compare_digest(_digest(pin), _digest(self._pin))
 
+    def close(self) -> None:
+        """Within `use`."""
+        self._session = None
+        self._module.restart()
+
     def drop(self) -> None:
         """Forget the session; the next `use` opens one."""
         self._session = None

@@ -95,7 +95,7 @@ def test_the_signature_holds_by_a_validator_that_trusts_this_certificate_and_no_
 
 def test_a_changed_byte_shows(pdf: bytes) -> None:
     seed = 20261121
-    places = random.Random(seed).sample(range(len(pdf)), 400)
+    places = random.Random(seed).sample(range(len(pdf)), 150)
     signed_end = pdf.index(b"/ByteRange")
     for at in [*places, 100, signed_end - 200, len(pdf) - 10]:
         changed = pdf[:at] + bytes([pdf[at] ^ 1]) + pdf[at + 1 :]

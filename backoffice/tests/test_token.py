@@ -444,12 +444,12 @@ def test_another_key_under_the_name_is_found_out_by_its_check_value(
         full_of_keys.tacs(TAC, [CARD], [b"m"])
 
 
-def test_no_changed_byte_of_the_tokens_files_gives_another_answer(tmp_path: Path) -> None:
-    """A few bytes of each file, each in a process of its own turn: a module may not survive what it reads."""
+@pytest.mark.parametrize("how, count", [("bytes", 60), ("kills", 24)])
+def test_a_token_is_hurt_and_tells_no_lies(how: str, count: int, tmp_path: Path) -> None:
+    """A byte of its files is another; or a program dies in the middle of storing. Longer: run token_hurt by hand."""
     seed = secrets.randbelow(1 << 32)
-    print(f"seed {seed}")
     done = subprocess.run(
-        [sys.executable, "-m", "backoffice.tests.token_bytes", str(tmp_path), str(seed), "60"],
+        [sys.executable, "-m", "backoffice.tests.token_hurt", how, str(tmp_path), str(seed), str(count)],
         cwd=ROOT, timeout=170, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -51,7 +51,7 @@ def tac_verify() -> Iterator[Figure]:
     library = native.load()
     if library is None:
         raise NotSetUp(native.state())
-    requests = _requests(ROWS)
+    requests = true_requests(ROWS)
     many = native.pack_rows(requests, library)
     batches = [many[at : at + BATCH_MAX * TAC_ROW.size] for at in range(0, len(many), BATCH_MAX * TAC_ROW.size)]
     few = requests[:BATCH_MAX]
@@ -138,7 +138,7 @@ def _keys(path: Path) -> Keyring:
     return soft.served(opened, "bench")
 
 
-def _requests(count: int) -> list[TacRequest]:
+def true_requests(count: int) -> list[TacRequest]:
     """True purchases of as many cards, of a few issuers in no order."""
     chance = random.Random(SEED)
     made = []
