@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from backoffice.cards import artwork, making, profile
+from backoffice.cards import making, profile
 from backoffice.cards import product as products
 from backoffice.cards.line import CardGone
 from backoffice.cards.readback import card_keys
@@ -349,6 +349,8 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _artwork(args: argparse.Namespace) -> None:
+    from backoffice.cards import artwork  # what draws takes a while to load, and the other commands do not draw
+
     with Store(args.db).reading() as db:
         if args.number:
             rows = [cards.by_number(db, args.number)]
