@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load = _command(commands, "load", _load, "导入测试密钥 | take test keys from a file")
     load.add_argument("--keys", type=Path, required=True, metavar="FILE",
                       help='测试密钥文件，格式见 backoffice/docs/keys.md | JSON marked "test": true')
-    listing = _command(commands, "list", _list, "列出 | keys, states and check values; never a value", tokens=True)
+    listing = _command(commands, "list", _list, "列出 | keys, states and check values; never a value")
     listing.add_argument("--json", action="store_true", help=_JSON_HELP)
 
     keys_roll.configure(commands)
@@ -81,8 +81,8 @@ def bulk_verdicts() -> str:
     return f"TAC 批量验证：{zh} | TAC verdicts in bulk: {state}"
 
 
-def _command(commands: Any, name: str, act: Any, help_line: str, tokens: bool = False) -> Any:
+def _command(commands: Any, name: str, act: Any, help_line: str) -> Any:
     parser = commands.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=act)
-    keys_args.wants_keys(parser, tokens=tokens)
+    keys_args.wants_keys(parser)
     return parser

@@ -68,7 +68,7 @@ def configure(commands: Any) -> None:
 def _command(commands: Any, name: str, act: Any, help_line: str) -> Any:
     parser = commands.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=act)
-    keys_args.wants_keys(parser, schemes=True, tokens=True)
+    keys_args.wants_keys(parser, schemes=True)
     parser.add_argument("--user", required=True, metavar="NAME", help="操作人 | who does this")
     parser.add_argument("--json", action="store_true", help="供程序读取 | for a program to read")
     return parser

@@ -39,7 +39,7 @@ def configure(commands: Any) -> None:
     help_line = "校验值 | check value of a key"
     check = commands.add_parser("check", help=help_line, description=help_line)
     check.set_defaults(act=_check)
-    keys_args.wants_keys(check, schemes=True, tokens=True)
+    keys_args.wants_keys(check, schemes=True)
     check.add_argument("--purpose", choices=hierarchy.PURPOSES, required=True, metavar="PURPOSE", help="用途 | purpose")
     check.add_argument("--algorithm", default="3DES", help="算法 | (default 3DES)")
     check.add_argument("--version", type=int, default=1, metavar="N", help="版本 | (default 1)")
@@ -53,7 +53,7 @@ def configure(commands: Any) -> None:
                                  description="验证 TAC | TAC verdicts of a file; exit code 1 where one is not ok")
     verify.set_defaults(act=_verify)
     verify.add_argument("file", type=Path, metavar="FILE", help=_FILE_HELP)
-    keys_args.wants_keys(verify, schemes=True, tokens=True)
+    keys_args.wants_keys(verify, schemes=True)
     verify.add_argument("--caller", default="ykt keys verify", metavar="NAME",
                         help="计量所用的名称 | who is counted and written down")
     verify.add_argument("--json", action="store_true", help="只给总数 | the counts alone, as one object")

@@ -94,7 +94,7 @@ def test_a_signing_key_in_a_token_takes_the_vaults_place(hsm: SoftHsm, tmp_path:
 
 def _parsed(*args: str) -> "keys_args.argparse.Namespace":
     parser = keys_args.argparse.ArgumentParser()
-    keys_args.wants_keys(parser, tokens=True)
+    keys_args.wants_keys(parser)
     return parser.parse_args(args)
 
 
