@@ -129,8 +129,6 @@ class Keyring:
     def tac(self, path: KeyPath, message: bytes) -> bytes:
         """4 bytes."""
         self._must("tac", path, ("tac",))
-        if not path.factors:
-            raise KeysError("a TAC is made with a card's key: its path ends with the card's factor")
         issuer_path = path._replace(factors=path.factors[:-1])
         return self._used(
             "tac",
@@ -158,6 +156,8 @@ class Keyring:
     def wrap(self, control: KeyPath, target: KeyPath) -> bytes:
         """16 or 24 bytes."""
         self._must("wrap", control, (*OF_CHIPS, "zone"))
+        if self._info(control.key_id).purpose != "zone" and not self._is_the_last(control):
+            raise KeysError(f"key {control.key_id}: what goes into a chip is wrapped with that chip's own key")
         self._must("wrap", target, (*OF_CARDS, *OF_CHIPS))
         info = self._info(target.key_id)
         of_card = info.purpose in OF_CARDS and self._level(target) == hierarchy.CARD
@@ -328,6 +328,14 @@ class Keyring:
             raise KeysError(f"key {info.key_id} is a {info.purpose} key: {operation} takes {', '.join(purposes)}")
         if not hierarchy.may_make(info):
             raise NoKey(f"key {info.key_id} makes nothing new: {hierarchy.why_not(info)}")
+        if operation != "wrap" and not self._is_the_last(path):
+            raise KeysError(f"key {info.key_id}: {operation} is done with a card's or a chip's own key: go down to it")
+
+    def _is_the_last(self, path: KeyPath) -> bool:
+        """A card's or a chip's own key. A key above encrypts nothing for anybody: that is how those below are made."""
+        if self._info(path.key_id).purpose in OF_CARDS:
+            return self._level(path) == hierarchy.CARD
+        return len(path.factors) > 0
 
     def _signing(self, key_id: str) -> None:
         self._refresh()

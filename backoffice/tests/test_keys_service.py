@@ -236,6 +236,13 @@ def test_a_key_does_what_its_purpose_says_and_nothing_else(full: Vault) -> None:
         lambda: service.wrap(control, KeyPath("tac-3DES", (ISSUER,))),  # a TAC key leaves for its card only
         lambda: service.wrap(control, KeyPath("tac-3DES")),
         lambda: service.tac(KeyPath("tac-3DES"), bytes(22)),
+        lambda: service.tac(KeyPath("tac-3DES", (ISSUER,)), bytes(22)),
+        # one step above, an answer would be half of the key of who has the question for a serial number
+        lambda: service.auth(KeyPath("control-3DES"), CHIP),
+        lambda: service.command_mac(KeyPath("control-AES"), bytes(8), CHIP),
+        lambda: service.wrap(KeyPath("control-AES"), tac),
+        lambda: service.session_mac(KeyPath("purchase-3DES", (ISSUER,)), CARD, bytes(4)),
+        lambda: service.maintenance_mac(KeyPath("maintenance-3DES", (ISSUER,)), bytes(8), b"x"),
         lambda: service.maintenance_mac(KeyPath("maintenance-SM4", (ISSUER, CARD)), bytes(8), b"x"),
     )
     for call in calls:
