@@ -1,4 +1,7 @@
-"""`ykt card`: a simulated card, and PSAM, behind a real PC/SC reader or a serial one, for any client."""
+"""`ykt card`: a simulated card, PSAM or blank behind a real PC/SC reader or a serial one, for any client.
+
+What is read from a reader: card_reading. Blanks: card_making.
+"""
 
 import argparse
 import contextlib
@@ -9,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from simulator.blank import BlankCard, BlankPsam
+from simulator.blank_image import PERSONALISED, BlankImage, load_image
 from simulator.ccid_reader import CcidReader
 from simulator.dual_card import card_of
 from simulator.field import Card, Faults, parse_tear
@@ -20,7 +25,9 @@ from simulator.randomness import replay
 from simulator.stx_etx_reader import PROFILES, StxEtxReader, load_profile
 from simulator.trace import Traced, masked_number
 from simulator.vpcd import PORT, ReaderGone, VpcdSlot
+from tools import card_making, card_reading
 from tunion.bcd import from_digits
+from tunion.card.product import NATIONAL, serial_of
 
 BACK_AFTER_S = 2        # a torn card comes back: long enough for every reader to see that it was gone
 RETRY_S = 1             # between looks for a reader that went away; until Ctrl-C, a person is watching
@@ -41,9 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--reader", required=True, choices=("vpcd", "pn532", "stx-etx", "ccid"),
                        help="虚拟 PC/SC 读卡器，或串口读卡器 | the virtual PC/SC reader, or a serial reader on a pty")
     serve.add_argument("--image", required=True, type=Path, metavar="FILE",
-                       help="卡映像，如 simulator/images/card.json | card image; format: simulator/docs/image.md")
+                       help="卡或空白卡映像，如 simulator/images/card.json | image of a card or a blank; format: "
+                            "simulator/docs/image.md")
     serve.add_argument("--psam", type=Path, metavar="FILE",
-                       help="PSAM 映像，放入第二卡槽 | PSAM image for the slot beside: PORT+1 (vpcd), 1 (serial)")
+                       help="PSAM 或空白 PSAM 映像，放入第二卡槽 | image of a PSAM or a blank for the slot beside: "
+                            "PORT+1 (vpcd), 1 (serial)")
     serve.add_argument("--port", type=_port, default=PORT, metavar="PORT",
                        help=f"虚拟读卡器端口，默认 {PORT} | TCP port of the virtual reader (vpcd)")
     serve.add_argument("--link", type=Path, metavar="PATH",
@@ -80,6 +89,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                      help="另加虚构的地方应用，16 位卡号 | add the invented regional application, with this number")
     new.add_argument("--limit-fen", type=_natural, default=0, help="透支限额，分 | overdraft limit in fen")
 
+    card_making.configure(actions)
+    card_reading.configure(actions)
+
 
 def run(args: argparse.Namespace) -> int:
     """0 done or ended by Ctrl-C or SIGTERM, 1 where image or reader cannot be used."""
@@ -114,20 +126,47 @@ def _new(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     if args.psam and args.reader == "pn532":
         raise ValueError("a PN532 has no slot for a PSAM: leave --psam out, or use --reader vpcd")
-    image = CardImage.load(args.image)
-    card: Card = card_of(image, args.random, _saver(args, args.image))
-    psam: Card | None = SimPsam(PsamImage.load(args.psam), _saver(args, args.psam)) if args.psam else None
-    if args.trace:
-        card = Traced(card, "card", _say, image.serial, *([image.second.serial] if image.second else []))
-        psam = psam and Traced(psam, "psam", _say)
+    card, number = _card(args)
+    psam = _psam(args) if args.psam else None
     bell, ended = threading.Event(), threading.Event()
     with _ended_by_signals(bell, ended):
         faults = Faults(args.tear, args.latency_ms)
-        number = masked_number(image.serial)
         if args.reader != "vpcd":
             with contextlib.closing(_serial_reader(args, psam, bell.set)) as reader:
                 return _serve_serial(NAMES[args.reader], reader, card, faults, number, bell, ended)
         return _serve_vpcd(args.port, card, psam, faults, number, bell, ended)
+
+
+def _card(args: argparse.Namespace) -> tuple[Card, str]:
+    """The card, or the blank that becomes one, and what to call it."""
+    image = load_image(args.image)
+    save = _saver(args, args.image)
+    if isinstance(image, CardImage):
+        more = [image.second.serial] if image.second else []
+        card: Card = card_of(image, args.random, save)
+        return (Traced(card, "card", _say, image.serial, *more) if args.trace else card), masked_number(image.serial)
+    if isinstance(image, PsamImage) or image.psam:
+        raise ValueError(f"{args.image} is a PSAM: name it by --psam, and a card by --image")
+    if not args.save:
+        _say("没有 --save，写入的内容将丢失 | without --save, what is written to this blank is lost")
+    blank = BlankCard(image, args.random, save)
+    name = f"blank {image.serial.hex().upper()}"
+    return (Traced(blank, "card", _say, lambda: _serial_in(blank)) if args.trace else blank), name
+
+
+def _serial_in(blank: BlankCard) -> bytes | None:
+    """The card number that is written already."""
+    serial = serial_of(NATIONAL, blank.image.card.files) if blank.image.card else b""
+    return serial if any(serial) else None
+
+
+def _psam(args: argparse.Namespace) -> Card:
+    image = load_image(args.psam)
+    if isinstance(image, CardImage) or not isinstance(image, PsamImage) and image.card:
+        raise ValueError(f"{args.psam} is a card: name it by --image, and a PSAM by --psam")
+    save = _saver(args, args.psam)
+    psam: Card = SimPsam(image, save) if isinstance(image, PsamImage) else BlankPsam(image, persist=save)
+    return Traced(psam, "psam", _say) if args.trace else psam
 
 
 @contextlib.contextmanager
@@ -232,12 +271,17 @@ def _back(insert: Callable[..., None], what: tuple[object, ...], after_s: float,
         return
 
 
-def _saver(args: argparse.Namespace, path: Path) -> "Callable[[CardImage | PsamImage], None] | None":
-    """What stores an image with --save. A disk that fails is told here, and the card answers 6581 there."""
+def _saver(args: argparse.Namespace, path: Path) -> "Callable[[CardImage | PsamImage | BlankImage], None] | None":
+    """What stores an image with --save. A disk that fails is told here, and the card answers 6581 there.
+
+    A blank that has become a card is saved as that card; a PSAM keeps its control key, so it stays what it is.
+    """
     if not args.save:
         return None
 
-    def save(image: CardImage | PsamImage) -> None:
+    def save(image: CardImage | PsamImage | BlankImage) -> None:
+        if isinstance(image, BlankImage) and image.card and image.stage == PERSONALISED:
+            image = image.card
         try:
             image.save(path)
         except OSError as error:

@@ -16,6 +16,7 @@ from backoffice.cards.making import Outcome
 from backoffice.cards.product import Product
 from backoffice.cards.profile import Profile
 from backoffice.cards.readback import CardKeys
+from backoffice.cards.watermark import Watermark, beside
 from backoffice.keys.service import KeyService
 from backoffice.store import cards
 from backoffice.store.card_states import CardsRefused
@@ -106,9 +107,8 @@ def _make(args: argparse.Namespace) -> int:
     steps = making.STEPS if args.step == BOTH else (args.step,)
     stations = [PcscStation(name) for name in args.reader]
     progress = _Progress(args.count, args.json)
-    factory = Factory(
-        making.Maker(store, keys, work, steps), stations, args.count, args.user, platform.node() or "-", progress.show
-    )
+    maker = making.Maker(store, keys, work, steps, watermark=Watermark(beside(args.db)))
+    factory = Factory(maker, stations, args.count, args.user, platform.node() or "-", progress.show)
     interrupted = threading.Event()
     before = _on_ctrl_c(factory, interrupted)
     try:

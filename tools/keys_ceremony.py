@@ -47,7 +47,7 @@ def configure(commands: Any) -> None:
                         help="此保管人忘记口令:其分量重新录入 | this custodian lost the passphrase: enter again")
     for action in (run, resume):
         _wants_state(action)
-        keys_args.wants_keys(action, tokens=True)
+        keys_args.wants_keys(action)
         action.add_argument("--minutes", type=Path, metavar="FILE",
                             help="纪要 PDF，旁边另存 JSON | minutes, with JSON beside (default: beside --state)")
         action.add_argument("--sign-key", metavar="KEY",
@@ -72,7 +72,7 @@ def configure(commands: Any) -> None:
 
     abort = _action(actions, "abort", _abort, "放弃仪式，不留任何密钥 | leave nothing: parts wiped, keys destroyed")
     _wants_state(abort)
-    keys_args.wants_keys(abort, tokens=True)
+    keys_args.wants_keys(abort)
     abort.add_argument("--yes", action="store_true", help="不再询问 | do not ask")
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from backoffice.cards.channel import WrongControlKey
 from backoffice.cards.line import CardGone, Line
 from backoffice.cards.making import GOOD, Maker, Outcome, Place
+from backoffice.cards.watermark import RestoredDatabase
 from backoffice.keys.backend import KeysError
 from backoffice.store.card_states import CardsRefused
 from backoffice.store.cards import DuplicateNumber, NumbersSpent, OutOfBalance
@@ -21,7 +22,7 @@ from backoffice.store.engine import Busy
 REFUSED = "refused"  # the chip is none of this batch: nothing was counted
 
 # No chip after this one would fare better.
-STOPPERS = (WrongControlKey, KeysError, Busy, NumbersSpent, DuplicateNumber, OutOfBalance)
+STOPPERS = (WrongControlKey, KeysError, Busy, NumbersSpent, DuplicateNumber, OutOfBalance, RestoredDatabase)
 
 
 class Station(Protocol):

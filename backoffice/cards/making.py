@@ -29,6 +29,7 @@ from backoffice.cards.channel import (
 )
 from backoffice.cards.line import CardGone, Line
 from backoffice.cards.readback import CardKeys, NotAsWritten, Reading, card_keys
+from backoffice.cards.watermark import Watermark
 from backoffice.keys.backend import KeyPath
 from backoffice.keys.service import KeyService
 from backoffice.store import card_states, cards
@@ -135,9 +136,11 @@ class Maker:
 
     def __init__(
         self, store: Store, keys: KeyService, work: Work, steps: Sequence[str] = STEPS,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time, watermark: Watermark | None = None,
     ) -> None:  # fmt: skip
+        """`watermark` None: numbers are not held against a file beside the database, as in tests."""
         self.work = work
+        self.watermark = watermark
         self._store = store
         self._keys = keys
         self._steps = steps
@@ -290,8 +293,13 @@ class _Making:
         """The chip's number, in the books before the chip hears of it; and its files."""
         today = bcd.to_digits(bcd.stamp(self._now_s())[:4])
         identity = self.work.product.identity(f"{self.work.profile.version:02X}", today)
+        mark = self.maker.watermark
         with self.store.transaction() as db:
+            if mark is not None:
+                mark.before(db)
             number = cards.take_number(db, self._row()["card_id"], identity, self.place.operator, self._now_s())
+            if mark is not None:
+                mark.after(db)
             self.card = cards.card(db, self._row()["card_id"])
         row = self._row()
         return number, self.work.product.files(number, row["start"], row["expiry"])

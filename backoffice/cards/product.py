@@ -21,8 +21,7 @@ KINDS = {1: ("普通卡", "ordinary"), 2: ("学生卡", "student"), 3: ("老人�
          5: ("军人卡", "military")}  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "start": "", "expiry": "", "years": 0, "own": "0000", "limit_fen": 0, "deposit_fen": 0, "price_fen": 0,
-    "key_version": 1, "maintenance_version": 0, "print_line": "{number}", "artwork_common": "common",
-    "artwork_local": "local", "interoperable": True,
+    "key_version": 1, "maintenance_version": 0, "print_line": "{number}", "interoperable": True,
 }  # fmt: skip
 
 

@@ -301,6 +301,9 @@ class Desk:
             if runs.latest_day(db) <= last_day:
                 raise NotYet(f"case {case_id}: the day after {last_day} must be cleared first: rides may still arrive")
             row = cards.card(db, case["old_card"])
+            unsettled = card_money.unsettled(db, row["number"])
+            if unsettled:
+                raise NotYet(f"case {case_id}: {unsettled} records of this card are not settled yet: `ykt backoffice`")
             amount_fen = card_money.shadow_fen(db, row["number"])
             if case["approved_by"] is None and amount_fen > self._rules.two_people_fen:
                 raise NeedsSecond(f"case {case_id}: {amount_fen} fen want a second person: `ykt cards approve`")

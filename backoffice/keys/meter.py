@@ -7,13 +7,15 @@ import hashlib
 import json
 import secrets
 import sqlite3
-import sys
+import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
+from backoffice.keys import native
 from backoffice.keys.backend import KeysError
 from backoffice.keys.service import TAC_ROW
 
@@ -28,7 +30,7 @@ _CST_OFFSET_S = 8 * 3600
 # may be cleared again.
 Limits = dict[str, tuple[int, int]]
 LIMITS: Limits = {"tac_verify": (0, 200_000_000), "device_mac": (0, 0), "*": (60_000, 10_000_000)}
-_CARD_WORD = 1  # of the 8-byte words of a TAC_ROW
+_CARDS = struct.Struct("8x8s32x")  # of service.TAC_ROW
 _SUFFIX = ".meter"
 _LIMITS_SUFFIX = ".limits.json"
 _SCHEMA = """
@@ -82,8 +84,8 @@ class Meter:
         self._opened: sqlite3.Connection | None = None
         self._day = -1
         self._salt = b""
-        self._seen: Counter[int] = Counter()  # by the 8 bytes of a card as the machine reads a number
-        self._told: set[int] = set()
+        self._seen: native.CardCounts | _Counts = _Counts()
+        self._told: set[bytes] = set()
 
     def take(self, operation: str, count: int = 1) -> None:
         """Raises RateLimited; then nothing is counted."""
@@ -112,23 +114,17 @@ class Meter:
         """Count the cards of rows of service.TAC_ROW; returns how many passed CARD_CHECKS_MAX just now."""
         with self._mutex, self._db() as db:
             self._today(db)
-            cards = memoryview(rows).cast("Q")[_CARD_WORD :: TAC_ROW.size // 8].tolist()
-            self._seen.update(cards)
-            if len(cards) <= CALL_ROWS_KEPT:
-                few = Counter(cards)
-                over = {card for card, checks in few.items() if self._kept(db, card, checks) > CARD_CHECKS_MAX}
-            else:
-                over = {card for card, checks in self._seen.items() if checks > CARD_CHECKS_MAX}
-            if len(self._seen) > CARDS_COUNTED_MAX:
-                often = {card: checks for card, checks in self._seen.items() if checks >= CARD_CHECKS_KEPT}
-                self._seen = Counter(often if len(often) < CARDS_COUNTED_MAX else {})
-            over -= self._told
-            self._told |= over
-            return len(over)
+            over = self._seen.add(rows)
+            if len(rows) > CALL_ROWS_KEPT * TAC_ROW.size:
+                return over
+            few = Counter(chain.from_iterable(_CARDS.iter_unpack(rows)))
+            many = {card for card, checks in few.items() if self._kept(db, card, checks) > CARD_CHECKS_MAX} - self._told
+            self._told |= many
+            return len(many)
 
-    def _kept(self, db: sqlite3.Connection, card: int, count: int) -> int:
+    def _kept(self, db: sqlite3.Connection, card: bytes, count: int) -> int:
         """Checks of the card today, by all programs. It is named by a hash whose salt changes each day."""
-        name = hashlib.sha256(self._salt + card.to_bytes(8, sys.byteorder)).digest()[:12]
+        name = hashlib.sha256(self._salt + card).digest()[:12]
         query = (
             "INSERT INTO card VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET checks = checks + excluded.checks "
             "RETURNING checks"
@@ -159,6 +155,29 @@ class Meter:
             db.execute("UPDATE used SET in_day = 0")
             db.execute("INSERT INTO day VALUES (?, ?)", (day, row[0]))
         if day != self._day or row[0] != self._salt:
-            self._seen.clear()
+            self._seen = _card_counts()
             self._told.clear()
         self._day, self._salt = day, row[0]
+
+
+class _Counts:
+    """Where there is no native code, as native.CardCounts."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[bytes] = Counter()
+        self._told: set[bytes] = set()
+
+    def add(self, rows: bytes) -> int:
+        cards = list(chain.from_iterable(_CARDS.iter_unpack(rows)))
+        self._seen.update(cards)
+        over = {card for card in cards if self._seen[card] > CARD_CHECKS_MAX} - self._told
+        self._told |= over
+        if len(self._seen) > CARDS_COUNTED_MAX:
+            often = {card: checks for card, checks in self._seen.items() if checks >= CARD_CHECKS_KEPT}
+            self._seen = Counter(often if len(often) < CARDS_COUNTED_MAX else {})
+        return len(over)
+
+
+def _card_counts() -> native.CardCounts | _Counts:
+    library = native.load()
+    return _Counts() if library is None else library.cards_over(CARD_CHECKS_MAX)

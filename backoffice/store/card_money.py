@@ -25,7 +25,8 @@ OPEN, RETIRED, DONE, CLOSED = "OPEN", "RETIRED", "DONE", "CLOSED"
 CASE_MOVES = {OPEN: (RETIRED, DONE, CLOSED), RETIRED: (DONE,), DONE: (), CLOSED: ()}
 
 LOAD_FEN_MAX = 100_000  # one load, and what a purse may hold after it: 1000 yuan
-_CONFIRMED = (states.UNIQUE, states.CHECKED, states.VERIFIED, states.CLEARED, states.NOTED)
+_CONFIRMED = (states.VERIFIED, states.CLEARED, states.NOTED)
+_UNSETTLED = (states.UNIQUE, states.CHECKED, states.GREY, states.SUSPECT, states.HELD)
 
 
 class LoadRefused(CardsRefused):
@@ -325,6 +326,16 @@ def shadow_fen(db: sqlite3.Connection, number: str) -> int:
         (number, WRITTEN, since),
     ).fetchone()[0]
     return max(0, balance_fen + int(loaded_fen))
+
+
+def unsettled(db: sqlite3.Connection, number: str) -> int:
+    """How many records of this card nobody can say yes or no to yet."""
+    marks = ", ".join("?" * len(_UNSETTLED))
+    found = db.execute(
+        f"SELECT COUNT(*) FROM txn WHERE card = ? AND state IN ({marks}) AND event >> 4 = 0",
+        ("0" + number, *_UNSETTLED),
+    )
+    return int(found.fetchone()[0])
 
 
 def stragglers(db: sqlite3.Connection, number: str, after_s: int) -> list[sqlite3.Row]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backoffice.cards.watermark import RestoredDatabase, Watermark, beside
 from backoffice.store import card_states, cards, engine
 from backoffice.store.engine import Store
 
@@ -196,6 +197,53 @@ def test_processes_side_by_side_never_take_the_same_number(store: Store) -> None
         numbers = [row[0] for row in db.execute("SELECT number FROM card ORDER BY number")]
         assert numbers == [plus(FIRST, at) for at in range(40)]
         assert cards.check(db) == []
+
+
+# --- a database that was put back
+
+
+def next_number(store: Store, mark: Watermark, number: int, lost: bool = False) -> str:
+    with store.transaction() as db:
+        card_id = cards.meet(db, chip(number), "A1", "ann", NOW_S)["card_id"]
+        mark.before(db)
+        taken = cards.take_number(db, card_id, IDENTITY, "ann", NOW_S)
+        mark.after(db)
+        if lost:
+            raise _Lost
+        return taken
+
+
+def test_a_database_put_back_gives_no_number_twice(store: Store) -> None:
+    mark = Watermark(beside(store.path))
+    with store.transaction() as db:
+        cards.receive(db, "A1", 40, "ann", NOW_S)
+    copy = list(store._db.iterdump())
+    numbers = [next_number(store, mark, at) for at in range(3)]
+    with pytest.raises(_Lost):
+        next_number(store, mark, 3, lost=True)
+    assert next_number(store, mark, 3) == plus(FIRST, 4)  # one number was lost in the crash
+    later = [next_number(store, mark, at) for at in range(4, 25)]
+    again = store.path.with_name("again.db")
+    with sqlite3.connect(again) as old:
+        old.executescript("\n".join(copy))
+    old.close()
+    restored = Store(again)
+    with pytest.raises(RestoredDatabase, match="range skip --first … --next 3104840000000000027"):
+        next_number(restored, mark, 30)
+    with restored.transaction() as db:
+        cards.skip_numbers(db, FIRST, "3104840000000000027")
+    assert next_number(restored, mark, 30) not in {*numbers, *later}
+    restored.close()
+
+
+def test_a_line_that_was_cut_short_is_none(store: Store) -> None:
+    path = beside(store.path)
+    path.write_text(f"{FIRST} {plus(FIRST, 2)}\n{FIRST} {plus(FIRST, 9)}"[:-3])
+    with store.transaction() as db:
+        cards.receive(db, "A1", 4, "ann", NOW_S)
+    assert next_number(store, Watermark(path), 1) == plus(FIRST, 2)
+    assert next_number(store, Watermark(path), 2) == plus(FIRST, 3)
+    assert path.read_text().splitlines()[-1] == f"{FIRST} {plus(FIRST, 4)}"
 
 
 # --- batches

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backoffice.keys import native
+from backoffice.keys import meter, native
 from backoffice.keys.native import PLAIN, BadRows, Native, Resolve, Tag, build, generate
 from backoffice.keys.service import TAC_ROW, TacRequest
 from backoffice.keys.suites import SUITES
@@ -380,9 +380,8 @@ class Watched:
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(str(compiled()))
-        self.tac_tags, self.tac_variants, self.tac_stamp = (
-            self._library.tac_tags, self._library.tac_variants, self._library.tac_stamp,
-        )  # fmt: skip
+        for name in ("tac_tags", "tac_variants", "tac_stamp", "tac_count"):
+            setattr(self, name, getattr(self._library, name))
         self.buffers: list[Any] = []
         self.held: list[bytes] = []
         self.tac_verify = self._watch(self._library.tac_verify, 5)
@@ -637,3 +636,46 @@ def test_a_field_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     for opened in (library(), None):
         with pytest.raises(BadInput):
             native.pack_rows([good, good._replace(**change)], opened)
+
+
+# --- counts of cards ----------------------------------------------------------------------------------------------
+
+
+def rows_of(cards: list[bytes]) -> bytes:
+    return b"".join(row(bytes(8), card, bytes(22), bytes(4)) for card in cards)
+
+
+def test_a_card_is_told_once_when_it_comes_too_often() -> None:
+    """The same in C and in Python, however the rows are spread over calls; both count exactly while cards are few."""
+    chance = random.Random(1000)
+    most = meter.CARD_CHECKS_MAX
+    often = [bytes((number,)) + bytes(7) for number in range(5)]
+    cards = [card for card in often for _ in range(most + 1)]
+    cards += [bytes(7) + bytes((number,)) for number in range(100) for _ in range(most // 100)]
+    cards += [b"\xff" * 8] * most  # one short of too often
+    chance.shuffle(cards)
+    for counts in (library().cards_over(most), meter._Counts()):
+        told, at = 0, 0
+        while at < len(cards):
+            size = chance.randrange(1, 700)
+            told += counts.add(rows_of(cards[at : at + size]))
+            at += size
+        assert told == len(often)
+        assert counts.add(rows_of([b"\xff" * 8])) == 1
+        assert counts.add(rows_of([b"\xff" * 8, often[0]] * 70_000)) == 0  # told, past where a counter ends
+
+
+def test_many_cards_do_not_make_one_suspect() -> None:
+    """100 000 cards, alike but for a few digits, six for each of 16 384 counters: nobody seems to have come more than 6
+    times. Without the smallest of four, or if all four grew, hundreds would."""
+    counts = library().cards_over(6, 1 << 14)
+    blank = bytearray(row(bytes(8), bytes(8), bytes(22), bytes(4)) * 100_000)
+    for digit, offset in ((1, 15), (100, 14), (10_000, 13)):
+        blank[offset::ROW] = bytes(bcd.pair(number // digit % 100) for number in range(100_000))
+    assert counts.add(bytes(blank)) == 0
+    assert counts.add(rows_of([b"guessing"] * 7)) == 1
+
+
+def test_counts_refuse_what_is_no_row() -> None:
+    with pytest.raises(BadRows):
+        library().cards_over(10).add(bytes(47))

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from backoffice.clearing import close
 from backoffice.keys import sam_life as life
-from backoffice.keys import sam_orders, sam_stock
-from backoffice.store import engine, registry
+from backoffice.keys import sam_orders, sam_stock, sams
+from backoffice.store import registry
 from backoffice.store import sam_tables as tables
 from backoffice.store.engine import Store
 from backoffice.store.sam_tables import SamRefused
@@ -253,6 +253,32 @@ def test_a_day_is_closed_once_with_what_was_known_at_its_end(depot: Depot) -> No
             sam_stock.close_day(db, "2025-06-31", "zhou", depot.clock())
 
 
+def test_what_is_issued_is_never_scrapped(depot: Depot) -> None:
+    sam_nos = made(depot, 2)
+    with depot.store.transaction() as db:
+        with pytest.raises(SamRefused, match="is checked: it cannot be scrapped"):
+            sams.scrap(db, sam_nos[0], "bad", "zhao", depot.clock())
+        life.ship(db, sam_nos, "zhao", depot.clock())
+        life.lose(db, sam_nos[0], "truck", "zhao", depot.clock())
+        life.find(db, sam_nos[0], "truck again", "zhao", depot.clock())
+        life.destroy(db, sam_nos[0], "zhao", depot.clock())
+        assert life.destroy(db, sam_nos[0], "sun", depot.clock())
+        for sam_no in sam_nos:
+            with pytest.raises(SamRefused, match="cannot be scrapped"):
+                sams.scrap(db, sam_no, "bad", "zhao", depot.clock())
+    now = depot.balanced()
+    assert (now.issued, now.stock, now.destroyed) == (2, 1, 1)
+
+
+def test_a_blocked_sam_leaves_its_slot(depot: Depot) -> None:
+    first, second = installed(depot, 2)
+    third = received(depot, 1)[0]
+    with depot.store.transaction() as db:
+        life.block(db, first, "broken", "qian", depot.clock())
+        assert not life.link(db, third, 1, "qian", depot.clock())
+        assert life.link(db, third, 1, "sun", depot.clock())
+
+
 def test_a_changed_row_is_found(depot: Depot) -> None:
     (sam_no,) = received(depot, 1)
     with depot.store.transaction() as db:
@@ -326,6 +352,11 @@ class Histories(RuleBasedStateMachine):
 
         self.tried(act)
 
+    @rule(pick=pick, user=people)
+    def scrap(self, pick: int, user: str) -> None:
+        sam_no = self.sam_no(pick)
+        self.tried(lambda db: sams.scrap(db, sam_no, "a reason", user, self.depot.clock()))
+
     @rule(picks=st.lists(pick, min_size=1, max_size=3), user=people)
     def ship(self, picks: list[int], user: str) -> None:
         wanted = sorted({self.sam_no(pick) for pick in picks})
@@ -365,17 +396,19 @@ class Histories(RuleBasedStateMachine):
         with self.depot.store.reading() as db:
             rows = sam_stock.stock(db)  # raises Unbalanced
             assert all(sam_stock.balances(one) for one in rows)
-            sams = {row["sam_no"]: row for row in db.execute("SELECT * FROM sam")}
-            assert self.given <= set(sams), "a number went away"
-            self.given = set(sams)
-            good = {sam_no for sam_no, row in sams.items() if row["state"] in tables.ISSUED}
+            known = {row["sam_no"]: row for row in db.execute("SELECT * FROM sam")}
+            assert self.given <= set(known), "a number went away"
+            self.given = set(known)
+            good = {sam_no for sam_no, row in known.items() if row["state"] in tables.ISSUED}
             assert self.ever_good <= good, "what was issued is counted for ever"
             self.ever_good = good
             assert sum(one.issued for one in rows) == len(good)
-            assert sum(one.given for one in rows) == len(sams)
+            assert sum(one.given for one in rows) == len(known)
             rows_open = db.execute("SELECT terminal FROM terminal WHERE to_s = ?", (registry.ALWAYS_S[1],))
             open_rows = {row["terminal"] for row in rows_open}
-            linked = {row["terminal"] for row in sams.values() if row["state"] == tables.INSTALLED}
+            linked = {row["terminal"] for row in known.values() if row["state"] == tables.INSTALLED}
+            in_devices = {row["terminal"] for row in known.values() if row["device_id"] is not None}
+            assert in_devices == linked
             assert open_rows - {"990100000001", "990100000002"} == linked, "clearing knows who is installed"
             for row in db.execute("SELECT settled_by, asked_by FROM sam_request WHERE settled_by IS NOT NULL"):
                 assert row["settled_by"] != row["asked_by"]
@@ -402,7 +435,3 @@ def test_thousands_of_numbers_are_all_different(city: City) -> None:
                 continue
             assert not seen & set(found)
             seen |= set(found)
-
-
-def test_an_older_database_is_brought_here(tmp_path: object) -> None:
-    assert "011_sams" in {migration.name for migration in engine.MIGRATIONS._migrations}

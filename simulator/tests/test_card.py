@@ -4,8 +4,9 @@ import pytest
 
 from simulator.card import NotPowered, SimCard
 from simulator.card_purse import UPDATES_MAX
+from simulator.dual_card import DualCard
 from simulator.image import COMPOUND, COUNTER_MAX, HISTORY, LOG, CardImage
-from simulator.personalise import example_card
+from simulator.personalise import example_card, example_dual, example_legacy
 from simulator.randomness import RandomSpent, replay
 from simulator.tests.flows import (
     BLOCK,
@@ -25,6 +26,7 @@ from simulator.tests.flows import (
     vector_card,
     with_settings,
 )
+from tunion.crypto.mac import maintenance_mac
 
 PPSE = "00A404000E325041592E5359532E4444463031"
 PPSE_ANSWER = (
@@ -573,3 +575,137 @@ def test_card_block_needs_its_mac():
     card = challenged()
     assert say(card, CHALLENGE, "841600000400000000") == "6988"
     assert card.image.blocked == "no"
+
+
+# --- files changed by the issuer, under the maintenance key
+
+
+def update(card: SimCard, sfi: int, offset: int, data: bytes, wrong: int = 0) -> str:
+    """UPDATE BINARY with CLA 04, after GET CHALLENGE. `wrong`: xored to the last byte of the MAC."""
+    challenge = bytes.fromhex(say(card, CHALLENGE))[:4].ljust(4)        # a blocked card gives none
+    covered = bytes((0x04, 0xD6, 0x80 | sfi, offset, len(data) + 4)) + data
+    mac = bytearray(maintenance_mac(card.image.keys["maintenance"][0].value, challenge, covered))
+    mac[-1] ^= wrong
+    return say(card, (covered + bytes(mac)).hex())
+
+
+def test_the_issuer_changes_files_and_the_fci_follows():
+    card = challenged()
+    expiry = bytes.fromhex("20401231")
+    assert update(card, 0x15, 24, expiry) == "9000"
+    changed = PUBLIC_FILE.replace("20351231", "20401231")
+    assert say(card, "00B095001E") == changed + "9000"
+    assert say(card, SELECT_EPURSE) == FCI.replace("20351231", "20401231") + "9000"
+    assert CardImage.from_json(card.image.to_json()) == card.image
+    assert update(card, 0x16, 0, b"\x01" * 55) == "9000" and card.image.files[0x16] == b"\x01" * 55
+    assert update(card, 0x17, 10, b"\x02") == "9000" and card.image.files[0x17][10] == 2
+
+
+def test_a_changed_file_is_stored_with_its_copy_in_one_step():
+    stored: list[CardImage] = []
+    card = SimCard(example_card(), replay([bytes(4)] * 2), stored.append)
+    card.power_on()
+    say(card, SELECT_EPURSE)
+    assert update(card, 0x15, 24, bytes.fromhex("20401231")) == "9000"
+    assert [CardImage.from_json(image.to_json()) for image in stored] == [card.image]       # it checks the copy
+
+    def refuses(image: CardImage) -> None:
+        raise OSError("worn out")
+
+    card = SimCard(example_card(), replay([bytes(4)] * 2), refuses)
+    card.power_on()
+    say(card, SELECT_EPURSE)
+    assert update(card, 0x15, 24, bytes.fromhex("20401231")) == "6581"
+    assert say(card, SELECT_EPURSE) == FCI + "9000"
+
+
+@pytest.mark.parametrize(("sfi", "offset", "data", "answer"), [
+    (0x15, 30, b"\x01", "6B00"),
+    (0x15, 28, bytes(3), "6A84"),
+    (0x18, 0, b"\x01", "6981"),
+    (0x1B, 0, b"\x01", "6A82"),
+    (0x15, 0, b"", "6700"),
+])  # fmt: skip
+def test_an_update_that_fits_nowhere_changes_nothing(sfi: int, offset: int, data: bytes, answer: str):
+    card = challenged()
+    before = card.image
+    assert update(card, sfi, offset, data) == answer
+    assert card.image is before
+
+
+def test_an_update_needs_its_mac_a_challenge_and_an_open_application():
+    card = challenged()
+    before = card.image
+    assert update(card, 0x15, 24, bytes(4), wrong=1) == "6988"
+    assert say(card, "04D6951808" + "00" * 8) == "6984"
+    assert say(card, "04D69518") == "6987"
+    assert say(card, CHALLENGE, GET_BALANCE, "04D6951808" + "00" * 8) == "6984"     # another command came in between
+    assert card.image is before
+    for state, answer in (("application", "6A81"), ("permanent", "6985"), ("card", "6A81")):
+        assert update(blocked(state), 0x15, 24, bytes(4)) == answer
+    bare = SimCard(example_card())
+    bare.power_on()
+    assert say(bare, "04D6951808" + "00" * 8) == "6985"                             # nothing is selected
+
+
+def test_a_replayed_update_is_refused():
+    card = selected(example_card(), "01020304", "01020305")
+    heard: list[bytes] = []
+    true = card.transceive
+    card.transceive = lambda apdu: (heard.append(apdu), true(apdu))[1]     # type: ignore[method-assign]
+    assert update(card, 0x15, 24, bytes.fromhex("20401231")) == "9000"
+    assert say(card, CHALLENGE, heard[-1].hex()) == "6988"
+
+
+# --- the legacy card, which is retired when its passenger gets another one
+
+
+def retired(command: str, image: CardImage) -> SimCard:
+    card = SimCard(image)
+    card.power_on()
+    say(card, f"00A40400{len(image.aid):02X}{image.aid.hex()}")
+    head = bytes.fromhex(command + "04")
+    say(card, CHALLENGE)
+    assert card.transceive(head + bytes(4)).hex() == "6988" and card.image.blocked == "no"
+    challenge = bytes.fromhex(say(card, CHALLENGE))[:4]
+    mac = maintenance_mac(image.keys["maintenance"][0].value, challenge, head)
+    assert card.transceive(head + mac) == b"\x90\x00"
+    return card
+
+
+@pytest.mark.parametrize(("command", "state", "selected_sw"), [
+    ("841E0000", "application", "6283"),
+    ("841E0001", "permanent", "9303"),
+    ("84160000", "card", "6A81"),
+])  # fmt: skip
+def test_a_legacy_card_is_retired_with_its_own_maintenance_key(command: str, state: str, selected_sw: str):
+    image = example_legacy()
+    card = retired(command, image)
+    assert card.image.blocked == state
+    again = SimCard(CardImage.from_json(card.image.to_json()))
+    again.power_on()
+    assert say(again, f"00A4040008{image.aid.hex()}")[-4:] == selected_sw
+    for money in (GET_BALANCE, "805001020B02000000016110000000420F", "805000020B0200000001611000000042"):
+        assert say(again, money) in ("6A81", "9303", "6985")
+    # With the key of another card it is not.
+    untouched = SimCard(image)
+    untouched.power_on()
+    say(untouched, f"00A4040008{image.aid.hex()}")
+    head = bytes.fromhex(command + "04")
+    challenge = bytes.fromhex(say(untouched, CHALLENGE))[:4]
+    assert untouched.transceive(head + maintenance_mac(bytes(16), challenge, head)).hex() == "6988"
+    assert untouched.image.blocked == "no"
+
+
+def test_of_two_applications_the_old_one_is_retired_alone_and_the_card_as_a_whole():
+    image = example_dual()
+    assert image.second is not None
+    for command, national in (("841E0001", "9000"), ("84160000", "6A81")):
+        card = DualCard(image)
+        card.power_on()
+        say(card, f"00A4040008{image.second.aid.hex()}")
+        head = bytes.fromhex(command + "04")
+        challenge = bytes.fromhex(say(card, CHALLENGE))[:4]
+        mac = maintenance_mac(image.second.keys["maintenance"][0].value, challenge, head)
+        assert card.transceive(head + mac) == b"\x90\x00"
+        assert say(card, SELECT_EPURSE)[-4:] == national

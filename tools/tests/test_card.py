@@ -85,8 +85,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--reader", "vpcd", "--image", "absent.json"], "absent.json: No such file.*ykt card new"),
     (["--reader", "vpcd", "--image", __file__], "not JSON"),
-    (["--reader", "vpcd", "--image", PSAM], "format must be"),
-    (["--reader", "vpcd", "--image", CARD, "--psam", CARD], "format must be"),
+    (["--reader", "vpcd", "--image", PSAM], "is a PSAM: name it by --psam"),
+    (["--reader", "vpcd", "--image", CARD, "--psam", CARD], "is a card: name it by --image"),
     (["--reader", "pn532", "--image", CARD, "--psam", PSAM], "no slot for a PSAM.*--reader vpcd"),
     (["--reader", "pn532", "--image", CARD, "--link", "/absent/pn532"], "serial line at /absent/pn532.*name a path"),
 ])  # fmt: skip

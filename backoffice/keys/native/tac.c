@@ -12,7 +12,7 @@
 
 enum { VARIANT_PORTABLE = 1, VARIANT_AVX2 = 2 };
 enum { NO_MEMORY = -1, BAD_TAG = -2, NO_VARIANT = -3 };
-enum { SLOTS_FIRST = 1024, FREE = 0, STACK_BYTES = 1 << 15 };
+enum { SLOTS_FIRST = 1024, FREE = 0, STACK_BYTES = 1 << 15, SHARED = 4 };
 
 /* Zeros that the compiler does not leave out. */
 static void wipe(void *at, size_t size)
@@ -144,6 +144,36 @@ EXPORT int64_t tac_verify(int variant, const uint8_t *rows, size_t count, const 
         answered = (int64_t)check_portable(&task);
     wipe_stack();
     return answered;
+}
+
+/* --- how often a card came -------------------------------------------------------------------------------------- */
+
+/* Count the cards of these rows. Each card has four counters among those of all; the smallest of them is how often it
+ * came, or a little more where others share all four. Only those that are smallest grow.
+ *
+ * counts   SHARED times `size` counters, `size` a power of two
+ * returns  how many cards came for the `most` + 1st time
+ */
+EXPORT size_t tac_count(const uint8_t *rows, size_t count, uint64_t seed, uint16_t *counts, size_t size, uint16_t most)
+{
+    size_t passed = 0;
+    for (const uint8_t *row = rows; count--; row += ROW_BYTES) {
+        uint64_t card;
+        uint16_t *at[SHARED], least = UINT16_MAX;
+        memcpy(&card, row + CARD_AT, sizeof card);
+        for (size_t way = 0; way < SHARED; way++) {
+            card = mixed(card + seed);
+            at[way] = counts + way * size + (card & (size - 1));
+            least = *at[way] < least ? *at[way] : least;
+        }
+        if (least == UINT16_MAX)
+            continue;
+        for (size_t way = 0; way < SHARED; way++)
+            if (*at[way] == least)
+                ++*at[way];
+        passed += least == most;
+    }
+    return passed;
 }
 
 /* --- dates ------------------------------------------------------------------------------------------------------ */
