@@ -97,7 +97,7 @@ def value_of(method: str, part: str) -> bytes:
 
 def threshold_of(part: str) -> int:
     """How many shares this share asks for."""
-    return Share.from_mnemonic(part).member_threshold
+    return int(Share.from_mnemonic(part).member_threshold)
 
 
 def split(secret: bytes, shares: int, threshold: int) -> list[str]:
