@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from tools.keys_sams_args import (
     writing,
 )
 
+MANY = 50_000  # numbers given in about a second
 SCRAPS_MAX = 3  # one after another: then it is not the chips, but the profile or the reader
 REFUSALS_MAX = 20  # chips put in that cannot be used, one after another
 
@@ -170,6 +172,9 @@ def _order(args: argparse.Namespace) -> None:
 
 def _approve(args: argparse.Namespace) -> None:
     with writing(args) as db:
+        quantity = sam_orders.stored(db, args.order)["quantity"]
+        if quantity >= MANY:
+            print(f"正在分配 {quantity} 个号码 | giving {quantity} numbers, some seconds", file=sys.stderr, flush=True)
         batches = sam_orders.approve(db, args.order, args.user, now_s(), args.batch_size, args.first)
         rows = [_batch_numbers(db, batch_id) for batch_id in batches]
     if args.json:
