@@ -12,6 +12,7 @@ from typing import Any
 
 from backoffice.clearing import fees
 from backoffice.intake import tls
+from backoffice.keys import hierarchy
 from backoffice.store import engine, fares, registry
 from backoffice.store.days import is_day, midnight_s
 from backoffice.store.registry import ALWAYS_S, RegistryConflict
@@ -21,8 +22,14 @@ from tunion.record import BadInput
 LEVELS = ("city", "province", "nation")
 
 
-def init(db: Path, audience: str, production: bool, registry_files: list[Path]) -> dict[str, Any]:
-    """Make a back office at `db`; returns {db, audience, production, pin}. Leaves nothing behind when it refuses."""
+def init(
+    db: Path, audience: str, production: bool, registry_files: list[Path], scheme: str = hierarchy.SCHEME
+) -> dict[str, Any]:
+    """Make a back office at `db`; returns {db, audience, production, pin}. Leaves nothing behind when it refuses.
+
+    scheme  how its cards' keys are derived, a name or a file: hierarchy.scheme
+    """
+    said = hierarchy.content(scheme)
     registries = [read(path) for path in registry_files]
     for path in (db, tls.key_path(db), tls.certificate_path(db)):
         if path.exists():
@@ -35,6 +42,7 @@ def init(db: Path, audience: str, production: bool, registry_files: list[Path]) 
             with store.transaction() as connection:
                 for key, value in (("audience", audience), ("production", str(int(production))), ("tls_pin", pin)):
                     registry.set_meta(connection, key, value)
+                registry.set_meta(connection, "scheme", said)
                 for rows in registries:
                     load(connection, rows)
         finally:

@@ -17,6 +17,7 @@ from backoffice import export, report, setup
 from backoffice.clearing import close, fees, grey
 from backoffice.intake import https
 from backoffice.intake.commands import CommandRefused
+from backoffice.keys import hierarchy
 from backoffice.keys.backend import KeysError
 from backoffice.keys.keyring import Keyring
 from backoffice.store import engine, registry
@@ -48,6 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                       help="终端上传签名所用的主机名 | host that devices sign their uploads for (default localhost)")
     init.add_argument("--production", action="store_true",
                       help="生产库:拒绝测试密钥和测试卡 | refuse test keys and test cards")
+    init.add_argument("--scheme", default=hierarchy.SCHEME, metavar="NAME",
+                      help=f"密钥分散方案:名称或文件 | how cards' keys are derived: a file, or one of "
+                      f"{', '.join(hierarchy.schemes())} (default {hierarchy.SCHEME})")
     init.add_argument("--org", type=Path, action="append", default=[], metavar="FILE",
                       help="登记文件，格式见 backoffice/docs/store.md | registry file (JSON); repeatable")
 
@@ -60,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     backoffice_devices.configure(commands, _command, _whole)
 
     serve = _command(commands, "serve", _serve, "接收终端数据 | answer devices over HTTPS")
-    keys_args.wants_keys(serve, tokens=True)
+    keys_args.wants_keys(serve)
     serve.add_argument("--host", default="127.0.0.1", help="监听地址 | address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=_whole(0, 65535), default=0, metavar="PORT",
                        help="端口,0 为任一空闲端口 | 0: a free one (default)")
@@ -70,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                        help="以 JSON 给出地址 | say the address as JSON: url, pin, pid")
 
     clear = _command(commands, "clear", _clear, "验证并清分 | verify, resolve and clear a day")
-    keys_args.wants_keys(clear, tokens=True)
+    keys_args.wants_keys(clear)
     clear.add_argument("--day", type=_day, help="清分日 | clearing day YYYY-MM-DD (default: the present one)")
     clear.add_argument("--json", action="store_true", help=_JSON_HELP)
 
@@ -109,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> int:
-    facts = setup.init(args.db, args.audience, args.production, args.org)
+    facts = setup.init(args.db, args.audience, args.production, args.org, args.scheme)
     print(f"{args.db}: 已建立 | made; audience {facts['audience']}, pin {facts['pin']}")
     return 0
 
@@ -212,8 +216,7 @@ def _status(args: argparse.Namespace) -> int:
 
 def _keys(args: argparse.Namespace, store: engine.Store) -> Keyring:
     with store.reading() as db:
-        production = registry.is_production(db)
-    return keys_args.open_keys(args, production)
+        return keys_args.open_keys(args, db)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

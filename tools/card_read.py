@@ -20,6 +20,7 @@ STAGE_PERSONALISED = 2
 
 OK = 0x9000
 STATES = {OK: "ok", 0x6283: "blocked", 0x6284: "blocked", 0x6A81: "blocked_card", 0x9303: "blocked_for_good"}
+LOCKED = 0x6A81
 LOG_RECORDS, TRIP_RECORDS, OPEN_RECORDS = 10, 30, 2
 COUNTER_SFI = 0x19          # of a PSAM
 KEY_INDICES = (1, 2)        # tried for INITIALIZE: the standard's and the one of the sample legacy application
@@ -116,6 +117,8 @@ def _application(line: Line, product: products.Product) -> dict[str, Any] | None
     elif product.files[0][0] in content:
         found |= _facts(product, {sfi: content.get(sfi, bytes(size)) for sfi, size in product.files}, first_only=True)
     if found["state"] == "ok":
+        if product.files[0][0] not in content:
+            return None     # it takes any name
         found |= _purse(line)
         found |= _counters(line, product)
         found["log"] = _records(line, product.log_sfi, LOG_RECORDS, files.LOG_ENTRY.size, _log_entry)
@@ -261,6 +264,8 @@ def _psam(line: Line) -> dict[str, Any] | None:
             "key_index": row.key_index, "issuer": row.issuer.hex().upper(), "receiver": row.receiver.hex().upper(),
             "start": row.start.hex(), "expiry": row.expiry.hex(),
         }  # fmt: skip
+    # Without data a PSAM in order says that the length is wrong; a locked one says first that it is locked.
+    found["state"] = "blocked" if say(line, psam.INIT_SAM_FOR_PURCHASE.head).word == LOCKED else "ok"
     counter = say(line, bytes((0x00, 0xB0, 0x80 | COUNTER_SFI, 0x00, 0x04)))
     if counter.ok and len(counter.body) == 4:
         found["terminal_counter"] = int.from_bytes(counter.body, "big")

@@ -117,6 +117,8 @@ def _chip(chip: dict[str, Any]) -> list[str]:
 
 def _psam(sam: dict[str, Any], valid: str | None) -> list[str]:
     rows = [f"  终端机编号 number      {sam['number']}"]
+    if sam.get("state") == "blocked":
+        rows.append("  状态 state             已锁定:退回发行机构 | locked: give it back to its issuer")
     if "serial" in sam:
         rows.append(f"  序列号 serial          {sam['serial']}, 版本 version {sam['version']}")
     if "start" in sam:

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from backoffice.cards import artwork, making, profile
+from backoffice.cards import making, profile
 from backoffice.cards import product as products
 from backoffice.cards.line import CardGone
 from backoffice.cards.readback import card_keys
 from backoffice.keys.backend import KeysError
 from backoffice.keys.keyring import Keyring
-from backoffice.store import card_money, cards, engine
+from backoffice.store import card_money, card_states, cards, engine
 from backoffice.store.card_states import CardsRefused, masked
 from backoffice.store.days import local
 from backoffice.store.engine import Store
@@ -47,6 +47,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     back = command(commands, "return", _return, "坏片退回厂家 | bad chips go back to their vendor")
     back.add_argument("--batch", required=True, metavar="NAME", help="批次 | batch")
     back.add_argument("--count", type=whole(1, cards.ORDERED_MAX), required=True, metavar="N", help="张数 | how many")
+    scrap = command(commands, "scrap", _scrap, "报废库存卡 | a card of stock that is not good any more")
+    scrap.add_argument("--number", type=number, required=True, metavar="DIGITS", help="19 位卡号 | card number")
+    scrap.add_argument("--why", required=True, metavar="TEXT", help="原因 | reason")
+    for name, act, help_line in (
+        ("lock", _lock, "锁定(列入黑名单) | a card that is to be refused: put it on the list, too"),
+        ("unlock", _unlock, "解锁 | a card that is good again: take it off the list, too"),
+    ):
+        locking = command(commands, name, act, help_line)
+        locking.add_argument("--number", type=number, required=True, metavar="DIGITS", help="19 位卡号 | card number")
     stock = command(commands, "stock", _stock, "库存 | how many cards of each state there are")
     stock.add_argument("--batch", metavar="NAME", help="批次 | of one batch")
     listing = command(commands, "list", _list, "列出卡片 | cards, their numbers masked")
@@ -248,6 +257,32 @@ def _return(args: argparse.Namespace) -> None:
     say(args, {"batch": args.batch, "returned": args.count}, f"{args.batch}: {args.count} 片已退回 | returned")
 
 
+def _scrap(args: argparse.Namespace) -> None:
+    with Store(args.db).transaction() as db:
+        row = cards.by_number(db, args.number)
+        if row["state"] != card_states.STOCKED:
+            raise CardsRefused(f"card {masked(args.number)} is {row['state']}, not in stock")
+        cards.scrap(db, row["card_id"], args.why, args.user, now_s())
+    say(args, {"number": masked(args.number), "state": "damaged"}, f"{masked(args.number)}: 已报废 | scrapped")
+
+
+def _lock(args: argparse.Namespace) -> None:
+    _set_state(args, card_states.LOCKED, "locked")
+
+
+def _unlock(args: argparse.Namespace) -> None:
+    _set_state(args, card_states.ACTIVE, "unlocked")
+
+
+def _set_state(args: argparse.Namespace, state: str, why: str) -> None:
+    with Store(args.db).transaction() as db:
+        row = cards.by_number(db, args.number)
+        if state == card_states.ACTIVE and row["state"] != card_states.LOCKED:
+            raise CardsRefused(f"card {masked(args.number)} is {row['state']}, not locked")
+        card_states.move(db, row["card_id"], state, why, args.user, now_s())
+    say(args, {"number": masked(args.number), "state": state}, f"{masked(args.number)}: {state_words(state)}")
+
+
 def _stock(args: argparse.Namespace) -> None:
     with Store(args.db).reading() as db:
         counts: dict[tuple[str, str], int] = {}
@@ -314,6 +349,8 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _artwork(args: argparse.Namespace) -> None:
+    from backoffice.cards import artwork  # what draws takes a while to load, and the other commands do not draw
+
     with Store(args.db).reading() as db:
         if args.number:
             rows = [cards.by_number(db, args.number)]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.keys.keyring import Keyring
-from backoffice.store import registry
 from backoffice.store.card_states import WORDS
 from backoffice.store.engine import Store
 from tools import keys_args
@@ -29,7 +28,7 @@ def command(
                         help="操作员 | who does it (default: the login)")
     parser.add_argument("--json", action="store_true", help=JSON_HELP)
     if keys:
-        keys_args.wants_keys(parser, schemes=True)
+        keys_args.wants_keys(parser)
     return parser
 
 
@@ -60,8 +59,7 @@ def number(text: str) -> str:
 def keys_of(args: argparse.Namespace, store: Store) -> Keyring:
     """The key service, of the kind that the database is of. Raises KeysError."""
     with store.reading() as db:
-        production = registry.is_production(db)
-    return keys_args.open_keys(args, production)
+        return keys_args.open_keys(args, db)
 
 
 def now_s() -> int:

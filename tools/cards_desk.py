@@ -108,11 +108,13 @@ def _load(args: argparse.Namespace) -> None:
     with closing(keys), closing(PcscLine(args.reader)) as line:
         card = Epurse(line, keys)
         card.open()
+        point = loader(args, store)
+        point.require_active(card.number)
         with store.transaction() as db:
             load_id = card_money.order(
                 db, f"order {args.order}", card.number, args.fen, args.user, now_s(), card_money.CASH
             )
-        done = loader(args, store).load(card, load_id)
+        done = point.load(card, load_id)
     said = {"number": masked(card.number), "load": load_id, "loaded_fen": done.amount_fen,
             "balance_fen": done.balance_fen, "proof": "tac" if done.tac else "counter"}  # fmt: skip
     say(args, said, f"{masked(card.number)}: 充值 loaded {done.amount_fen}, 余额 balance {done.balance_fen} 分 fen")

@@ -15,7 +15,7 @@ from typing import Any
 from backoffice.fleet import explain, lists, numbers, sets, spec, status
 from backoffice.fleet.replay import replay
 from backoffice.keys.backend import KeyInfo, KeysError
-from backoffice.store import engine, registry
+from backoffice.store import engine
 from backoffice.store.days import clearing_day, is_day
 from tools import keys_args
 from tunion import bcd
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = _command(actions, "show", _show, "查看 | what a set says and would do")
     approve = _command(actions, "approve", _approve, "复核 | by a second person")
     publish = _command(actions, "publish", _publish, "签名并发布 | sign it, offer it to the devices")
-    keys_args.wants_keys(publish, tokens=True)
+    keys_args.wants_keys(publish)
     publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
     for action in (build, approve):
         action.add_argument("--day", type=_day, help="试算日 | tried on taps of this day (default: yesterday's)")
@@ -87,7 +87,7 @@ def _configure_lists(subjects: Any) -> None:
     show = _command(actions, "show", _list_show, "查看 | what a version says, and what it changes")
     approve = _command(actions, "approve", _list_approve, "复核 | by a second person")
     publish = _command(actions, "publish", _list_publish, "签名并发布 | sign it, whole and as deltas; offer it")
-    keys_args.wants_keys(publish, tokens=True)
+    keys_args.wants_keys(publish)
     publish.add_argument("--key", default="params", metavar="ID", help="signing key in the vault (default params)")
     for action in (take_in, build, show, approve, publish):
         action.add_argument("--scope", required=True, help="operator's organisation code")
@@ -163,8 +163,7 @@ def _approve(args: argparse.Namespace) -> None:
 
 def _publish(args: argparse.Namespace) -> None:
     with _reading(args.db) as db:
-        production = registry.is_production(db)
-    keys = keys_args.open_keys(args, production, "fleet publish")
+        keys = keys_args.open_keys(args, db, "fleet publish")
     with _writing(args.db) as db:
         sets.publish(db, keys, args.key, args.scope, args.version, args.user, int(time.time()))
     print(f"{args.scope} {args.version}: 已发布 | published")
@@ -233,8 +232,7 @@ def _list_approve(args: argparse.Namespace) -> None:
 
 def _list_publish(args: argparse.Namespace) -> None:
     with _reading(args.db) as db:
-        production = registry.is_production(db)
-    keys = keys_args.open_keys(args, production, "fleet publish")
+        keys = keys_args.open_keys(args, db, "fleet publish")
     with _writing(args.db) as db:
         bases = lists.publish(
             db, keys, args.key, args.scope, args.name, args.version, args.user, int(time.time())

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load = _command(commands, "load", _load, "导入测试密钥 | take test keys from a file")
     load.add_argument("--keys", type=Path, required=True, metavar="FILE",
                       help='测试密钥文件，格式见 backoffice/docs/keys.md | JSON marked "test": true')
-    listing = _command(commands, "list", _list, "列出 | keys, their states and check values; never a value")
+    listing = _command(commands, "list", _list, "列出 | keys, states and check values; never a value")
     listing.add_argument("--json", action="store_true", help=_JSON_HELP)
 
     keys_roll.configure(commands)
@@ -66,7 +66,7 @@ def _load(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    opened = keys_args.open_vault(args)
+    opened, _ = keys_args.open_keeper(args)
     if args.json:
         print(json.dumps({"test": opened.test, "keys": [info._asdict() for info in opened.infos()]}))
     else:
@@ -81,8 +81,8 @@ def bulk_verdicts() -> str:
     return f"TAC 批量验证：{zh} | TAC verdicts in bulk: {state}"
 
 
-def _command(commands: Any, name: str, act: Any, help_line: str, schemes: bool = False) -> Any:
+def _command(commands: Any, name: str, act: Any, help_line: str) -> Any:
     parser = commands.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=act)
-    keys_args.wants_keys(parser, schemes)
+    keys_args.wants_keys(parser)
     return parser

@@ -5,20 +5,21 @@ A password never stands on a command line, where every user of the machine can r
 
 import argparse
 import os
+import sqlite3
 from pathlib import Path
 
 from backoffice.keys import hierarchy, soft, token, token_keys, vault
 from backoffice.keys.keyring import Keyring
+from backoffice.store import registry
 from tools import keys_token
 
 PASSPHRASE_VARIABLE = "YKT_VAULT_PASSPHRASE"
 
 
-def wants_keys(parser: argparse.ArgumentParser, schemes: bool = False, tokens: bool = False) -> None:
-    """--vault and what opens it. schemes: also --scheme, for who derives cards' keys; tokens: also --token."""
-    parser.add_argument("--vault", type=Path, required=not tokens, metavar="FILE", help="密钥库文件 | vault file")
-    if tokens:
-        keys_token.wants_token(parser)
+def wants_keys(parser: argparse.ArgumentParser, schemes: bool = False) -> None:
+    """--vault, --token and what opens them. schemes: also --scheme, where no database says how keys are derived."""
+    parser.add_argument("--vault", type=Path, metavar="FILE", help="密钥库文件 | vault file")
+    keys_token.wants_token(parser)
     opens = parser.add_mutually_exclusive_group()
     opens.add_argument("--passphrase-file", type=Path, metavar="FILE",
                        help=f"口令文件，取首行 | its first line is the passphrase (default: ${PASSPHRASE_VARIABLE})")
@@ -30,13 +31,14 @@ def wants_keys(parser: argparse.ArgumentParser, schemes: bool = False, tokens: b
                             f"(default {hierarchy.SCHEME})")
 
 
-def open_keys(args: argparse.Namespace, production: bool, caller: str = "") -> Keyring:
-    """The keys for a database or a job of this kind. Raises KeysError.
+def open_keys(args: argparse.Namespace, db: sqlite3.Connection, caller: str = "") -> Keyring:
+    """The keys for a database: of its kind, derived by its scheme. Raises KeysError.
 
     caller  who is written into the audit; '': the command
     """
     soft.no_core_dumps()
-    scheme = hierarchy.scheme(getattr(args, "scheme", hierarchy.SCHEME))
+    production, said = registry.is_production(db), registry.scheme(db)
+    scheme = hierarchy.of_map(said) if said else hierarchy.scheme()
     if getattr(args, "token", None) is not None:
         opened, second = open_token(args)
         return token_keys.open_keys(opened, second, production, caller or _command(args), scheme)
@@ -62,6 +64,15 @@ def open_vault(args: argparse.Namespace) -> vault.Vault:
     """The vault itself, for who makes or changes keys. Raises KeysError."""
     soft.no_core_dumps()
     return vault.open_vault(_vault_file(args), secret(args))
+
+
+def open_keeper(args: argparse.Namespace) -> tuple[token.Token | vault.Vault, Path]:
+    """Where keys are made and changed: the token, or else the vault; and the file that its audit is beside."""
+    if getattr(args, "token", None) is not None:
+        soft.no_core_dumps()
+        opened = keys_token.open_token(args)
+        return opened, opened.file
+    return open_vault(args), _vault_file(args)
 
 
 def _vault_file(args: argparse.Namespace) -> Path:

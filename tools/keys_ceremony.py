@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from backoffice.keys import audit, ceremony_file, ceremony_plan
 from backoffice.keys import ceremony as steps
-from backoffice.keys import ceremony_file, ceremony_plan
 from backoffice.keys.backend import Backend, KeysError
 from backoffice.keys.ceremony import Ceremony
 from backoffice.keys.ceremony_file import WrongPassphrase
@@ -125,31 +125,33 @@ def _run(args: argparse.Namespace) -> int:
         if path.exists():
             raise ceremony_file.StateError(f"{path} exists already: resume that ceremony, or name another file")
     with _at_work(args):
-        backend = _backend(args)
+        backends = _backends(args)
         talk = _talk(args)
         passphrase = talk.insist(lambda: _new_passphrase(args, talk, plan.test))
-        ceremony = Ceremony.begin(args.state, plan, backend, passphrase, _now_s, _draw(args))
-        return _hold(args, ceremony, backend, talk)
+        ceremony = Ceremony.begin(args.state, plan, _keeper(backends), passphrase, _now_s, _draw(args))
+        return _hold(args, ceremony, backends, talk)
 
 
 def _resume(args: argparse.Namespace) -> int:
     with _at_work(args):
-        backend = _backend(args)
+        backends = _backends(args)
         talk = _talk(args)
-        ceremony = _opened(args, talk, backend)
+        ceremony = _opened(args, talk, _keeper(backends))
         _check_unattended(args, ceremony.plan)
         if args.forget:
             ceremony.forget(args.forget)
-        return _hold(args, ceremony, backend, talk)
+        return _hold(args, ceremony, backends, talk)
 
 
-def _hold(args: argparse.Namespace, ceremony: Ceremony, backend: Backend, talk: Talk) -> int:
+def _hold(args: argparse.Namespace, ceremony: Ceremony, backends: list[Backend], talk: Talk) -> int:
+    signing_key = _signing_key(args, backends)
     if args.unattended:
         talk.say(TEST_MARK)
         ceremony_unattended.hold(ceremony, _draw(args))
     else:
         ceremony_dialogue.hold(ceremony, talk, args.printer)
-    papers = _write_minutes(args, ceremony.record(), backend)
+    papers = _write_minutes(args, ceremony.record(), signing_key())
+    _audit(args, ceremony, papers)
     summary = {**_summary(ceremony), "state": str(args.state), "minutes": papers}
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
@@ -181,7 +183,7 @@ def _minutes(args: argparse.Namespace) -> int:
     if args.check:
         return _check_minutes(args)
     record = _opened(args, _talk(args), None).record()
-    papers = _write_minutes(args, record, None)
+    papers = _write_minutes(args, record, _signing_key(args, [])())
     print(json.dumps(papers)) if args.json else _print_papers(papers)
     return 0
 
@@ -205,9 +207,8 @@ def _check_minutes(args: argparse.Namespace) -> int:
 
 def _abort(args: argparse.Namespace) -> int:
     with _at_work(args):
-        backend = _backend(args)
         talk = _talk(args)
-        ceremony = _opened(args, talk, backend)
+        ceremony = _opened(args, talk, _keeper(_backends(args)))
         sure = args.yes or talk.insist(lambda: talk.ask_yes("放弃仪式，销毁其密钥?", "abort it, destroy its keys?"))
         if not sure:
             talk.say("未放弃", "nothing was done")
@@ -255,8 +256,16 @@ def _check_unattended(args: argparse.Namespace, plan: Plan) -> None:
         raise steps.CeremonyError("--seed is for --unattended: people draw at random")
 
 
-def _backend(args: argparse.Namespace) -> Backend:
-    return keys_args.open_vault(args)
+def _backends(args: argparse.Namespace) -> list[Backend]:
+    """The vault or the token, or the token and the vault for what it lacks."""
+    if args.token is None:
+        return [keys_args.open_vault(args)]
+    token, second = keys_args.open_token(args)
+    return [token] if second is None else [token, second]
+
+
+def _keeper(backends: list[Backend]) -> steps.Keeper:
+    return backends[0] if len(backends) == 1 else steps.Pair(*backends)
 
 
 def _draw(args: argparse.Namespace) -> steps.Draw | None:
@@ -284,10 +293,10 @@ def _new_passphrase(args: argparse.Namespace, talk: Talk, test: bool) -> str:
     return typed
 
 
-def _opened(args: argparse.Namespace, talk: Talk, backend: Backend | None) -> Ceremony:
+def _opened(args: argparse.Namespace, talk: Talk, keeper: steps.Keeper | None) -> Ceremony:
     def opened() -> Ceremony:
         passphrase = _given(args) or talk.ask_hidden("仪式口令", "passphrase of the ceremony")
-        return Ceremony.resume(args.state, passphrase, backend, _now_s, _draw(args) if "seed" in args else None)
+        return Ceremony.resume(args.state, passphrase, keeper, _now_s, _draw(args) if "seed" in args else None)
 
     return opened() if _given(args) else talk.insist(opened, WrongPassphrase)
 
@@ -297,13 +306,31 @@ def _papers(args: argparse.Namespace) -> tuple[Path, Path]:
     return pdf, pdf.with_suffix(".json")
 
 
-def _write_minutes(args: argparse.Namespace, record: dict[str, Any], backend: Backend | None) -> dict[str, str]:
-    """backend: has --sign-key; None: signed by a key made for these minutes."""
+def _signing_key(args: argparse.Namespace, backends: list[Backend]) -> Callable[[], Any]:
+    """Makes the minutes.SigningKey: --sign-key, or one made for these minutes. Raises CeremonyError at once."""
+    named = str(getattr(args, "sign_key", None) or "")
+    holder = next((each for each in backends for info in each.infos() if info.key_id == named), None)
+    if named and holder is None:
+        raise steps.CeremonyError(f"no key {named} to sign the minutes: `ykt keys list` shows what there is")
+
+    def made() -> Any:
+        from backoffice.keys.minutes import SigningKey
+
+        return SigningKey.for_once() if holder is None else SigningKey.of_backend(holder, named)
+
+    return made
+
+
+def _audit(args: argparse.Namespace, ceremony: Ceremony, papers: dict[str, str]) -> None:
+    """One line in the audit of the token or the vault: which keys came by which minutes."""
+    beside = audit.beside(args.vault if args.token is None else args.token)
+    key_ids = [key.key_id for key in ceremony.plan.keys]
+    audit.Audit(beside, "keys ceremony").write("ceremony", key_ids, len(key_ids), papers["json_sha256"])
+
+
+def _write_minutes(args: argparse.Namespace, record: dict[str, Any], key: Any) -> dict[str, str]:
     from backoffice.keys import minutes  # its libraries take longer to load than most commands of `ykt keys` take
 
-    key = minutes.SigningKey.for_once()
-    if backend is not None and args.sign_key:
-        key = minutes.SigningKey.of_backend(backend, args.sign_key)
     pdf, beside = _papers(args)
     content, pages = minutes.as_json(record), minutes.as_pdf(record, key)
     _write(beside, content)

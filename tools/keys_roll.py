@@ -11,7 +11,6 @@ from typing import Any
 from backoffice.keys import audit, hierarchy, needs
 from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, RETIRED, VERIFY_ONLY, KeyInfo, KeysError
 from backoffice.keys.roll import CARD_LIFE_S, YEAR_S, Needs, NotYet, Roll
-from backoffice.keys.vault import Vault
 from backoffice.store.days import is_day, midnight_s
 from backoffice.store.engine import Store
 from tools import keys_args
@@ -94,7 +93,8 @@ def _second(parser: Any, force: bool) -> None:
 
 
 def _derive(args: argparse.Namespace) -> None:
-    keeper, scheme = keys_args.open_vault(args), hierarchy.scheme(args.scheme)
+    scheme = hierarchy.scheme(args.scheme)
+    keeper, file = keys_args.open_keeper(args)
     parent = keeper.info(args.parent)
     if parent.state not in (GENERATED, ACTIVE):
         raise KeysError(f"key {parent.key_id} makes nothing new: {hierarchy.why_not(parent)}")
@@ -106,7 +106,7 @@ def _derive(args: argparse.Namespace) -> None:
     subject = factor.hex().upper() if args.level == hierarchy.PROVINCE else args.issuer.hex().upper()
     name = args.id or f"{parent.purpose}-{subject}-v{parent.version}"
     info = parent._replace(key_id=name, level=args.level, subject=subject, kcv="", created_s=int(time.time()))
-    _log(args, keeper).write("derive", [name, parent.key_id], user=args.user)
+    _log(file).write("derive", [name, parent.key_id], user=args.user)
     _show(args, [keeper.derive(parent.key_id, factor, info)])
 
 
@@ -154,9 +154,9 @@ def _compromise(args: argparse.Namespace) -> None:
 @contextmanager
 def _rolling(args: argparse.Namespace, only: str = "") -> Iterator[Roll]:
     """The vault, and the registry while it is asked."""
-    args.keeper = keys_args.open_vault(args)
+    args.keeper, file = keys_args.open_keeper(args)
     life_s = getattr(args, "card_life_years", CARD_LIFE_S // YEAR_S) * YEAR_S
-    rest = (args.user, _log(args, args.keeper), hierarchy.scheme(args.scheme), time.time, life_s, only)
+    rest = (args.user, _log(file), hierarchy.scheme(args.scheme), time.time, life_s, only)
     if getattr(args, "db", None) is None:
         yield Roll(args.keeper, _nobody if getattr(args, "nothing_issued", False) else _nobody_says, *rest)
         return
@@ -182,8 +182,8 @@ def _kept(args: argparse.Namespace, purposes: Any, named: bool) -> list[str]:
     return [purpose for purpose in purposes if named or purpose in there]
 
 
-def _log(args: argparse.Namespace, keeper: Vault) -> audit.Audit:
-    return audit.Audit(audit.beside(keeper.path), "ykt keys")
+def _log(file: Path) -> audit.Audit:
+    return audit.Audit(audit.beside(file), "ykt keys")
 
 
 def _show(args: argparse.Namespace, infos: list[KeyInfo]) -> None:

@@ -15,7 +15,7 @@ from backoffice.cards.profile import ProfileError
 from backoffice.keys import sam_orders, sams
 from backoffice.keys.backend import KeysError
 from backoffice.keys.keyring import Keyring
-from backoffice.store import engine, registry
+from backoffice.store import engine
 from backoffice.store import sam_tables as tables
 from backoffice.store.days import is_day
 from backoffice.store.engine import Store
@@ -150,8 +150,7 @@ def reading(args: argparse.Namespace) -> Iterator[Any]:
 def keys_of(args: argparse.Namespace, store: Store) -> Iterator[Keyring]:
     """The key service, for as long as the command runs."""
     with store.reading() as db:
-        production = registry.is_production(db)
-    keys = keys_args.open_keys(args, production, f"keys sams {args.sams_action}")
+        keys = keys_args.open_keys(args, db, f"keys sams {args.sams_action}")
     try:
         yield keys
     finally:

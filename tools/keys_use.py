@@ -62,8 +62,10 @@ def configure(commands: Any) -> None:
 def _command(actions: Any, name: str, act: Any, help_line: str) -> Any:
     parser = actions.add_parser(name, help=help_line, description=help_line)
     parser.set_defaults(act=act)
-    parser.add_argument("--vault", type=Path, required=True, metavar="FILE",
-                        help="密钥库文件,审计在其旁 | vault file, whose audit lies beside it")
+    files = parser.add_mutually_exclusive_group(required=True)
+    beside = (("--vault", "密钥库,审计在其旁 | vault: its audit is beside"), ("--token", "令牌 | or a token's file"))
+    for name, words in beside:
+        files.add_argument(name, dest="file", type=Path, metavar="FILE", help=words)
     parser.add_argument("--json", action="store_true", help="供程序读取 | for a program to read")
     return parser
 
@@ -71,8 +73,8 @@ def _command(actions: Any, name: str, act: Any, help_line: str) -> Any:
 def _audit_verify(args: argparse.Namespace) -> None:
     if (args.lines is None) != (args.digest is None):
         raise KeysError("--lines and --digest are noted together and given together")
-    known = audit.Head(args.lines, args.digest.lower()) if args.digest else audit.Head(0, audit.START)
-    head = audit.verify(audit.beside(args.vault), known)
+    known = audit.Head(args.lines, args.digest.lower()) if args.digest else None
+    head = audit.verify(audit.beside(args.file), known)
     if args.json:
         print(json.dumps(head._asdict()))
     else:
@@ -80,7 +82,7 @@ def _audit_verify(args: argparse.Namespace) -> None:
 
 
 def _audit_list(args: argparse.Namespace) -> None:
-    path = audit.beside(args.vault)
+    path = audit.beside(args.file)
     if not path.exists():
         print("没有记录 | no key was used yet")
         return

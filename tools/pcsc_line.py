@@ -98,8 +98,8 @@ class PcscLine:
         if len(apdu) > 5 and len(apdu) == apdu[4] + 6:
             apdu = apdu[:-1]
         answer = self._transmit(apdu)
-        if answer[-2] == 0x6C and len(answer) == 2:
-            answer = self._transmit(apdu[:4] + answer[-1:] if len(apdu) <= 5 else apdu)
+        if answer[0] == 0x6C and len(answer) == 2 and len(apdu) <= 5:       # a command with data is never sent twice
+            answer = self._transmit(apdu[:4] + answer[-1:])
         body = b""
         for _ in range(GET_RESPONSE_MAX):
             if answer[-2] != 0x61:

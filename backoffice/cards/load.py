@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from backoffice.cards.epurse import Epurse, Refused, Unproven
 from backoffice.cards.line import CardGone
-from backoffice.store import card_money
+from backoffice.store import card_money, card_states, cards
 from backoffice.store.card_money import LoadRefused, LoadUnknown
 from backoffice.store.engine import Store
 from tunion import bcd
@@ -49,6 +49,7 @@ class Loader:
         card.require(ordered["number"])
         if ordered["state"] == card_money.WRITTEN:
             return self._as_written(load_id)
+        self.require_active(card.number)
         amount_fen = ordered["amount_fen"]
         offer = card.offer(amount_fen, self.terminal)
         if offer.balance_fen + amount_fen > card_money.LOAD_FEN_MAX:
@@ -70,6 +71,13 @@ class Loader:
             raise
         self._end(card, try_id, tac)
         return self._as_written(load_id)
+
+    def require_active(self, number: str) -> None:
+        """Raises LoadRefused for a card that is not in its holder's hands and good."""
+        with self._store.reading() as db:
+            state = cards.by_number(db, number)["state"]
+        if state != card_states.ACTIVE:
+            raise LoadRefused(f"card {card_states.masked(number)} is {state}: it takes no money")
 
     def resolve(self, card: Epurse) -> str:
         """What became of the MAC2 that went out for this card: WRITTEN, NOT_WRITTEN, or '' where none did."""

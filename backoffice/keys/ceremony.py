@@ -10,10 +10,10 @@ import json
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from backoffice.keys import components
-from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, Backend, KeyInfo, KeysError
+from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, KeyInfo, KeysError, Lacks
 from backoffice.keys.ceremony_file import PartSafe, StateFile, Tampered, WrongPassphrase, check_passphrase
 from backoffice.keys.ceremony_plan import AUDITOR, CUSTODIAN, MAKE, MASTER, SPLIT, WITNESS, Plan, PlannedKey, plan_of
 from backoffice.keys.components import SLIP39, XOR, BadPart, EqualParts, PartRefused, WrongCheckValue
@@ -72,6 +72,51 @@ class Step(NamedTuple):
     device: int = 0  # index in the plan
 
 
+class Keeper(Protocol):
+    """Where the keys go: as much of a backend.Backend as a ceremony uses."""
+
+    @property
+    def test(self) -> bool: ...
+
+    def infos(self) -> list[KeyInfo]: ...
+
+    def put(self, info: KeyInfo, value: bytes) -> None: ...
+
+    def make(self, info: KeyInfo) -> KeyInfo: ...
+
+    def change(self, info: KeyInfo) -> None: ...
+
+
+class Pair:
+    """A token, and a vault for the keys that the token lacks the algorithm of."""
+
+    def __init__(self, first: Keeper, second: Keeper) -> None:
+        if first.test != second.test:
+            raise MixedKeys("the token and the vault: one is for tests, the other for production; they never mix")
+        self.test = first.test
+        self._both = (first, second)
+
+    def infos(self) -> list[KeyInfo]:
+        return [info for each in self._both for info in each.infos()]
+
+    def put(self, info: KeyInfo, value: bytes) -> None:
+        try:
+            self._both[0].put(info, value)
+        except Lacks:
+            self._both[1].put(info, value)
+
+    def make(self, info: KeyInfo) -> KeyInfo:
+        try:
+            return self._both[0].make(info)
+        except Lacks:
+            return self._both[1].make(info)
+
+    def change(self, info: KeyInfo) -> None:
+        for each in self._both:
+            if any(kept.key_id == info.key_id for kept in each.infos()):
+                each.change(info)
+
+
 class Ceremony:
     """begin or resume, then `step` and the call it names, until DONE. `backend` is None: to look at it only."""
 
@@ -79,7 +124,7 @@ class Ceremony:
         self,
         file: StateFile,
         body: dict[str, Any],
-        backend: Backend | None,
+        backend: Keeper | None,
         now_s: Callable[[], int],
         draw: Draw | None = None,
     ) -> None:
@@ -96,7 +141,7 @@ class Ceremony:
         cls,
         path: Path,
         plan: Plan,
-        backend: Backend,
+        backend: Keeper,
         passphrase: str,
         now_s: Callable[[], int],
         draw: Draw | None = None,
@@ -137,7 +182,7 @@ class Ceremony:
         cls,
         path: Path,
         passphrase: str,
-        backend: Backend | None,
+        backend: Keeper | None,
         now_s: Callable[[], int],
         draw: Draw | None = None,
     ) -> "Ceremony":
@@ -537,7 +582,7 @@ class Ceremony:
     def _info(self, key_id: str) -> KeyInfo | None:
         return next((info for info in self._keys().infos() if info.key_id == key_id), None)
 
-    def _keys(self) -> Backend:
+    def _keys(self) -> Keeper:
         if self._backend is None:
             raise WrongBackend("name the vault or token of this ceremony")
         return self._backend

@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backoffice.keys.backend import KeysError
+from backoffice.keys import hierarchy
+from backoffice.keys.backend import KeyInfo, KeysError
 from backoffice.keys.components import (
     ALGORITHMS,
     COMPONENTS_MIN,
@@ -33,8 +34,8 @@ CUSTODIANS_MIN = 3
 ENTER, SPLIT, MAKE = "enter", "split", "make"
 ORIGINS = (ENTER, SPLIT, MAKE)
 
-PURPOSES = ("purchase", "load", "tac", "maintenance", "control", "transport")
-LEVELS = ("nation", "province", "issuer", "chip")
+PURPOSES = (*hierarchy.OF_CARDS, *hierarchy.OF_CHIPS, "zone")  # those of 16 bytes
+LEVELS = (hierarchy.NATION, hierarchy.PROVINCE, hierarchy.ISSUER, hierarchy.CHIP)
 KEYS_MAX = 200
 PERSONS_MAX = 50
 PLAN_BYTES_MAX = 1 << 20
@@ -240,8 +241,11 @@ def _key(row: "_Fields") -> PlannedKey:
         part_kcvs={name: _kcv(row, text) for name, text in row.map("part_kcvs", {}).all_texts().items()},
         kcv=_kcv(row, row.text("kcv", "")),
     )
-    if (key.level == "nation") == bool(key.subject) and key.level != "chip":
-        raise BadPlan(f"{row.where}: its subject is empty at level nation, and an identifier below")
+    info = KeyInfo(key.key_id, key.purpose, key.algorithm, key.level, key.subject, "", key.version, key.index)
+    try:
+        hierarchy.check(info)
+    except hierarchy.Unfit as error:
+        raise BadPlan(f"{row.where}: {error}") from error
     return key
 
 

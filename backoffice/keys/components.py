@@ -9,11 +9,10 @@ no message here quotes one.
 import secrets
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from shamir_mnemonic import MnemonicError, Share, combine_mnemonics, generate_mnemonics
 from shamir_mnemonic.wordlist import WORDLIST
 
+from backoffice.keys import schemes
 from backoffice.keys.backend import KeysError
 from backoffice.keys.suites import SUITES
 
@@ -51,7 +50,7 @@ def kcv(algorithm: str, value: bytes) -> str:
     if len(value) != PART_BYTES or algorithm not in ALGORITHMS:
         raise BadPart(f"a key of {' '.join(ALGORITHMS)} or a part of one has {PART_BYTES} bytes")
     if algorithm == "AES":
-        return Cipher(AES128(value), modes.ECB()).encryptor().update(bytes(16))[:3].hex().upper()
+        return schemes.kcv_aes(value).hex().upper()
     return SUITES[algorithm].kcv(value).hex().upper()
 
 

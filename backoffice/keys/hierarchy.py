@@ -200,9 +200,16 @@ class Scheme(NamedTuple):
 
 def scheme(named: str = SCHEME) -> Scheme:
     """A scheme by its name, or by the path of a file. Raises BadScheme."""
+    return of_map(json.loads(content(named)))
+
+
+def content(named: str) -> str:
+    """The JSON of a scheme by its name, or by the path of a file, checked. Raises BadScheme."""
     path = SCHEMES / f"{named}.json" if "/" not in named and not named.endswith(".json") else Path(named)
     try:
-        return of_map(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        of_map(json.loads(text))
+        return text
     except FileNotFoundError as error:
         raise BadScheme(f"no scheme {named}: there are {', '.join(schemes())}, or name a file") from error
     except (ValueError, UnicodeDecodeError) as error:

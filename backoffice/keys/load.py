@@ -6,6 +6,8 @@
     {"key_id": "device-1", "purpose": "device", "algorithm": "HMAC", "level": "device", "subject": "1",
      "value": "..."}
 ]}
+
+A key may also have `version` and `index`, 0 to 255; both are 1 where nothing is said.
 """
 
 import json
@@ -43,6 +45,7 @@ def _add(vault: Vault, row: object, source: str) -> KeyInfo:
         check_value = kcv(algorithm, key)
     except (KeyError, ValueError) as error:
         raise VaultError(f"{source}, key {key_id}: not hex, or no key of {algorithm}") from error
-    info = KeyInfo(key_id, purpose, algorithm, level, subject, check_value)
+    version, index = row.get("version", 1), row.get("index", 1)
+    info = KeyInfo(key_id, purpose, algorithm, level, subject, check_value, version, index)
     vault.add(info, key)
     return info

@@ -221,8 +221,6 @@ class Token:
             raise token_link.full(self.config.token)
         if len([one for one in found if alone or one.number >= row.number]) > 1:
             raise TokenError(f"key {row.info.key_id}: another program is changing it: look at it and try again")
-        if row.object_id:
-            _check_key(_key_object(session, row), row)
 
     @contextmanager
     def _all_or_nothing(self, session: Any, row: Row) -> Iterator[None]:

@@ -4,6 +4,7 @@ Rows are dated and only ever added. A row that says something else under a key a
 so a registry file may be loaded twice, and a longer one later.
 """
 
+import json
 import sqlite3
 from typing import Any, NamedTuple
 
@@ -129,3 +130,10 @@ def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
 
 def is_production(db: sqlite3.Connection) -> bool:
     return meta(db, "production") == "1"
+
+
+def scheme(db: sqlite3.Connection) -> dict[str, Any] | None:
+    """How keys of cards are derived, as backoffice/keys/div_schemes say it; None in a database that was never told."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'scheme'").fetchone()
+    found: dict[str, Any] | None = row and json.loads(row["value"])
+    return found

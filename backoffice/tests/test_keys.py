@@ -272,6 +272,9 @@ def test_test_keys_and_production_never_meet(sample: Path, tmp_path: Path) -> No
         load.add_test_keys(real, SAMPLES / "test_keys.json")
     with pytest.raises(MixedKeys, match="820638"):  # the KCV, never the key
         real.add(info("tac-root", MTK), MTK)
+    device = bytes.fromhex(json.loads((SAMPLES / "test_keys.json").read_text())["keys"][2]["value"])
+    with pytest.raises(MixedKeys, match="samples"):
+        real.add(info("device-1", device, "HMAC", "device", "1"), device)
     unmarked = tmp_path / "unmarked.json"
     unmarked.write_text(json.dumps({"keys": []}))
     with pytest.raises(MixedKeys):
@@ -279,7 +282,11 @@ def test_test_keys_and_production_never_meet(sample: Path, tmp_path: Path) -> No
 
 
 def test_the_known_test_keys_are_those_of_the_vectors() -> None:
-    published = {"3DES": [MTK, bytes(16), b"\xff" * 16], "SM4": [MTK, bytes(16)]}
+    vendors, twice = bytes(range(0x40, 0x50)), bytes.fromhex("0123456789ABCDEF") * 2
+    common = [bytes(16), b"\xff" * 16, twice, vendors]
+    published = {"3DES": [MTK, *common], "SM4": [MTK, *common], "AES": common, "HMAC": [bytes(32)]}
+    for row in json.loads((SAMPLES / "test_keys.json").read_text())["keys"]:
+        published[row["algorithm"]].append(bytes.fromhex(row["value"]))
     for algorithm, values in published.items():
         for key in values:
             assert vault.kcv(algorithm, key) in KNOWN_TEST_KCVS[algorithm]

@@ -102,6 +102,13 @@ def test_any_change_of_the_audit_shows(path: Path, clock: Clock) -> None:
         path.write_bytes(b"".join(lines[number] for number in order))
         with pytest.raises(AuditBroken):
             audit.verify(path)
+    other = path.with_name("other")
+    for number in range(2):
+        Audit(other, "another", clock).write("kcv", [f"key-{number}"])
+    for number in (0, 1):  # a line made anew, right by itself
+        path.write_bytes(b"".join([*lines[:number], other.read_bytes().splitlines(True)[number], *lines[number + 1 :]]))
+        with pytest.raises(AuditBroken, match="line 2"):
+            audit.verify(path)
     path.write_bytes(whole)
     noted = audit.verify(path)
     assert noted.lines == 4

@@ -106,10 +106,20 @@ def test_cards_wait_until_every_sam_has_the_version(office: Office) -> None:
     with pytest.raises(NotYet, match="3 SAMs"):
         roll.issue(2)
     assert office.service.version_for_cards("purchase", "3DES", issuer) == 1
+    office.vault.make(KeyInfo("control", "control", "AES", "chip", "", ""))
+    control = office.service.path("control", "AES", 1, b"", bytes(8))
+    into_sam = backend.KeyPath("purchase-v2")
+    into_cards = [office.service.path(purpose, "3DES", 2, issuer, bytes(8)) for purpose in ("purchase", "tac")]
+    office.service.wrap(control, into_sam)
+    for path in into_cards:
+        with pytest.raises(NoKey, match="every SAM"):
+            office.service.wrap(control, path)
     office.needs.clear()
     assert {info.purpose for info in roll.issue(2)} == {"purchase", "tac"}
     assert office.service.version_for_cards("purchase", "3DES", issuer) == 2
     assert roll.issue(2) == []
+    for path in into_cards:
+        office.service.wrap(control, path)
 
 
 def test_an_old_version_stays_while_a_card_or_a_sam_needs_it(office: Office) -> None:

@@ -147,6 +147,9 @@ def test_no_key_above_a_cards_leaves_the_token(full_of_keys: token.Token) -> Non
             full_of_keys.release(path, "why")
     with pytest.raises(Lacks, match="above that of a single card"):
         full_of_keys.wrap(DES_CONTROL, KeyPath("purchase", (CARD,)))
+    full_of_keys.make(KeyInfo("national", "load", "3DES", "nation", "", ""))
+    with pytest.raises(Lacks, match="above that of a single card"):  # an issuer's, where provinces are a step
+        full_of_keys.release(KeyPath("national", (CARD, CARD)), "why")
     assert full_of_keys.lent == 0
 
 
@@ -187,6 +190,12 @@ def test_a_wrong_pin_opens_nothing_also_where_the_token_is_open_already(hsm: Sof
     hsm.make()
     with pytest.raises(WrongPin):
         token.Token(hsm.config(), "000000")
+    slot = next(iter(token_link._module(MODULE).logins))
+    with pytest.raises(WrongPin):
+        token.Token(hsm.config()._replace(slot=slot), "000000")
+    assert token.Token(hsm.config()._replace(slot=slot), PIN).infos() == []
+    with pytest.raises(TokenGone):
+        token.Token(hsm.config()._replace(slot=slot + 1), PIN)
     hsm.forget()
     with pytest.raises(WrongPin):
         token.Token(hsm.config(), "000000")
@@ -292,6 +301,10 @@ def test_a_process_that_forked_has_no_session(full_of_keys: token.Token) -> None
 # --- a token that is full -----------------------------------------------------------------------------------------
 
 
+# around the sizes of a key and a row, of SoftHSM's buffer, and of what is written to see whether there is room
+SIZES = (0, 300, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1400, 2000, 4096, 8192, 16384, 40_000)
+
+
 @contextlib.contextmanager
 def files_at_most(size: int) -> Iterator[None]:
     """No file of this process grows beyond: a write stops in its middle, as on a full disk."""
@@ -307,7 +320,7 @@ def files_at_most(size: int) -> Iterator[None]:
 def test_a_key_is_stored_whole_or_not_at_all_wherever_the_room_ends(hsm: SoftHsm, key_id: str) -> None:
     opened, row = hsm.make(), VALUES[key_id]
     info, outcomes = info_of(key_id, row), set()
-    for size in range(0, 40_000, 2100):
+    for size in SIZES:
         refused = False
         with files_at_most(size):
             try:
@@ -331,7 +344,7 @@ def test_a_change_is_stored_whole_or_not_at_all_wherever_the_room_ends(hsm_of_ke
     info = info_of("tac", VALUES["tac"])
     for state in (VERIFY_ONLY, DESTROYED):
         changed = info._replace(state=state)
-        for size in range(0, 40_000, 2100):
+        for size in SIZES:
             try:
                 with files_at_most(size):
                     opened.change(changed)
@@ -384,6 +397,66 @@ def test_a_full_file_system_leaves_what_was_stored(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("full after")
+
+
+def test_a_key_that_is_refused_leaves_no_object(hsm: SoftHsm) -> None:
+    opened = hsm.make()
+    for key_id, row in VALUES.items():
+        with pytest.raises(TokenError, match="check value"):
+            opened.put(info_of(key_id, row)._replace(kcv="00FF00"), row[-1])
+        assert objects(opened, LABEL=key_id) == []
+
+
+def test_who_stores_a_name_at_the_same_time_as_another_program_takes_its_own_back(hsm: SoftHsm) -> None:
+    opened, info = hsm.make(), info_of("tac", VALUES["tac"])
+    others = token_rows.Row(1, "ab" * 16, "", "", info)
+
+    def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
+        token_rows.write(session, others)  # of the other program, in the middle of ours
+        return session.create_object({**template, Attribute.VALUE: VALUES["tac"][-1]}), b""
+
+    with pytest.raises(TokenError, match="another program"):
+        opened._keep(info, create, "", info.kcv)
+    with opened._link.use() as session:
+        assert [row for row, _ in token_rows.of_key(session, "tac")] == [others]
+    assert not objects(opened, LABEL="tac", CLASS=ObjectClass.SECRET_KEY)
+
+
+class Late:
+    """A session or module that fails a few times, as when another program writes at that moment."""
+
+    def __init__(self, real: Any, name: str, error: type[Exception], times: int) -> None:
+        self.real, self.name, self.error, self.times = real, name, error, times
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.name and self.times:
+            self.times -= 1
+            raise self.error
+        return getattr(self.real, name)
+
+
+def test_what_another_program_writes_at_the_moment_is_looked_at_again(full_of_keys: token.Token) -> None:
+    with full_of_keys._link.use() as session:
+        late = Late(session, "get_objects", refusals.ObjectHandleInvalid, 0)
+        seal = token_rows._seal_key(session)
+        late.times = 4
+        assert len(token_rows._all(late, seal)) == len(VALUES) + 1
+        late.times = 5
+        with pytest.raises(refusals.ObjectHandleInvalid):
+            token_rows._all(late, seal)
+    link = full_of_keys._link
+    for times, found in ((4, True), (5, False)):
+        link.drop()
+        link._module, real = Late(link._module, "token", refusals.NoSuchToken, times), link._module  # type: ignore[assignment]
+        try:
+            if found:
+                assert len(full_of_keys.infos()) == len(VALUES)
+            else:
+                with pytest.raises(TokenGone):
+                    full_of_keys.infos()
+        finally:
+            link._module = real
+    assert len(full_of_keys.infos()) == len(VALUES)
 
 
 # --- what is kept beside the keys ---------------------------------------------------------------------------------

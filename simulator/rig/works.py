@@ -82,7 +82,8 @@ class Works:
         """A delivery of blanks, made into cards."""
         self._batches += 1
         name = f"B{self._batches:03d}-{product}"
-        chips = [chip for chip in blanks(count, PROFILE, TEST_TRANSPORT, self._next_chip) if isinstance(chip, BlankCard)]
+        delivered = blanks(count, PROFILE, TEST_TRANSPORT, self._next_chip)
+        chips = [chip for chip in delivered if isinstance(chip, BlankCard)]
         self._next_chip += count
         by = (*self._db, *self._keys, "--user", CLERK, "--batch", name)
         self.run(

@@ -146,6 +146,59 @@ def test_in_stage_1_a_card_answers_the_purse_and_stage_2_forgets_it(name: str):
     assert tlv_find(image.fci, (0x6F, 0xA5, 0x9F0C)) == CARD_IMAGE.files[0x15]
 
 
+@pytest.mark.parametrize(("card_name", "psam_name"), list(zip(CARDS, PSAMS, strict=True)))
+def test_what_trials_and_finished_chips_change_is_stored_with_the_chip(card_name: str, psam_name: str):
+    """The card's purchase in stage 1 and after, the PSAM's counter: all through the chip's own image."""
+    stored: dict[str, BlankImage] = {}
+
+    def stores(name: str) -> tuple[Chip, Office]:
+        return powered(name, persist=lambda image: stored.update({name: image}))
+
+    card, card_office = stores(card_name)
+    sam, sam_office = stores(psam_name)
+    sam_office.run(sam_office.all_steps())
+    card_office.run([*card_office.initialisation(), *card_office.personalisation()])
+    for counter in (1, 2):
+        say(card, SELECT_EPURSE)
+        assert paid(card, sam)
+        for chip, name in ((card, card_name), (sam, psam_name)):
+            assert stored[name] == chip.image and BlankImage.from_json(stored[name].to_json()) == chip.image
+        assert (card.image.content.offline_counter, sam.image.content.terminal_counter) == (1, counter)
+        if counter == 1:
+            assert card_office.end_stage(2) == OK       # forgets the trial
+
+
+@pytest.mark.parametrize("worn", ["card", "psam"])
+def test_a_finished_chip_whose_memory_refuses_stays_as_it_was(worn: str):
+    def refuses(image: BlankImage) -> None:
+        raise OSError("worn out")
+
+    images = {"card": personalised(CARDS[1])[0].image, "psam": personalised(PSAMS[1])[0].image}
+    chips = {what: chip_of(image, persist=refuses if what == worn else None) for what, image in images.items()}
+    heard: list[bytes] = []
+    chip = chips[worn]
+    true = chip.transceive
+    chip.transceive = lambda apdu: (heard.append(true(apdu)), heard[-1])[1]     # type: ignore[method-assign]
+    for each in chips.values():
+        each.power_on()
+    say(chips["card"], SELECT_EPURSE)
+    try:
+        assert not paid(chips["card"], chips["psam"])
+    except AssertionError as refusal:                   # the card's: paid() wants its answer
+        assert worn == "card" and "6581" in str(refusal)
+    assert heard[-1].hex() == "6581" and chip.image is images[worn]
+
+
+@EACH_PSAM
+def test_a_psam_has_one_name(name: str):
+    chip, office = powered(name)
+    office.authenticate()
+    aid = bytearray.fromhex(office.profile["aid"])
+    aid[-1] ^= 1
+    assert chip.transceive(office.secured(office.head("create_application"), bytes(aid))).hex() == "6a80"
+    assert not chip.image.application
+
+
 @EACH_CARD
 def test_a_card_that_was_blocked_in_a_trial_is_not_finished(name: str):
     chip, office = ready_to_finish(name)
@@ -602,6 +655,12 @@ def test_an_image_is_kept_at_every_step(name: str, tmp_path: Path):
         if path.exists():
             assert BlankImage.load(path) == chip.image == load_image(path)
     assert json.loads(path.read_text())["format"] == "yikatong-blank/1"
+
+
+def test_every_field_of_a_blank_stands_in_the_documentation():
+    text = (Path(__file__).parents[1] / "docs" / "image.md").read_text(encoding="utf-8").partition("## Blank")[2]
+    top = blank_images(1, CARDS[0], TEST_TRANSPORT)[0].to_json()
+    assert [name for name in (*top, *top["control"]) if f"`{name}`" not in text] == []
 
 
 def test_images_of_all_kinds_are_told_apart(tmp_path: Path):

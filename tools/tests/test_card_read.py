@@ -18,6 +18,7 @@ from simulator.pcscd import Pcscd
 from simulator.personalise import IMAGES, example_card, example_dual, example_legacy, example_psam
 from simulator.psam import SimPsam
 from simulator.randomness import replay
+from simulator.tests import clients
 from simulator.tests.blank_office import CARDS, PSAMS, Office
 from simulator.tests.flows import VECTORS, card_randoms, purchase_flow
 from simulator.tests.test_blank import ready_to_finish
@@ -187,9 +188,17 @@ def test_a_psam_tells_who_it_is():
     assert found["psam"] == {
         "number": "611000000042", "serial": "00000000611000000042", "version": 1, "key_index": 1, "start": "20250101",
         "issuer": "04026110FFFFFFFF", "receiver": "04026110FFFFFFFF", "expiry": "20351231", "terminal_counter": 100,
+        "state": "ok",
     }  # fmt: skip
     for said in ("PSAM 卡 | PSAM", "611000000042", "2025-01-01 … 2035-12-31, 有效期内 | valid", "counter   100"):
         assert said in words
+
+
+def test_a_locked_psam_says_so():
+    image = example_psam()
+    image.locked = True
+    found, words = told(SimPsam(image))
+    assert found["psam"]["state"] == "blocked" and "已锁定:退回发行机构 | locked" in words
 
 
 def test_a_made_psam_tells_its_chip_too():
@@ -240,7 +249,7 @@ class Mute:
 def test_a_card_that_is_none_of_ours_is_unknown_whatever_it_says(answer: str):
     found, words = told(Mute(bytes.fromhex(answer)))
     assert words
-    if answer in ("6D00", "6A82", "6F00"):
+    if answer != "00" * 14 + "9000":            # which a blank would say
         assert found["kind"] == "unknown" and "未知的卡" in words and "3B00" in words
 
 
@@ -328,6 +337,15 @@ def test_a_served_blank_is_written_through_pcscd_and_saved_as_the_card(
 
 def office_serial() -> bytes:
     return Office(CARDS[0], bytes).content.files[0x15][10:20]
+
+
+def test_a_blank_on_a_serial_reader_answers_too(serve: type[Served], tmp_path: Path):  # noqa: F811
+    assert main(["card", "blank", "--profile", CARDS[1], "--folder", str(tmp_path)]) == 0
+    image, link = tmp_path / "0000000000000001.json", str(tmp_path / "pn532")
+    server = serve("--reader", "pn532", "--image", str(image), "--link", link, "--save")
+    answers = clients.tamashell(link, ["4A0100", "400180CA9F7F0E", "400100A4040008A000000632010105"])
+    assert answers[1:] == ["00" "0000000000000001544B00010005" "9000", "006A82"]
+    assert server.end()[0] == 0
 
 
 def test_a_blank_served_unsaved_says_that_it_will_be_lost(

@@ -15,6 +15,7 @@ from backoffice.keys import vault
 from backoffice.keys.backend import KeyInfo
 from simulator.blank import blanks
 from simulator.card import SimCard
+from simulator.field import Faults
 from simulator.pcscd import Pcscd
 from simulator.personalise import LEGACY_ISSUER, LEGACY_MASTERS, example_legacy
 from simulator.vpcd import VpcdSlot
@@ -83,8 +84,13 @@ class Company:
     def env(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'firmware'}", "YKT_VAULT_PASSPHRASE": PASSPHRASE}
 
-    def make(self, count: int, readers: int = READERS, stop_after: int = 0) -> tuple[int, dict, list[dict]]:
-        """Feed blanks to `ykt cards make` until it ends: (exit code, what it said, each card)."""
+    def make(
+        self, count: int, readers: int = READERS, stop_after: int = 0, tear: str = ""
+    ) -> tuple[int, dict, list[dict]]:
+        """Feed blanks to `ykt cards make` until it ends: (exit code, what it said, each card).
+
+        tear  when the first card is torn away; it is put in again
+        """
         box = iter(blanks(count + readers, "sample_card_3des", self.transport, first_serial=len(self.cards) + 1))
         names = self.pcscd.readers[:readers]
         words = [word for name in names for word in ("--reader", name)]
@@ -96,7 +102,7 @@ class Company:
         held = {}
         for at, name in enumerate(names):
             held[name] = next(box)
-            self.slots[at].insert(held[name])
+            self.slots[at].insert(held[name], Faults([tear]) if tear and not at else None)
         try:
             assert process.stderr and process.stdout
             for line in process.stderr:
@@ -110,7 +116,7 @@ class Company:
                     self.cards.append(held[said["reader"]].card)
                 if stop_after and len(told) == stop_after:
                     process.send_signal(signal.SIGINT)
-                chip = next(box, None)
+                chip = held[said["reader"]] if said["result"] == "gone" else next(box, None)
                 if chip is not None:
                     held[said["reader"]] = chip
                     self.slots[at].insert(chip)
@@ -231,6 +237,17 @@ def test_ctrl_c_finishes_the_cards_in_hand(company: Company):
     assert json.loads(company.ok("check", "--json"))["problems"] == []
 
 
+def test_torn_out_of_a_real_reader_it_is_made_when_it_comes_back(pcscd: Pcscd, tmp_path: Path):
+    company = Company(tmp_path, pcscd)
+    for good, tear in enumerate(("6:after", "30:before", "41:after"), 1):
+        code, said, told = company.make(1, readers=1, tear=tear)
+        assert [one["result"] for one in told] == ["gone", "good"], (tear, told)
+        assert (code, said["gone"], said["good"]) == (0, 1, 1)
+        (batch,) = json.loads(company.ok("batch", "list", "--json"))["batches"]
+        assert (batch["good"], batch["in_process"]) == (good, 10 - good)
+        assert json.loads(company.ok("check", "--json"))["problems"] == []
+
+
 def test_other_keys_than_those_of_the_batch_are_refused(company: Company, tmp_path: Path):
     transport_and_vault(tmp_path)
     company.folder, kept = tmp_path, company.folder
@@ -252,6 +269,15 @@ def test_other_keys_than_those_of_the_batch_are_refused(company: Company, tmp_pa
 ])  # fmt: skip
 def test_what_cannot_be_is_told_by_name(company: Company, words: tuple[str, ...], refusal: str):
     assert refusal in company.refused(*words)
+
+
+def test_a_card_is_locked_and_unlocked_and_stock_is_scrapped(company: Company):
+    listed = json.loads(company.ok("list", "--full", "--json"))["cards"]
+    stocked = [row["number"] for row in listed if row["state"] == "stocked"]
+    assert "it may become active, damaged, not locked" in company.refused("lock", "--number", stocked[0])
+    company.ok("scrap", "--number", stocked[0], "--why", "scratched")
+    (batch,) = json.loads(company.ok("batch", "list", "--json"))["batches"]
+    assert batch["scrapped"] == 1 and json.loads(company.ok("check", "--json"))["problems"] == []
 
 
 def test_artwork_of_one_card_and_of_a_batch(company: Company, tmp_path: Path):

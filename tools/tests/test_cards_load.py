@@ -9,7 +9,7 @@ from backoffice.cards.epurse import Epurse, NotThisCard, Unproven
 from backoffice.cards.issue import NotForSale, issue
 from backoffice.cards.line import CardGone
 from backoffice.cards.load import Loader
-from backoffice.store import card_money, cards
+from backoffice.store import card_money, card_states, cards
 from backoffice.store.card_money import LoadRefused, LoadUnknown
 from simulator.blank import blanks, chip_of
 from tools.tests.cards_bench import FIRST, ChipLine, Office
@@ -208,3 +208,15 @@ def test_a_purse_has_a_limit(counter: Counter):
     with pytest.raises(LoadRefused, match="load less"):
         counter.loader().load(counter.opened(ChipLine(counter.chips[0])), load_id)
     assert counter.chips[0].card.image.balance_fen == 60_000
+
+
+def test_a_card_that_is_locked_takes_no_money_but_settles_what_is_open(counter: Counter):
+    with pytest.raises(LoadUnknown):
+        counter.issue(ChipLine(counter.chips[0], (3, "after")))
+    with counter.store.transaction() as db:
+        card_id = cards.by_number(db, FIRST)["card_id"]
+        card_states.move(db, card_id, card_states.LOCKED, "lost", "ann", counter.now_s)
+        load_id = card_money.order(db, "order 1", FIRST, 100, "ann", counter.now_s, "cash")
+    with pytest.raises(LoadRefused, match="is locked: it takes no money"):
+        counter.loader().load(counter.opened(ChipLine(counter.chips[0])), load_id)
+    assert counter.look(card_money.load, 1)["state"] == "WRITTEN" and counter.problems() == []

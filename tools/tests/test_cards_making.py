@@ -1,6 +1,9 @@
 """Blanks become cards, and whatever goes wrong on the way is counted as what it is."""
 
 import json
+import os
+import random
+import secrets
 import shutil
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import pytest
 
 from backoffice.cards import making, readback
 from backoffice.cards.channel import WrongControlKey
+from backoffice.cards.profile import PROFILES as PROFILES_FOLDER
 from backoffice.store import card_states, cards
+from backoffice.tests.chips import root
 from simulator.blank import blanks
 from simulator.image import LOG
 from tools.tests.cards_bench import BATCH, FIRST, NOON_S, ChipLine, Office
@@ -173,6 +178,66 @@ def test_a_card_with_another_key_than_ours_is_never_good(office: Office, purpose
     outcome = office.make(ChipLine(chip))
     assert outcome.result == making.FAILED, purpose
     assert office.counts()["scrapped"] == 1 and office.counts()["good"] == 0
+
+
+def test_no_key_of_any_level_is_in_the_database(office: Office):
+    (chip,) = chips(office)
+    office.make(ChipLine(chip))
+    keys = [key.value for kept in chip.card.image.keys.values() for key in kept]
+    keys += [office.transport, chip.image.control.value]
+    keys += [root(info.key_id) for info in office.keys.infos()]
+    said = office.look(lambda db: "\n".join(db.iterdump())).upper()
+    raw = b"".join(path.read_bytes() for path in office.path.parent.glob("city.db*"))
+    for key in keys:
+        for part in (key, key[:8], key[8:]):
+            assert part.hex().upper() not in said and part not in raw
+    assert len(keys) > 20 and bytes.fromhex(FIRST + "0")[:6].hex() in said.lower()
+
+
+def test_a_profile_with_sm4_keys_gives_cards_of_sm4(tmp_path: Path):
+    content = json.loads((PROFILES_FOLDER / "sample_card_3des.json").read_text())
+    content["name"] = "sm4"
+    for row in content["keys"]:
+        row["algorithm"] = "3DES" if row["usage"] == "maintenance" else "SM4"
+    path = tmp_path / "sm4.json"
+    path.write_text(json.dumps(content))
+    office = Office(tmp_path, profile=str(path))
+    (chip,) = blanks(1, path, office.transport)
+    assert office.make(ChipLine(chip)).result == making.GOOD
+    assert chip.card.image.keys["tac"][0].algorithm == 4
+    office.store.close()
+
+
+def test_random_pulls_and_returns_leave_numbers_and_counts_right(office: Office):
+    """Three chips in any order, pulled at any command or not at all, some until they are scrapped."""
+    seed = int(os.environ.get("CARDS_SEED", secrets.randbits(32)))
+    print("seed: CARDS_SEED =", seed)
+    chance = random.Random(seed)
+    box = chips(office, 3)
+    ends: dict[int, str] = {}
+    for _ in range(24):
+        at = chance.randrange(3)
+        cut = (chance.randrange(50), chance.choice(["before", "after"])) if chance.random() < 0.7 else None
+        steps = chance.choice([making.STEPS, making.STEPS, making.STEPS[:1]])
+        try:
+            outcome = office.make(ChipLine(box[at], cut), steps)
+        except card_states.CardsRefused:
+            assert ends[at] == "failed"
+            continue
+        if outcome.result == making.ALREADY or outcome.result == making.GONE and at in ends:
+            continue
+        assert at not in ends, (at, outcome)
+        if outcome.result == making.FAILED or steps == making.STEPS and outcome.result == making.GOOD:
+            ends[at] = outcome.result
+        assert office.check() == []
+        counts = office.counts()
+        assert counts["good"] == list(ends.values()).count("good")
+        assert counts["scrapped"] == list(ends.values()).count("failed") and counts["bad"] == 0
+        numbers = office.look(lambda db: [row[0] for row in db.execute("SELECT number FROM card_number")])
+        assert len(set(numbers)) == len(numbers) <= 3
+    for at, end in ends.items():
+        if end == "good":
+            assert box[at].card.image.serial.hex()[1:] in numbers
 
 
 def test_a_batch_with_the_wrong_transport_key_stops_at_its_first_chip(office: Office):

@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from backoffice.keys import ceremony_file
 from backoffice.keys.service import TAC_ROW
 from tools.cli import main
 from tools.paths import ROOT
@@ -40,6 +41,7 @@ LAYOUTS = [
     ("firmware/docs/soft_sam.md", "## Every byte", soft_sam.HEAD, slice(None)),
     ("firmware/docs/supervisor.md", "### The black box", crash.BOX, slice(None)),
     ("firmware/docs/supervisor.md", "### A Keep on raw flash", keep_nor.HEAD, slice(None)),
+    ("backoffice/docs/ceremony.md", "### Head", ceremony_file.HEAD, slice(None)),
     ("backoffice/docs/tac.md", "## A row", TAC_ROW, slice(None)),
 ]
 

@@ -11,9 +11,11 @@ import termios
 
 import pytest
 
-from backoffice.keys import ceremony_file, components, minutes, vault
+from backoffice.keys import ceremony_file, components, minutes, token, vault
+from backoffice.keys.backend import KeyInfo
 from backoffice.keys.ceremony_words import TEST_MARK
 from backoffice.tests.ceremony_room import PARTS, WHOLE, content
+from backoffice.tests.softhsm import PIN, SO_PIN, softhsm
 from tools import cli, keys, keys_ceremony
 from tools.paths import ROOT
 
@@ -456,6 +458,37 @@ def test_files_in_the_way_and_files_that_are_not_there(tmp_path, capsys):
     (tmp_path / "state-minutes.json").write_text("{}")
     code, _, err = cli_said(["keys", "ceremony", "minutes", "--check", str(tmp_path / "state-minutes.pdf")], capsys)
     assert code == 1 and "纪要有误" in err and "not the JSON that this PDF names" in err
+
+
+def test_into_a_token_and_a_vault_for_what_it_lacks(tmp_path, capsys, monkeypatch):
+    """SoftHSM2 has no SM4. Signed by a key of the token; resumed and aborted with it as with a vault."""
+    plan = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    plan["keys"].append({**plan["keys"][0], "key_id": "purchase-sm4", "algorithm": "SM4"})
+    room = Room(tmp_path, plan)
+    for name, text in (("pin", PIN), ("so", SO_PIN)):
+        (tmp_path / name).write_text(text)
+    where = ["--token", str(tmp_path / "token.json"), "--pin-file", str(tmp_path / "pin")]
+    with softhsm(tmp_path / "hsm"):
+        init = ["keys", "token", "init", *where, "--so-pin-file", str(tmp_path / "so"), "--test"]
+        assert cli_said(init, capsys)[0] == 0
+        opened = token.open_token(tmp_path / "token.json", PIN)
+        opened.make(KeyInfo("signer", "params", "ES256", "sign", "", ""))
+        argv = [*room.run(*where, "--unattended", "--test", "--json", "--seed", "4", "--sign-key", "signer")]
+        code, out, err = cli_said(argv, capsys)
+        assert code == 0, err
+        kcvs = {key["key_id"]: key["kcv"] for key in json.loads(out)["keys"]}
+        inside = {info.key_id: info for info in token.open_token(tmp_path / "token.json", PIN).infos()}
+        assert {info.key_id for info in inside.values()} == {*kcvs, "signer"} - {"purchase-sm4"}
+        assert all(info.state == "active" and kcvs.get(each, info.kcv) == info.kcv for each, info in inside.items())
+        assert list(room.keys()) == ["purchase-sm4"]
+        found = minutes.check((tmp_path / "state-minutes.pdf").read_bytes())
+        assert found.key_sha256 == minutes.SigningKey.of_backend(opened, "signer").sha256
+
+
+def test_minutes_signed_by_a_key_that_is_not_there(tmp_path, capsys):
+    room = Room(tmp_path, json.loads(SAMPLE.read_text(encoding="utf-8")))
+    code, _, err = cli_said(room.run("--unattended", "--test", "--sign-key", "none"), capsys)
+    assert code == 1 and "no key none to sign the minutes" in err
 
 
 def test_two_at_once(tmp_path, capsys):

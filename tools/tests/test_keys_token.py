@@ -94,5 +94,36 @@ def test_a_signing_key_in_a_token_takes_the_vaults_place(hsm: SoftHsm, tmp_path:
 
 def _parsed(*args: str) -> "keys_args.argparse.Namespace":
     parser = keys_args.argparse.ArgumentParser()
-    keys_args.wants_keys(parser, tokens=True)
+    keys_args.wants_keys(parser)
     return parser.parse_args(args)
+
+
+def test_keys_in_a_token_are_derived_rolled_and_told_of(
+    hsm: SoftHsm, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YKT_TOKEN_PIN", PIN)
+    assert init(tmp_path) == 0
+    made = str(tmp_path / "token.json")
+    opened = keys_token.open_token(keys_args.argparse.Namespace(token=Path(made), pin_file=None))
+    for purpose in ("purchase", "tac"):
+        opened.make(KeyInfo(purpose, purpose, "3DES", "province", "", ""))
+    opened.close()
+
+    def says(*words: str, code: int = 0) -> str:
+        capsys.readouterr()
+        assert cli.main(["keys", *words, "--token", made]) == code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    who = ("--user", "wang")
+    says("derive", "--parent", "tac", "--issuer", "04026110FFFFFFFF", *who)
+    assert len(json.loads(says("roll", "make", *who, "--json"))) == 3
+    says("roll", "activate", "--version", "2", *who)
+    says("roll", "issue", "--version", "2", *who, "--nothing-issued")
+    says("compromise", "tac", "--since", "2025-06-01", *who, "--second", "li", "--reason", "lost")
+    listed = json.loads(says("list", "--json"))["keys"]
+    assert {(row["key_id"], row["state"]) for row in listed} == {
+        ("purchase", "active"), ("purchase-v2", "active"), ("tac", "compromised"), ("tac-v2", "active"),
+        ("tac-04026110FFFFFFFF-v1", "compromised"), ("tac-04026110FFFFFFFF-v2", "active"),
+    }  # fmt: skip
+    assert "KCV" in says("check", "--purpose", "tac", "--version", "2", "--issuer", "04026110FFFFFFFF")
+    assert "the audit holds" in says("audit", "verify")

@@ -1,6 +1,7 @@
 """A card on a real pcscd as the programs that write it have it: whole answers, and a name for whatever goes away."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -70,10 +71,8 @@ def test_four_readers_hold_four_chips_at_once(pcscd: Pcscd, slots: list[VpcdSlot
         line.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize("moment", [BEFORE, AFTER])
-def test_a_blank_pulled_at_each_command_is_gone_and_finished_later(
-    pcscd: Pcscd, slots: list[VpcdSlot], moment: str
-):
+def test_a_blank_pulled_at_each_command_is_gone_and_finished_later(pcscd: Pcscd, slots: list[VpcdSlot]):
+    """On a reader for each moment, side by side."""
     name = CARDS[1]
     reference, office = powered(name)
     states = [reference.image.to_json()]
@@ -85,21 +84,28 @@ def test_a_blank_pulled_at_each_command_is_gone_and_finished_later(
 
     office.send = noting
     office.run(office.all_steps())
-    with RemoteLine(pcscd, READERS[0]) as line:
-        for number in range(1, len(states)):
-            chip, = blanks(1, name)
-            slots[0].insert(chip, Faults([f"{number}:{moment}"]))
-            line.power_on()
-            office = Office(name, line.transceive)
-            with pytest.raises(CardGone, match="the card is gone, it was taken out"):
-                office.run(office.all_steps())
-            assert slots[0].left.wait(SLOT_S)
-            assert chip.image.to_json() == states[number if moment == AFTER else number - 1]
-            again = chip_of(BlankImage.from_json(chip.image.to_json()))
-            again.power_on()
-            finish(name, again)
-            assert again.image.stage == PERSONALISED
-            line.power_off()
+
+    def pull(slot: VpcdSlot, reader: str, moment: str) -> int:
+        with RemoteLine(pcscd, reader) as line:
+            for number in range(1, len(states)):
+                chip, = blanks(1, name)
+                slot.insert(chip, Faults([f"{number}:{moment}"]))
+                line.power_on()
+                office = Office(name, line.transceive)
+                with pytest.raises(CardGone, match="the card is gone, it was taken out"):
+                    office.run(office.all_steps())
+                assert slot.left.wait(SLOT_S)
+                assert chip.image.to_json() == states[number if moment == AFTER else number - 1]
+                again = chip_of(BlankImage.from_json(chip.image.to_json()))
+                again.power_on()
+                finish(name, again)
+                assert again.image.stage == PERSONALISED
+                line.power_off()
+        return number
+
+    with ThreadPoolExecutor() as pool:
+        pulls = [pool.submit(pull, slots[at], pcscd.readers[at], moment) for at, moment in ((0, BEFORE), (2, AFTER))]
+        assert [each.result() for each in pulls] == [24, 24]
 
 
 def test_the_same_line_goes_on_when_the_card_is_back(pcscd: Pcscd, slots: list[VpcdSlot]):
@@ -204,6 +210,21 @@ def test_a_daemon_that_dies_is_told_and_the_line_lives_on(slots: list[VpcdSlot],
         slot.insert(SimCard(example_card()))
         line.power_on()
         assert line.transceive(SELECT).endswith(b"\x90\x00")
+
+
+def test_a_daemon_that_dies_while_a_card_is_waited_for_is_told(pcscd: Pcscd):
+    with RemoteLine(pcscd, READERS[0], wait_s=20) as line:
+        assert line.call("present", 0) is False         # so it has its context, and waits from here on
+        line.ask("power_on")
+        pcscd.kill()
+        with pytest.raises(CardGone, match="pcscd .*: (start it|try again)"):
+            line.answer()
+        pcscd.start()
+        line.ask("power_on")
+        slot = VpcdSlot(pcscd.port)
+        slot.insert(SimCard(example_card()))
+        assert bytes.fromhex(line.answer())
+        slot.remove()
 
 
 def test_readers_come_in_pairs():
