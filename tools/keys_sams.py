@@ -115,16 +115,12 @@ def _configure_making(actions: Any) -> None:
 
 
 def _configure_life(actions: Any) -> None:
-    ship = action(actions, "ship", _ship, "装箱发运 | put checked SAMs into a box, with a note")
+    ship = action(actions, "ship", _ship, "装箱发运 | put checked SAMs into a box, with a note", keys=True)
     which = ship.add_mutually_exclusive_group(required=True)
     which.add_argument("--batch", type=whole(1, 1 << 40), metavar="N", help="整批合格品 | all good ones of a batch")
     which.add_argument("--sam", action="append", metavar="NUMBER", help="SAM 号,可重复 | these; repeatable")
     ship.add_argument("--out", type=Path, metavar="FILE", help="装箱单写入文件 | write the note (JSON) here")
-    ship.add_argument("--key", default="", metavar="ID", help="装箱单签名密钥 | signs the note; needs --vault")
-    ship.add_argument("--vault", type=Path, metavar="FILE", help="密钥库文件 | vault file, with --key")
-    ship.add_argument("--passphrase-file", type=Path, metavar="FILE",
-                      help="口令文件 | its first line is the passphrase")
-    ship.add_argument("--key-file", type=Path, metavar="FILE", help="密钥文件 | instead of a passphrase")
+    ship.add_argument("--key", default="", metavar="ID", help="装箱单签名密钥 | this key signs the note")
 
     receive = action(actions, "receive", _receive, "运营单位收货 | the operator counts a box")
     receive.add_argument("--box", type=whole(1, 1 << 40), required=True, metavar="N", help="箱号 | box")
@@ -321,8 +317,6 @@ def _storage_key(path: Path) -> bytes:
 
 
 def _ship(args: argparse.Namespace) -> None:
-    if args.key and args.vault is None:
-        raise SamRefused("--key needs --vault, where that key is")
     with opened(args) as store, contextlib.ExitStack() as stack:
         keys = stack.enter_context(keys_of(args, store)) if args.key else None
         with store.transaction() as db:

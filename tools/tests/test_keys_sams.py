@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from backoffice import setup
 from backoffice.keys import hierarchy, vault
@@ -357,6 +360,25 @@ def test_two_people_loss_and_a_day_that_balances(office: Office):
     assert office.say("stock", "--close", "2026-01-01", "--user", "zhou")["balanced"]
     history = office.run("list", "--sam", sam).stdout
     assert "bus stolen" in history and "已装机 installed" in history
+
+
+def test_the_note_of_a_box_is_signed(office: Office):
+    opened = vault.open_vault(office.folder / "city.vault", KeyFile(SECRET))
+    opened.make(KeyInfo("params", "params", "ES256", "sign", "", ""))
+    batch = office.batch(1, kind="soft")
+    office.say("soft", "--storage-key-file", str(office.folder / "storage.key"), "--user", "zhao", "--batch",
+               str(batch), "--device", "1", "--out", str(office.folder / "blob"))  # fmt: skip
+    keys = ("--vault", str(office.folder / "city.vault"), "--key-file", str(office.folder / "vault.key"))
+    assert "no signing key other" in office.refused(
+        "ship", "--user", "zhao", "--batch", str(batch), "--key", "other", *keys
+    )
+    assert "no keys are named" in office.refused("ship", "--user", "zhao", "--batch", str(batch), "--key", "params")
+    note = office.folder / "note.json"
+    said = office.say("ship", "--user", "zhao", "--batch", str(batch), "--key", "params", *keys, "--out", str(note))
+    text, signature = note.read_bytes().rstrip(b"\n"), bytes.fromhex(said["signature"])
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), opened.public_key("params"))
+    halves = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    public.verify(encode_dss_signature(*halves), text, ec.ECDSA(SHA256()))
 
 
 def test_what_is_wrong_is_named(office: Office, tmp_path: Path):
