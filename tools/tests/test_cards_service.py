@@ -16,7 +16,7 @@ from backoffice.store.card_money import CaseRefused, LoadUnknown, NeedsSecond
 from simulator.card import SimCard
 from simulator.image import COMPOUND
 from simulator.personalise import LEGACY_MASTERS, example_legacy
-from tools.tests.cards_bench import FIRST, ChipLine
+from tools.tests.card_office import FIRST, ChipLine
 from tools.tests.test_cards_load import Counter, fresh
 from tools.tests.test_cards_load import ready as ready  # noqa: F401, PLC0414  (a fixture)
 
