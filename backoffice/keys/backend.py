@@ -92,7 +92,10 @@ class Backend(Protocol):
         """The key at `target` encrypted under the one at `control`, as a chip takes it. schemes.py. Lacks."""
 
     def release(self, path: KeyPath, why: str) -> bytes:
-        """A key in the clear for the second provider, written down with `why`. Below issuer level, or Lacks."""
+        """A key in the clear for the second provider, written down with `why`.
+
+        Below issuer level; of purchase keys also an issuer's, for a soft SAM; else Lacks.
+        """
 
     def hmac(self, key_id: str, message: bytes) -> bytes:
         """HMAC-SHA-256, 32 bytes."""
