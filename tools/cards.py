@@ -138,7 +138,7 @@ def _batch_new(args: argparse.Namespace) -> None:
     making.require_fit(made, command_set)
     made, said = _versioned(made, said, command_set, keys, args.key_version)
     row = {
-        "batch": args.batch, "profile": args.profile, "product": made.name, "product_json": said,
+        "batch": args.batch, "profile": _place_of(args.profile), "product": made.name, "product_json": said,
         "vendor": args.vendor, "chip": args.chip.upper(), "mask": args.mask.upper(),
         "transport_version": args.transport_version, "control_version": args.control_version,
         "kcv_set": json.dumps(cards_make.kcv_set(
@@ -153,6 +153,11 @@ def _batch_new(args: argparse.Namespace) -> None:
             cards.receive(db, args.batch, args.received, args.user, now_s())
     say(args, {"batch": args.batch, "product": made.name, "key_version": made.key_version},
         f"{args.batch}: 已建立 | made; {made.name}, 密钥版本 key version {made.key_version}")  # fmt: skip
+
+
+def _place_of(text: str) -> str:
+    """A sample's name as it is; a file from wherever it is used later."""
+    return str(Path(text).resolve()) if "/" in text or text.endswith(".json") else text
 
 
 def _versioned(

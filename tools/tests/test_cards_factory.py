@@ -16,7 +16,7 @@ from backoffice.keys.service import NoKey
 from backoffice.store import cards
 from simulator.blank import blanks
 from tools.paths import ROOT
-from tools.tests.cards_bench import BATCH, ChipLine, Office
+from tools.tests.card_office import BATCH, ChipLine, Office
 
 
 class Box:
@@ -128,7 +128,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from simulator.blank import BlankImage, chip_of
-from tools.tests.cards_bench import ChipLine, Office
+from tools.tests.card_office import ChipLine, Office
 image, at = Path(sys.argv[2]), int(sys.argv[3])
 office = Office(Path(sys.argv[1]))
 chip = chip_of(BlankImage.load(image), persist=lambda after: after.save(image))

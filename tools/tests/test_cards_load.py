@@ -12,7 +12,7 @@ from backoffice.cards.load import Loader
 from backoffice.store import card_money, card_states, cards
 from backoffice.store.card_money import LoadRefused, LoadUnknown
 from simulator.blank import blanks, chip_of
-from tools.tests.cards_bench import FIRST, ChipLine, Office
+from tools.tests.card_office import FIRST, ChipLine, Office
 
 TERMINAL = bytes.fromhex("000000000001")
 LOAD_FEN = 5000

@@ -16,7 +16,7 @@ from backoffice.store import card_states, cards
 from backoffice.tests.chips import root
 from simulator.blank import blanks
 from simulator.image import LOG
-from tools.tests.cards_bench import BATCH, FIRST, NOON_S, ChipLine, Office
+from tools.tests.card_office import BATCH, FIRST, NOON_S, ChipLine, Office
 from tunion.card.files import MANAGEMENT, PUBLIC
 
 PROFILES = ("sample_card_3des", "sample_card_aes")

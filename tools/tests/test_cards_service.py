@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backoffice.cards import legacy, rules, service
-from backoffice.cards.epurse import BlockedCard, NotThisCard, OpenTrip
+from backoffice.cards.epurse import BlockedCard, NotThisCard, OpenTrip, Unproven
 from backoffice.cards.line import CardGone
 from backoffice.cards.service import EXCHANGE, REFUND, REPLACE, Desk, NotYet
 from backoffice.keys.backend import KeyInfo, KeyPath
@@ -16,7 +16,7 @@ from backoffice.store.card_money import CaseRefused, LoadUnknown, NeedsSecond
 from simulator.card import SimCard
 from simulator.image import COMPOUND
 from simulator.personalise import LEGACY_MASTERS, example_legacy
-from tools.tests.cards_bench import FIRST, ChipLine
+from tools.tests.card_office import FIRST, ChipLine
 from tools.tests.test_cards_load import Counter, fresh
 from tools.tests.test_cards_load import ready as ready  # noqa: F401, PLC0414  (a fixture)
 
@@ -354,3 +354,28 @@ def test_an_extension_pulled_anywhere_is_there_once(out: Service, tmp_path: Path
 def test_states_of_the_table_only(place: Service):
     with pytest.raises(card_states.WrongMove), place.store.transaction() as db:
         service.destroy(db, FIRST, "ann", place.now_s)
+
+
+class Unblocking(ChipLine):
+    """A card, or somebody between, that says yes to APPLICATION BLOCK and does nothing."""
+
+    def transceive(self, apdu):
+        return b"\x90\x00" if apdu[:2] == b"\x84\x1e" else super().transceive(apdu)
+
+
+def test_nothing_is_owed_for_a_card_that_only_says_it_is_blocked(place: Service):
+    with pytest.raises(NotThisCard, match="is not blocked"):
+        place.desk().retire(REPLACE, Unblocking(place.chips[0]))
+    assert place.look(card_money.case, 1)["state"] == "OPEN" and place.accounts()["owed"] == 0
+    assert place.look(cards.by_number, FIRST)["state"] == "active" and place.problems() == []
+
+
+def test_a_balance_that_is_made_up_is_not_believed(place: Service):
+    class Rich(ChipLine):
+        def transceive(self, apdu):
+            answer = super().transceive(apdu)
+            return b"\x00\x01\x00\x00" + answer[4:] if apdu[:4] == b"\x80\x50\x00\x02" else answer
+
+    with pytest.raises(Unproven, match="MAC1 is wrong"):
+        place.desk().retire(REFUND, Rich(place.chips[0]))
+    assert place.look(card_money.cases) == []
