@@ -18,7 +18,7 @@ from tools.paths import NotSetUp
 COMMANDS = {
     "demo":       ("tools.demo",       "整套系统在一台机器上跑一遍 | the whole system on one machine, with real parts"),
     "rig":        ("tools.rig",        "各种交通方式的场景 | scenarios of every mode on real parts"),
-    "card":       ("tools.card",       "制作模拟卡，放进读卡器 | make a simulated card, put it into a reader"),
+    "card":       ("tools.card",       "模拟卡、空白卡，读卡 | simulated cards and blanks; any card in words"),
     "backoffice": ("tools.backoffice", "后台:接收、清分、导出 | serve, clear and export"),
     "cards":      ("tools.cards",      "制卡、发卡、充值、换卡 | make, issue, load, replace and refund cards"),
     "fleet":      ("tools.fleet",      "车载机参数与名单 | parameter sets and lists: build, approve, publish"),

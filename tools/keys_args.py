@@ -76,6 +76,8 @@ def open_keeper(args: argparse.Namespace) -> tuple[token.Token | vault.Vault, Pa
 
 
 def _vault_file(args: argparse.Namespace) -> Path:
+    if args.vault is None and getattr(args, "token", None) is not None:
+        raise vault.VaultError("this is done with a vault, not with a token: give --vault")
     if args.vault is None:
         raise vault.VaultError("no keys are named: give --vault, or --token, or both")
     path: Path = args.vault

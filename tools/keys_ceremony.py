@@ -124,6 +124,8 @@ def _run(args: argparse.Namespace) -> int:
     for path in (args.state, pdf, beside):
         if path.exists():
             raise ceremony_file.StateError(f"{path} exists already: resume that ceremony, or name another file")
+        if not path.absolute().parent.is_dir():
+            raise ceremony_file.StateError(f"{path}: no such folder; name a file in a folder that exists")
     with _at_work(args):
         backends = _backends(args)
         talk = _talk(args)
@@ -151,7 +153,7 @@ def _hold(args: argparse.Namespace, ceremony: Ceremony, backends: list[Backend],
     else:
         ceremony_dialogue.hold(ceremony, talk, args.printer)
     papers = _write_minutes(args, ceremony.record(), signing_key())
-    _audit(args, ceremony, papers)
+    _audit(args, "ceremony", [key.key_id for key in ceremony.plan.keys], papers["json_sha256"])
     summary = {**_summary(ceremony), "state": str(args.state), "minutes": papers}
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
@@ -209,11 +211,13 @@ def _abort(args: argparse.Namespace) -> int:
     with _at_work(args):
         talk = _talk(args)
         ceremony = _opened(args, talk, _keeper(_backends(args)))
+        key_ids = [key.key_id for key in ceremony.plan.keys]
         sure = args.yes or talk.insist(lambda: talk.ask_yes("放弃仪式，销毁其密钥?", "abort it, destroy its keys?"))
         if not sure:
             talk.say("未放弃", "nothing was done")
             return 1
         destroyed = ceremony.abort()
+        _audit(args, "ceremony_abort", key_ids)
     if args.json:
         print(json.dumps({"aborted": True, "destroyed": destroyed}))
     else:
@@ -321,17 +325,18 @@ def _signing_key(args: argparse.Namespace, backends: list[Backend]) -> Callable[
     return made
 
 
-def _audit(args: argparse.Namespace, ceremony: Ceremony, papers: dict[str, str]) -> None:
-    """One line in the audit of the token or the vault: which keys came by which minutes."""
+def _audit(args: argparse.Namespace, operation: str, key_ids: list[str], digest: str = "") -> None:
+    """One line in the audit of the token or the vault; the digest is that of the minutes."""
     beside = audit.beside(args.vault if args.token is None else args.token)
-    key_ids = [key.key_id for key in ceremony.plan.keys]
-    audit.Audit(beside, "keys ceremony").write("ceremony", key_ids, len(key_ids), papers["json_sha256"])
+    audit.Audit(beside, "keys ceremony").write(operation, key_ids, len(key_ids), digest)
 
 
 def _write_minutes(args: argparse.Namespace, record: dict[str, Any], key: Any) -> dict[str, str]:
     from backoffice.keys import minutes  # its libraries take longer to load than most commands of `ykt keys` take
 
     pdf, beside = _papers(args)
+    if pdf.exists():
+        raise minutes.MinutesError(f"{pdf} exists already, and may be signed by hand: name another with --minutes")
     content, pages = minutes.as_json(record), minutes.as_pdf(record, key)
     _write(beside, content)
     _write(pdf, pages)

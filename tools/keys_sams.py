@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from tools.keys_sams_args import (
     writing,
 )
 
+MANY = 50_000  # numbers given in about a second
 SCRAPS_MAX = 3  # one after another: then it is not the chips, but the profile or the reader
 REFUSALS_MAX = 20  # chips put in that cannot be used, one after another
 
@@ -113,16 +115,12 @@ def _configure_making(actions: Any) -> None:
 
 
 def _configure_life(actions: Any) -> None:
-    ship = action(actions, "ship", _ship, "装箱发运 | put checked SAMs into a box, with a note")
+    ship = action(actions, "ship", _ship, "装箱发运 | put checked SAMs into a box, with a note", keys=True)
     which = ship.add_mutually_exclusive_group(required=True)
     which.add_argument("--batch", type=whole(1, 1 << 40), metavar="N", help="整批合格品 | all good ones of a batch")
     which.add_argument("--sam", action="append", metavar="NUMBER", help="SAM 号,可重复 | these; repeatable")
     ship.add_argument("--out", type=Path, metavar="FILE", help="装箱单写入文件 | write the note (JSON) here")
-    ship.add_argument("--key", default="", metavar="ID", help="装箱单签名密钥 | signs the note; needs --vault")
-    ship.add_argument("--vault", type=Path, metavar="FILE", help="密钥库文件 | vault file, with --key")
-    ship.add_argument("--passphrase-file", type=Path, metavar="FILE",
-                      help="口令文件 | its first line is the passphrase")
-    ship.add_argument("--key-file", type=Path, metavar="FILE", help="密钥文件 | instead of a passphrase")
+    ship.add_argument("--key", default="", metavar="ID", help="装箱单签名密钥 | this key signs the note")
 
     receive = action(actions, "receive", _receive, "运营单位收货 | the operator counts a box")
     receive.add_argument("--box", type=whole(1, 1 << 40), required=True, metavar="N", help="箱号 | box")
@@ -170,6 +168,9 @@ def _order(args: argparse.Namespace) -> None:
 
 def _approve(args: argparse.Namespace) -> None:
     with writing(args) as db:
+        quantity = sam_orders.stored(db, args.order)["quantity"]
+        if quantity >= MANY:
+            print(f"正在分配 {quantity} 个号码 | giving {quantity} numbers, some seconds", file=sys.stderr, flush=True)
         batches = sam_orders.approve(db, args.order, args.user, now_s(), args.batch_size, args.first)
         rows = [_batch_numbers(db, batch_id) for batch_id in batches]
     if args.json:
@@ -316,8 +317,6 @@ def _storage_key(path: Path) -> bytes:
 
 
 def _ship(args: argparse.Namespace) -> None:
-    if args.key and args.vault is None:
-        raise SamRefused("--key needs --vault, where that key is")
     with opened(args) as store, contextlib.ExitStack() as stack:
         keys = stack.enter_context(keys_of(args, store)) if args.key else None
         with store.transaction() as db:

@@ -47,7 +47,10 @@ CURES = {
     0x8010001D: "pcscd does not run: start it",
     0x8010001E: "pcscd was stopped: start it",
     NO_READERS: "pcscd has no reader: plug one in",
+    # Also what a daemon that dies in the middle of a wait was seen to leave behind, pcsc-lite 1.9.9
+    0x8010006A: "pcscd refuses this user, or died: run it as one that it accepts, or start it",
 }
+CURE_ELSE = "pcscd failed: see its log, and start it anew"
 
 
 class PcscLine:
@@ -184,7 +187,7 @@ class PcscLine:
         self.power_off()
         if rc in CARD_CODES:
             raise CardGone(f"{self.reader}: the card is gone, {CARD_CODES[rc]}")
-        cure = CURES.get(rc, "see the log of pcscd")
+        cure = CURES.get(rc, CURE_ELSE)
         if rc == UNKNOWN_READER:
             others = ", ".join(readers(self._library)) or "none"
             cure = f"{cure}; there are: {others}"
@@ -198,11 +201,11 @@ def readers(library: Pyscard | None = None) -> list[str]:
     library = library or Pyscard()
     rc, context = library.establish(SCOPE_SYSTEM)
     if rc:
-        raise CardGone(f"{CURES.get(rc & 0xFFFFFFFF, 'see the log of pcscd')} (0x{rc & 0xFFFFFFFF:08X})")
+        raise CardGone(f"{CURES.get(rc & 0xFFFFFFFF, CURE_ELSE)} (0x{rc & 0xFFFFFFFF:08X})")
     try:
         rc, names = library.readers(context)
     finally:
         library.release(context)
     if rc and rc & 0xFFFFFFFF != NO_READERS:
-        raise CardGone(f"{CURES.get(rc & 0xFFFFFFFF, 'see the log of pcscd')} (0x{rc & 0xFFFFFFFF:08X})")
+        raise CardGone(f"{CURES.get(rc & 0xFFFFFFFF, CURE_ELSE)} (0x{rc & 0xFFFFFFFF:08X})")
     return names

@@ -71,7 +71,7 @@ class PlannedKey(NamedTuple):
     level: str
     subject: str
     version: int
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's own method has that name
     origin: str
     method: str
     threshold: int  # shares needed; 0 with XOR, where all are

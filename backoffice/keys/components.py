@@ -6,6 +6,7 @@ carry a checksum. Each part is 16 bytes, and so has a check value like a key: E(
 no message here quotes one.
 """
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 
@@ -96,7 +97,7 @@ def value_of(method: str, part: str) -> bytes:
 
 def threshold_of(part: str) -> int:
     """How many shares this share asks for."""
-    return Share.from_mnemonic(part).member_threshold
+    return int(Share.from_mnemonic(part).member_threshold)
 
 
 def split(secret: bytes, shares: int, threshold: int) -> list[str]:
@@ -130,12 +131,11 @@ def _join_shares(parts: Sequence[str]) -> bytes:
     if len(parts) < needed:
         raise BadPart(f"these shares give the key when there are {needed} of them; there are {len(parts)}")
     some = list(parts[: needed - 1])
-    try:  # more than are needed must agree, too
-        keys = {combine_mnemonics([*some, last]) for last in parts[needed - 1 :]}
-    except MnemonicError as error:  # its words quote shares
-        raise BadPart("these shares are not of one key: compare the envelopes' numbers") from error
+    keys: set[bytes] = set()
+    with contextlib.suppress(MnemonicError):  # quotes shares: it is not even a cause of our refusal
+        keys = {combine_mnemonics([*some, last]) for last in parts[needed - 1 :]}  # more than needed must agree, too
     if len(keys) != 1 or len(key := keys.pop()) != PART_BYTES:
-        raise BadPart("these shares do not give one 16-byte key: compare the envelopes' numbers")
+        raise BadPart("these shares are not of one key: compare the envelopes' numbers")
     return bytes(key)
 
 
@@ -158,10 +158,11 @@ def _parse_words(typed: str) -> str:
     for at, (word, known) in enumerate(zip(words, whole, strict=True)):
         if not known or not known.startswith(word):
             raise BadPart(f"word {at + 1} is none of the list: its first four letters name it")
-    try:
+    share = None
+    with contextlib.suppress(MnemonicError):  # quotes the share: it is not even a cause of our refusal
         share = Share.from_mnemonic(" ".join(whole))
-    except MnemonicError as error:  # its words quote the share
-        raise BadPart("the checksum of these words does not hold: look for a wrong word, or two swapped") from error
+    if share is None:
+        raise BadPart("the checksum of these words does not hold: look for a wrong word, or two swapped")
     if share.group_count != 1 or len(share.value) != PART_BYTES:
         raise BadPart("this share is of another kind than the ones made here: one group, 16 bytes")
     return " ".join(whole)

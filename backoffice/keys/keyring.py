@@ -5,6 +5,7 @@ second provider (`suites.py`) with a card's key that was released for it: both a
 """
 
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from backoffice.keys import audit as audits
 from backoffice.keys import hierarchy, native
 from backoffice.keys.backend import COMPROMISED, DESTROYED, Backend, KeyInfo, KeyPath, KeysError, Lacks, Unavailable
 from backoffice.keys.hierarchy import OF_CARDS, OF_CHIPS, Scheme
-from backoffice.keys.meter import Meter
+from backoffice.keys.meter import CARD_CHECKS_MAX, Meter
 from backoffice.keys.service import BATCH_MAX, ROW_VERDICTS, TAC_ROW, NoKey, TacRequest
 from backoffice.keys.suites import ALGORITHMS, SUITES
 from backoffice.keys.vault import Vault
@@ -31,6 +32,7 @@ _CARD, _MESSAGE, _TAC = slice(8, 16), slice(20, 42), slice(42, 46)
 # Purposes whose keys a chip may be given at any level: a PSAM holds them. The others leave for a card only.
 _INTO_SAMS = ("purchase", "load", "maintenance", *OF_CHIPS)
 _Found = TypeVar("_Found")
+_log = logging.getLogger(__name__)
 
 
 class Keyring:
@@ -127,8 +129,6 @@ class Keyring:
     def tac(self, path: KeyPath, message: bytes) -> bytes:
         """4 bytes."""
         self._must("tac", path, ("tac",))
-        if not path.factors:
-            raise KeysError("a TAC is made with a card's key: its path ends with the card's factor")
         issuer_path = path._replace(factors=path.factors[:-1])
         return self._used(
             "tac",
@@ -156,6 +156,8 @@ class Keyring:
     def wrap(self, control: KeyPath, target: KeyPath) -> bytes:
         """16 or 24 bytes."""
         self._must("wrap", control, (*OF_CHIPS, "zone"))
+        if self._info(control.key_id).purpose != "zone" and not self._is_the_last(control):
+            raise KeysError(f"key {control.key_id}: what goes into a chip is wrapped with that chip's own key")
         self._must("wrap", target, (*OF_CARDS, *OF_CHIPS))
         info = self._info(target.key_id)
         of_card = info.purpose in OF_CARDS and self._level(target) == hierarchy.CARD
@@ -283,7 +285,8 @@ class Keyring:
         if self.meter is not None:
             over = self.meter.cards(rows)
             if over:
-                self._note("alarm", [], over, why="one card was verified more than 1000 times today")
+                _log.warning("%d cards were verified more than %d times today: see the audit", over, CARD_CHECKS_MAX)
+                self._note("alarm", [], over, why=f"verified more than {CARD_CHECKS_MAX} times today")
 
     def _of_issuer(self, purpose: str, algorithm: str, version: int, issuer: bytes, product: int) -> KeyPath | None:
         """To an issuer's key: the first kept key that leads there decides, whatever its state."""
@@ -325,6 +328,14 @@ class Keyring:
             raise KeysError(f"key {info.key_id} is a {info.purpose} key: {operation} takes {', '.join(purposes)}")
         if not hierarchy.may_make(info):
             raise NoKey(f"key {info.key_id} makes nothing new: {hierarchy.why_not(info)}")
+        if operation != "wrap" and not self._is_the_last(path):
+            raise KeysError(f"key {info.key_id}: {operation} is done with a card's or a chip's own key: go down to it")
+
+    def _is_the_last(self, path: KeyPath) -> bool:
+        """A card's or a chip's own key. A key above encrypts nothing for anybody: that is how those below are made."""
+        if self._info(path.key_id).purpose in OF_CARDS:
+            return self._level(path) == hierarchy.CARD
+        return len(path.factors) > 0
 
     def _signing(self, key_id: str) -> None:
         self._refresh()
@@ -413,7 +424,10 @@ class Keyring:
         return self._held[key_id]
 
     def _refresh(self) -> None:
-        """Make the table of keys, where it was not made since a backend changed."""
+        """Make the table of keys, where it was not made since a backend changed. A vault follows its file."""
+        for backend in self.backends:
+            if isinstance(backend, Vault):
+                backend.follow()
         changes = sum(getattr(backend, "changes", 0) for backend in self.backends)
         if changes == self._changes:
             return

@@ -27,12 +27,6 @@ KNOWN_TEST_KCVS: dict[str, dict[str, str]] = {
         "D5D44F": "0123456789ABCDEF twice",
         "8BAF47": "the default key of card vendors",
     },
-    "AES": {
-        "66E94B": "a key of zeros",
-        "A1F625": "a key of ones",
-        "79ABC5": "0123456789ABCDEF twice",
-        "189956": "the default key of card vendors",
-    },
     "SM4": {
         "AC5F1F": _VECTORS,
         "28C4A0": _VECTORS,
@@ -42,12 +36,6 @@ KNOWN_TEST_KCVS: dict[str, dict[str, str]] = {
         "E28F2C": "a key of ones",
         "808708": "0123456789ABCDEF twice",
         "8EB0E2": "the default key of card vendors",
-    },
-    "AES": {
-        "66E94B": "a key of zeros",
-        "A1F625": "a key of ones",
-        "79ABC5": "0123456789ABCDEF twice",
-        "189956": "the default key of card vendors",
     },
     "HMAC": {
         "3152DE": "the samples of this project",

@@ -29,7 +29,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from backoffice.keys import signing
 from backoffice.keys.backend import Backend, KeysError
@@ -229,7 +229,7 @@ class _Canvas(Canvas):  # type: ignore[misc]
     """Pages wait until their number is known; then each gets its frame: page number, digest of the JSON, test mark."""
 
     def __init__(self, *args: Any, test: bool, digest: str, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **{**options, "initialFontName": _NAME})
         self._test, self._json_digest = test, digest
         self._waiting: list[dict[str, Any]] = []
 
@@ -340,7 +340,8 @@ def _steps(record: dict[str, Any], people: dict[str, str]) -> list[Flowable]:
         zh, en = (text.format(**words) for text in _EVENTS[event["what"]])
         rows.append((str(at + 1), _time(event["at_s"]), people[event["who"]], zh, en, event["kcv"] or "–"))
     head = ("序", "时间 Time", "人员 Person", "步骤", "Step", "KCV")
-    return [_heading("步骤记录", "Steps"), _table(head, rows, (9, 31, 24, 46, 48, 16))]
+    heading = _heading("步骤记录", "Steps", keep=False)  # the table is longer than a page, and may begin on any
+    return [CondPageBreak(30 * mm), heading, _table(head, rows, (9, 31, 24, 46, 48, 16))]
 
 
 def _signatures(record: dict[str, Any]) -> list[Flowable]:
@@ -359,9 +360,9 @@ def _proof(digest: str, key_sha256: str) -> list[Flowable]:
     return [KeepTogether([*block, _table(None, rows, (22, 24, 128))])]
 
 
-def _heading(zh: str, en: str) -> Flowable:
+def _heading(zh: str, en: str, keep: bool = True) -> Flowable:
     style = ParagraphStyle("heading", fontName=_NAME, fontSize=11, leading=15, spaceBefore=8, spaceAfter=3)
-    style.keepWithNext = 1
+    style.keepWithNext = int(keep)
     return Paragraph(f"{zh}  {en}", style)
 
 

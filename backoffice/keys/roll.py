@@ -46,7 +46,7 @@ class Needs(NamedTuple):
     """Who needs a version, counted in the registry."""
 
     cards: int  # in use, made with it
-    sams_without: int  # in terminals or on their way there, that lack the version asked about
+    sams_without: int  # in terminals, that lack the version asked about
 
 
 # (purpose, algorithm, version) -> its cards, and the SAMs without it

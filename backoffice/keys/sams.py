@@ -38,6 +38,7 @@ ALGORITHM_BYTES = {"3DES": 0x00, "SM4": 0x04}
 _GOES_ON = (ch.NotAuthenticated, ch.MacRefused, ch.WrongControlKey)  # refusals after which the chip may be resumed
 _UPDATABLE = (tables.CHECKED, tables.SHIPPED, tables.RECEIVED, tables.INSTALLED)
 
+NO_CHIP = Chip(bytes(8), b"", b"", 0, 0)
 # events that leave the state alone
 OWN_CONTROL = "control key written"
 NOT_TRANSPORT = "transport key refused"
@@ -164,6 +165,8 @@ class Maker:
                 raise KeysChanged(
                     f"{key.purpose} key of version {key.version} has not check value {key.kcv} any more: order anew"
                 )
+            # a token may refuse to wrap this one: better now, for a chip that does not exist, than half way
+            self._keys.wrap(self._control(NO_CHIP), self._above(key))
         self._is_current = True
 
     def _refuse_finished(self, known: sqlite3.Row) -> None:

@@ -269,23 +269,26 @@ class Token:
 
     def tacs(self, path: KeyPath, cards: Sequence[bytes], messages: Sequence[bytes]) -> list[bytes]:
         """4 bytes each; backend.Backend.tacs. Lends the cards' keys: no mechanism xors the halves of a key."""
-        suite = SUITES["3DES"]
-        out = []
         if len(cards) != len(messages):
             raise ValueError("a message for each card")
-        for start in range(0, len(cards), CARDS_AT_ONCE):
-            some = cards[start : start + CARDS_AT_ONCE]
-            with self._link.use() as session:
-                self._need_cipher(session, path, "3DES")
-                self._must_be_an_issuers(session, path)
-                self._may_lend(path, "a TAC of 3DES takes the xored halves of the card's key")
-                with self._at(session, path) as key:
-                    values = _read(key, "3DES", b"".join(map(_both, some)))
-                self._tell(path, "tac", len(some))
-            out += [
-                suite.tac(values[16 * number : 16 * number + 16], message)
-                for number, message in enumerate(messages[start : start + CARDS_AT_ONCE])
-            ]
+        suite, out, lent = SUITES["3DES"], [], 0
+        try:
+            for start in range(0, len(cards), CARDS_AT_ONCE):
+                some = cards[start : start + CARDS_AT_ONCE]
+                with self._link.use() as session:
+                    self._need_cipher(session, path, "3DES")
+                    self._must_be_an_issuers(session, path)
+                    self._may_lend(path, "a TAC of 3DES takes the xored halves of the card's key")
+                    with self._at(session, path) as key:
+                        values = _read(key, "3DES", b"".join(map(_both, some)))
+                lent += len(some)
+                out += [
+                    suite.tac(values[16 * number : 16 * number + 16], message)
+                    for number, message in enumerate(messages[start : start + CARDS_AT_ONCE])
+                ]
+        finally:
+            if lent:
+                self._tell(path, "tac", lent)
         return out
 
     def auth(self, control: KeyPath, challenge: bytes) -> bytes:

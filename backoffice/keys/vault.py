@@ -95,6 +95,7 @@ class Vault:
         self._seal_key = derived[32:]
         self._entries: dict[str, tuple[KeyInfo, bytes, bytes]] = {}  # id -> info, nonce, wrapped; b"": destroyed
         self._tail = b""  # the end of the file as it was read or written; b"": there was none
+        self._stamp: tuple[int, ...] = ()  # what the file system said of it then
         self.changes = 0  # grows with each: who has made a table of `infos` makes it anew
         self._wipe = False  # the next save writes zeros over the file that it replaces
 
@@ -106,6 +107,22 @@ class Vault:
         if key_id not in self._entries:
             raise VaultError(f"no key {key_id} in {self.path}: `ykt keys list` shows them")
         return self._entries[key_id][0]
+
+    def follow(self) -> None:
+        """Read the file again where another program wrote it: a lost key is to stop those who run for hours, too.
+
+        A file that was moved away changes nothing. Raises Tampered; Changed where another vault lies there.
+        """
+        stamp = _stamp_of(self.path)
+        if not stamp or stamp == self._stamp:
+            return
+        raw = _read(self.path)
+        content = _parsed(self.path, raw)
+        if (content["version"], content["salt"]) != (VERSION, self._salt.hex()):
+            raise Changed(f"{self.path} is another vault than the one that was opened: start the program again")
+        self._load(content, raw)
+        self._stamp = stamp
+        self.changes += 1
 
     def put(self, info: KeyInfo, value: bytes) -> None:
         """As `add`, and durable on return."""
@@ -229,6 +246,7 @@ class Vault:
         finally:
             os.close(handle)
         self._tail = text[-_TAIL_BYTES:]
+        self._stamp = _stamp_of(self.path)
         self._wipe = False
 
     def _replace(self, folder: Path, text: bytes) -> None:
@@ -350,11 +368,15 @@ class Vault:
                 raise Tampered(f"key {old[0]} does not unwrap: restore the vault from a copy") from error
             self._take(KeyInfo(*old), value)
 
-    def _open_2(self, rows: list[list[Any]]) -> None:
-        """The seal holds, so the rows are as we wrote them."""
-        for *fields, nonce, wrapped in rows:
+    def _load(self, content: dict[str, Any], raw: bytes) -> None:
+        """Entries of a version 2 file, once its seal holds: then they are as we wrote them."""
+        if not hmac.compare_digest(raw[-_SEAL_BYTES:], _seal(self._seal_key, raw[:-_SEAL_BYTES]) + b"\n"):
+            raise Tampered(f"{self.path} {_CUT}")
+        entries = {}
+        for *fields, nonce, wrapped in content["keys"]:
             info = KeyInfo(*fields)
-            self._entries[info.key_id] = (info, bytes.fromhex(nonce), bytes.fromhex(wrapped))
+            entries[info.key_id] = (info, bytes.fromhex(nonce), bytes.fromhex(wrapped))
+        self._entries, self._tail = entries, raw[-_TAIL_BYTES:]
 
 
 def create(path: Path, secret: Secret, test: bool) -> Vault:
@@ -370,21 +392,20 @@ def create(path: Path, secret: Secret, test: bool) -> Vault:
 
 def open_vault(path: Path, secret: Secret) -> Vault:
     """Raises VaultError, WrongPassphrase, Tampered, MixedKeys."""
+    stamp = _stamp_of(path)  # before it is read: what is written meanwhile is followed
     raw = _read(path)
     content = _parsed(path, raw)
     version, lock = content["version"], content.get("lock", "passphrase")
     if lock != _lock_of(secret):
         raise WrongPassphrase(f"{path} is opened by a {lock}, not by a {_lock_of(secret)}")
     vault = Vault(path, content["test"], bytes.fromhex(content["salt"]), secret)
-    vault._tail = raw[-_TAIL_BYTES:]
+    vault._tail, vault._stamp = raw[-_TAIL_BYTES:], stamp
     if not hmac.compare_digest(content["check"], _check_of(vault._seal_key, lock)):
         raise WrongPassphrase(f"this {lock} does not open {path}")
     if version == 1:
         vault._open_1(content)
-    elif hmac.compare_digest(raw[-_SEAL_BYTES:], _seal(vault._seal_key, raw[:-_SEAL_BYTES]) + b"\n"):
-        vault._open_2(content["keys"])
     else:
-        raise Tampered(f"{path} {_CUT}")
+        vault._load(content, raw)
     for info in vault.infos():
         vault._refuse_mix(info)
     return vault
@@ -455,6 +476,15 @@ def _check_of(seal_key: bytes, lock: str) -> str:
 
 def _seal(seal_key: bytes, body: bytes) -> bytes:
     return hmac.digest(seal_key, b"file" + body, "sha256").hex().encode()
+
+
+def _stamp_of(path: Path) -> tuple[int, ...]:
+    """Another one whenever the file was replaced; () where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _tail_of(path: Path) -> bytes:

@@ -44,6 +44,8 @@ def test_components_and_shares_give_the_key_back() -> None:
         components.join("slip39", shares[:2])
     with pytest.raises(BadPart, match="not of one key"):
         components.join("slip39", [*shares[:2], components.split(key, 5, 3)[2]])
+    with pytest.raises(BadPart, match="not of one key"):  # enough are good, and one is not
+        components.join("slip39", [*shares[:3], components.split(key, 5, 3)[3]])
 
 
 def test_check_values_of_known_keys() -> None:
@@ -81,6 +83,7 @@ def test_any_wrong_word_of_a_share_is_found_and_none_is_quoted() -> None:
         with pytest.raises(BadPart, match="checksum") as refusal:
             components.parse("slip39", " ".join([*words[:at], other, *words[at + 1 :]]))
         assert not any(word in str(refusal.value).split() for word in words)
+        assert refusal.value.__cause__ is None and refusal.value.__context__ is None
         with pytest.raises(BadPart, match=f"word {at + 1} is none"):
             components.parse("slip39", " ".join([*words[:at], "qqqq", *words[at + 1 :]]))
     with pytest.raises(BadPart, match="these are 19"):
@@ -300,6 +303,9 @@ def test_the_master_alone_opens_no_part(room: Room) -> None:
 def test_a_part_does_not_open_in_the_place_of_another(room: Room) -> None:
     room.begin()
     room.until(module.JOIN)
+    room.ceremony._parts("load-1").update(copy.deepcopy(room.ceremony._parts("tac-1")))
+    with pytest.raises(Tampered):  # of the same custodian, for another key
+        room.ceremony._open_part("load-1", "c1")
     parts = room.ceremony._parts("tac-1")
     parts["c1"]["sealed"], parts["c2"]["sealed"] = parts["c2"]["sealed"], parts["c1"]["sealed"]
     with pytest.raises(Tampered, match="entered again"):

@@ -236,6 +236,13 @@ def test_a_key_does_what_its_purpose_says_and_nothing_else(full: Vault) -> None:
         lambda: service.wrap(control, KeyPath("tac-3DES", (ISSUER,))),  # a TAC key leaves for its card only
         lambda: service.wrap(control, KeyPath("tac-3DES")),
         lambda: service.tac(KeyPath("tac-3DES"), bytes(22)),
+        lambda: service.tac(KeyPath("tac-3DES", (ISSUER,)), bytes(22)),
+        # one step above, an answer would be half of the key of who has the question for a serial number
+        lambda: service.auth(KeyPath("control-3DES"), CHIP),
+        lambda: service.command_mac(KeyPath("control-AES"), bytes(8), CHIP),
+        lambda: service.wrap(KeyPath("control-AES"), tac),
+        lambda: service.session_mac(KeyPath("purchase-3DES", (ISSUER,)), CARD, bytes(4)),
+        lambda: service.maintenance_mac(KeyPath("maintenance-3DES", (ISSUER,)), bytes(8), b"x"),
         lambda: service.maintenance_mac(KeyPath("maintenance-SM4", (ISSUER, CARD)), bytes(8), b"x"),
     )
     for call in calls:
@@ -361,6 +368,28 @@ def test_two_programs_do_not_overwrite_one_another(full: Vault) -> None:
         other.make(KeyInfo("theirs", "load", "3DES", "nation", "", "", version=3))
     assert "theirs" not in [one.key_id for one in other.infos()]
     assert "mine" in [one.key_id for one in vault.open_vault(full.path, SECRET).infos()]
+
+
+def test_a_program_that_runs_for_long_follows_the_file(full: Vault) -> None:
+    service = Keyring(vault.open_vault(full.path, SECRET))
+    tac = service.path("tac", "3DES", 1, ISSUER, CARD)
+    service.tac(tac, bytes(22))
+    full.change(full.info("tac-3DES")._replace(state=backend.COMPROMISED, compromised_s=1))
+    with pytest.raises(NoKey, match="compromised"):
+        service.tac(tac, bytes(22))
+    full.make(KeyInfo("tac-2", "tac", "3DES", "nation", "", "", version=2))
+    assert service.kcv(service.path("tac", "3DES", 2, ISSUER)) == Keyring(full).kcv(KeyPath("tac-2", (ISSUER,)))
+
+    whole = full.path.read_bytes()
+    full.path.unlink()
+    service.path("tac", "3DES", 2, ISSUER)  # moved away: as it was opened
+    full.path.write_bytes(whole.replace(b'"compromised"', b'"active"'))
+    with pytest.raises(vault.Tampered):
+        service.path("tac", "3DES", 2, ISSUER)
+    full.path.unlink()
+    vault.create(full.path, SECRET, test=True)
+    with pytest.raises(vault.Changed, match="start the program"):
+        service.path("tac", "3DES", 2, ISSUER)
 
 
 def test_a_destroyed_key_is_gone_from_the_file_and_from_where_it_lay(full: Vault) -> None:

@@ -455,6 +455,9 @@ def test_files_in_the_way_and_files_that_are_not_there(tmp_path, capsys):
     assert cli_said(room.run("--unattended", "--test"), capsys)[0] == 0
     code, _, err = cli_said(room.run("--unattended", "--test"), capsys)
     assert code == 1 and "exists already" in err
+    signed = (tmp_path / "state-minutes.pdf").read_bytes()
+    code, _, err = cli_said(room.resume("--unattended"), capsys)
+    assert code == 1 and "may be signed by hand" in err and (tmp_path / "state-minutes.pdf").read_bytes() == signed
     (tmp_path / "state-minutes.json").write_text("{}")
     code, _, err = cli_said(["keys", "ceremony", "minutes", "--check", str(tmp_path / "state-minutes.pdf")], capsys)
     assert code == 1 and "纪要有误" in err and "not the JSON that this PDF names" in err

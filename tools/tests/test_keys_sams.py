@@ -8,17 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from backoffice import setup
-from backoffice.keys import hierarchy, vault
-from backoffice.keys.backend import KeyInfo
+from backoffice.keys import hierarchy, token, token_link, vault
+from backoffice.keys.backend import KeyInfo, Lacks
+from backoffice.keys.keyring import Keyring
 from backoffice.keys.vault import KeyFile, kcv
 from backoffice.store.engine import Store
 from backoffice.tests.forge import AUDIENCE, SAMPLES
+from backoffice.tests.softhsm import PIN, SO_PIN, softhsm
+from backoffice.tests.test_sams_make import Depot
 from simulator.blank import BlankPsam, blanks
 from simulator.field import Faults
 from simulator.pcscd import Pcscd
@@ -34,12 +40,23 @@ SECRET = bytes(range(32))
 STORAGE_KEY = bytes(range(32, 64))
 
 
-def keep(made: vault.Vault, purpose: str, algorithm: str, version: int, value: bytes) -> None:
-    name, level = f"{purpose}-{algorithm}-{version}", hierarchy.LEVELS[purpose][0]
-    info = KeyInfo(name, purpose, algorithm, level, "", "", version)
-    if "province" in hierarchy.LEVELS[purpose]:
-        info = info._replace(level="province")
-    made.add(info._replace(kcv=kcv(algorithm, value)), value)
+def keep(
+    put: Callable[[KeyInfo, bytes], object], purpose: str, algorithm: str, version: int, value: bytes,
+    level: str = "province",
+) -> None:  # fmt: skip
+    level = level if level in hierarchy.LEVELS[purpose] else hierarchy.LEVELS[purpose][0]
+    name = f"{purpose}-{algorithm}-{version}"
+    put(KeyInfo(name, purpose, algorithm, level, "", kcv(algorithm, value), version), value)
+
+
+def fill(put: Callable[[KeyInfo, bytes], object], of_sams: str = "province") -> None:
+    """Two versions of what PSAMs hold, and the keys of their chips."""
+    for purpose in ("purchase", "maintenance"):
+        for version in (1, 2):
+            keep(put, purpose, "3DES", version, bytes((version,)) + purpose.encode().ljust(15, b"!"), of_sams)
+    for algorithm in ("3DES", "AES"):
+        keep(put, "transport", algorithm, 1, TRANSPORT)
+        keep(put, "control", algorithm, 1, b"an own control k")
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +65,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     setup.init(folder / "city.db", AUDIENCE, False, [SAMPLES / "two_cities.json"])
     (folder / "vault.key").write_bytes(SECRET)
     made = vault.create(folder / "city.vault", KeyFile(SECRET), test=True)
-    for purpose in ("purchase", "maintenance"):
-        for version in (1, 2):
-            keep(made, purpose, "3DES", version, bytes((version,)) + purpose.encode().ljust(15, b"!"))
-    for algorithm in ("3DES", "AES"):
-        keep(made, "transport", algorithm, 1, TRANSPORT)
-        keep(made, "control", algorithm, 1, b"an own control k")
+    fill(made.add)
     made.save()
     (folder / "storage.key").write_text(STORAGE_KEY.hex())
     return folder
@@ -234,7 +246,7 @@ def test_a_chip_that_is_pulled_out_is_named_and_goes_on(office: Office, pcscd: P
     ) as make:
         assert slot.left.wait(SLOT_S) and slot.torn
         assert make.stderr and make.stdout
-        assert "the card is gone" in make.stderr.readline()
+        assert any("the card is gone" in line for line in make.stderr)      # reads until it is said
         slot.insert(chip)
         assert make.wait(END_S) == 1    # a chip was pulled out; the batch is complete all the same
         said = make.stdout.read()
@@ -276,7 +288,7 @@ def test_a_roll_reaches_a_psam_that_is_installed(office: Office, pcscd: Pcscd, s
     assert not office.say("link", "--user", "qian", "--sam", sam, "--device", "1")["done"]
     assert office.say("link", "--user", "sun", "--sam", sam, "--device", "1")["done"]
 
-    keep(opened, "purchase", "3DES", 3, b"a third version!")
+    keep(opened.add, "purchase", "3DES", 3, b"a third version!")
     opened.save()
     done = office.run("coverage", "--version", "3", "--json")
     assert done.returncode == 1 and json.loads(done.stdout)["lacking"] == [sam]
@@ -291,6 +303,43 @@ def test_a_roll_reaches_a_psam_that_is_installed(office: Office, pcscd: Pcscd, s
     suite = crypto.suite(0)
     held = {key.version: key.value for key in image.keys["purchase"]}
     assert suite.diversify(held[3], bytes(8)) == suite.diversify(b"a third version!", bytes(8))
+
+
+@pytest.mark.parametrize("scheme", ("3des", "aes"))
+def test_psams_are_made_from_a_token_that_shows_no_key(office: Office, tmp_path: Path, scheme: str):
+    store = Store(office.folder / "city.db")
+    with softhsm(tmp_path / "hsm") as hsm:
+        config, file = hsm.config(strict=False), tmp_path / "token.json"
+        token_link.write_config(file, config)
+        token.init_token(config, SO_PIN, PIN, True)
+        opened = token.open_token(file, PIN)
+        fill(opened.put)
+        depot = Depot(store, Keyring(opened))  # type: ignore[arg-type]
+        (chip,) = chips(1, scheme)
+        with pytest.raises(Lacks, match="keep the level above and derive it"):      # a token shows no kept key
+            depot.maker(depot.batch(1, scheme.upper())).make(chip)
+        assert depot.states() == ["ordered"] and chip.image.stage == 0 and chip.image.control.transport
+
+    with softhsm(tmp_path / "second") as hsm:
+        config, file = hsm.config(strict=False), tmp_path / "second.json"
+        token_link.write_config(file, config)
+        token.init_token(config, SO_PIN, PIN, True)
+        opened = token.open_token(file, PIN)
+        fill(opened.put, of_sams="nation")
+        for root in [info for info in opened.infos() if info.level == "nation"]:
+            opened.derive(root.key_id, bytes(8), root._replace(key_id=f"own-{root.key_id}", level="province"))
+        depot = Depot(store, Keyring(opened))  # type: ignore[arg-type]
+        maker = depot.maker(depot.batch(1, scheme.upper()))
+        if scheme == "3des":        # no token wraps under 3DES, and a PSAM's key is never lent for it
+            with pytest.raises(Lacks, match="no key above that of a single card leaves the token"):
+                maker.make(chip)
+            assert chip.image.stage == 0 and depot.states() == ["ordered", "ordered"]
+            store.close()
+            return
+        made = maker.make(chip)
+    assert [key.version for key in chip.psam.image.keys["purchase"]] == [1, 2] and len(made.keys) == 4
+    assert depot.states() == ["ordered", "checked"]
+    store.close()
 
 
 # --- without a reader
@@ -316,7 +365,7 @@ def test_the_life_of_soft_and_load_sams(office: Office):
 
 def test_a_load_sam_is_stock_and_never_linked(office: Office, template: Path):
     opened = vault.open_vault(office.folder / "city.vault", KeyFile(SECRET))
-    keep(opened, "load", "3DES", 1, b"a load key, 16 b")
+    keep(opened.add, "load", "3DES", 1, b"a load key, 16 b")
     opened.save()
     batch = office.batch(1, kind="isam")
     sam = office.say("enter", "--user", "zhao", "--batch", str(batch), "--chip", "0011223344556677")["sam_no"]
@@ -357,6 +406,25 @@ def test_two_people_loss_and_a_day_that_balances(office: Office):
     assert office.say("stock", "--close", "2026-01-01", "--user", "zhou")["balanced"]
     history = office.run("list", "--sam", sam).stdout
     assert "bus stolen" in history and "已装机 installed" in history
+
+
+def test_the_note_of_a_box_is_signed(office: Office):
+    opened = vault.open_vault(office.folder / "city.vault", KeyFile(SECRET))
+    opened.make(KeyInfo("params", "params", "ES256", "sign", "", ""))
+    batch = office.batch(1, kind="soft")
+    office.say("soft", "--storage-key-file", str(office.folder / "storage.key"), "--user", "zhao", "--batch",
+               str(batch), "--device", "1", "--out", str(office.folder / "blob"))  # fmt: skip
+    keys = ("--vault", str(office.folder / "city.vault"), "--key-file", str(office.folder / "vault.key"))
+    assert "no signing key other" in office.refused(
+        "ship", "--user", "zhao", "--batch", str(batch), "--key", "other", *keys
+    )
+    assert "no keys are named" in office.refused("ship", "--user", "zhao", "--batch", str(batch), "--key", "params")
+    note = office.folder / "note.json"
+    said = office.say("ship", "--user", "zhao", "--batch", str(batch), "--key", "params", *keys, "--out", str(note))
+    text, signature = note.read_bytes().rstrip(b"\n"), bytes.fromhex(said["signature"])
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), opened.public_key("params"))
+    halves = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    public.verify(encode_dss_signature(*halves), text, ec.ECDSA(SHA256()))
 
 
 def test_what_is_wrong_is_named(office: Office, tmp_path: Path):

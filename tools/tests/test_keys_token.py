@@ -86,10 +86,11 @@ def test_a_signing_key_in_a_token_takes_the_vaults_place(hsm: SoftHsm, tmp_path:
     args = ["--token", str(tmp_path / "token.json"), "--pin-file", str(tmp_path / "pin")]
     opened = keys_token.open_token(_parsed(*args))
     opened.make(KeyInfo("params", "params", "ES256", "sign", "", ""))
-    keys = keys_args.open_keys(_parsed(*args), production=False, caller="test")
+    keys = keys_args.open_keys_as_they_are(_parsed(*args), "test")
     assert keys.public_key("params") == opened.public_key("params")
-    with pytest.raises(keys_args.vault.VaultError, match="--token"):
-        keys_args.open_keys(_parsed(), production=False)
+    for given, cure in (([], "--token"), (args, "give --vault")):
+        with pytest.raises(keys_args.vault.VaultError, match=cure):
+            keys_args.open_vault(_parsed(*given))
 
 
 def _parsed(*args: str) -> "keys_args.argparse.Namespace":

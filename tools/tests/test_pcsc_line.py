@@ -217,7 +217,7 @@ def test_a_daemon_that_dies_while_a_card_is_waited_for_is_told(pcscd: Pcscd):
         assert line.call("present", 0) is False         # so it has its context, and waits from here on
         line.ask("power_on")
         pcscd.kill()
-        with pytest.raises(CardGone, match="pcscd .*: (start it|try again)"):
+        with pytest.raises(CardGone, match="pcscd .*(start it|try again)"):     # the library says one of several codes
             line.answer()
         pcscd.start()
         line.ask("power_on")
