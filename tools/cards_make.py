@@ -110,12 +110,12 @@ def _make(args: argparse.Namespace) -> int:
     maker = making.Maker(store, keys, work, steps, watermark=Watermark(beside(args.db)))
     factory = Factory(maker, stations, args.count, args.user, platform.node() or "-", progress.show)
     interrupted = threading.Event()
-    before = _on_ctrl_c(factory, interrupted)
+    before = _on_signals(factory, interrupted)
     try:
         tally = factory.run()
     finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         for station in stations:
             station.close()
         keys.close()
@@ -136,17 +136,18 @@ def require_same(wanted: dict[str, str], found: dict[str, str]) -> None:
             )
 
 
-def _on_ctrl_c(factory: Factory, interrupted: threading.Event) -> Any:
-    """Finish the cards in hand. What the signal did before; None outside the main thread, which gets none."""
+def _on_signals(factory: Factory, interrupted: threading.Event) -> dict[int, Any]:
+    """Ctrl-C and SIGTERM finish the cards in hand. What they did before; outside the main thread nothing: it gets none.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return None
+        return {}
 
     def stop(number: int, frame: FrameType | None) -> None:
         interrupted.set()
         factory.stop()
         sys.stderr.write("\n正在完成手中的卡 | finishing the cards in hand\n")
 
-    return signal.signal(signal.SIGINT, stop)
+    return {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 class _Progress:

@@ -11,7 +11,8 @@ from typing import Any
 from backoffice import report
 from backoffice.store.engine import Store
 from simulator.pcscd import PcscdFailed
-from simulator.rig.demo import NAMES, RIDERS, Demo
+from simulator.rig.demo import NAMES, Demo
+from simulator.rig.keyroom import KEYS, VAULT
 from simulator.rig.panels import LivePanels
 from simulator.rig.program import RigFault
 from simulator.vpcd import ReaderGone
@@ -40,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="随机种子，决定乘客和余额 | decides riders and balances (default 1)")
     parser.add_argument("--folder", type=Path, default=BUILD / "demo",
                         help="文件放在此处，先清空 | where the files go, emptied first (default build/demo)")
+    parser.add_argument("--keys", choices=KEYS, default=VAULT,
+                        help="密钥存放处 | where keys are: a software vault, or a PKCS#11 token (default vault)")
     parser.add_argument("--panels", action=argparse.BooleanOptionalAction, default=None,
                         help="在终端实时显示车载机屏幕 | draw the validators' panels in the terminal "
                         "(default: where it is one)")
@@ -71,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
         build(ARCH)
         micropython = [str(MICROPYTHON), "-X", f"heapsize={HEAP}"]
         heard = panels.heard if panels is not None else None
-        figures = Demo(folder, micropython, f"{BUILD / 'firmware' / ARCH}:.frozen", args.seed, say, heard).run()
+        modules = f"{BUILD / 'firmware' / ARCH}:.frozen"
+        figures = Demo(folder, micropython, modules, args.seed, say, heard, args.keys).run()
         _count_by_device(figures)
     except (RigFault, PcscdFailed, ReaderGone, CompileFailed) as fault:
         print(f"ykt demo: {fault}", file=sys.stderr)
@@ -101,9 +105,9 @@ def _print(figures: dict[str, Any]) -> None:
     print()
     grey = figures["grey"]
     print(
-        f"{RIDERS} 位乘客，{figures['taps']} 次扣款记录，{sum(figures['refused'].values())} 次拒绝，"
+        f"{figures['riders']} 位乘客，{figures['taps']} 次扣款记录，{sum(figures['refused'].values())} 次拒绝，"
         f"{grey['opened']} 次扣款途中断开，用时 {figures['seconds']} 秒\n"
-        f"{RIDERS} riders, {figures['taps']} debits on record, {sum(figures['refused'].values())} refusals, "
+        f"{figures['riders']} riders, {figures['taps']} debits on record, {sum(figures['refused'].values())} refusals, "
         f"{grey['opened']} torn in the debit, {figures['seconds']} s"
     )
     print()

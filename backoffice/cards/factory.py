@@ -93,9 +93,14 @@ class Factory:
         self._started_s = self._clock()
         for thread in threads:
             thread.start()
-        for thread in threads:
-            while thread.is_alive():  # in slices, so that a signal is heard
-                thread.join(0.2)
+        try:
+            for thread in threads:
+                while thread.is_alive():  # in slices, so that a signal is heard
+                    thread.join(0.2)
+        finally:  # whatever interrupts us, cards in hand are finished before the store is closed
+            self._end()
+            for thread in threads:
+                thread.join()
         if self._error:
             raise self._error
         return self._tally()

@@ -81,6 +81,7 @@ class Token:
         self._link = token_link.link(config, pin)
         self._opened = -1  # the opening of the link that `_rows` and `_found` are of
         self._rows: dict[str, Row] = {}
+        self._objects: dict[str, Any] = {}  # object id -> key: all that there were at the first look
         self._found: dict[str, Any] = {}  # key_id -> kept key, its check value seen to be right
         with self._link.use() as session:
             self._read(session)
@@ -157,7 +158,7 @@ class Token:
     def change(self, info: KeyInfo) -> None:
         """Another state or date; backend.Backend.change."""
         hierarchy.check(info)
-        with self._writing() as session:
+        with self._writing(info.key_id) as session:
             old = self._row(session, info.key_id)
             if _identity(old.info) != _identity(info):
                 raise TokenError(f"key {info.key_id}: only its state and dates change")
@@ -173,7 +174,7 @@ class Token:
             for stale, data in token_rows.of_key(session, info.key_id)[1:]:
                 if stale.number < row.number:
                     data.destroy()
-            self._read(session)
+            self._remember(info.key_id, row)
 
     def _keep(
         self, info: KeyInfo, create: Callable[[Any, dict[Attribute, Any]], tuple[Any, bytes]], factor: str,
@@ -185,7 +186,7 @@ class Token:
             raise TokenError(f"key {info.key_id}: what is destroyed is not taken in")
         if info.algorithm not in (*_FAMILIES, "HMAC", "ES256"):
             raise Lacks(f"key {info.key_id}: a PKCS#11 token has no {info.algorithm}; keep it in the second provider")
-        with self._writing() as session:
+        with self._writing(info.key_id) as session:
             if info.key_id in self._rows:
                 raise TokenError(f"key {info.key_id} is in the token already")
             self._need(info.algorithm)
@@ -202,16 +203,19 @@ class Token:
                 self._refuse_mix(row.info)
                 token_rows.write(session, row)
                 self._confirm(session, row, alone=True)
-            self._read(session)
+            self._remember(info.key_id, row)
             return row.info
 
     @contextmanager
-    def _writing(self) -> Iterator[Any]:
-        """The session of the only program on this machine that writes, with its rows read anew."""
+    def _writing(self, key_id: str) -> Iterator[Any]:
+        """The session of the only program on this machine that writes, with the rows of this key read anew."""
         with self._link.use() as session, ExitStack() as closed:
             if self._file is not None:
                 fcntl.flock(closed.enter_context(self._file.open("rb")), fcntl.LOCK_EX)
-            self._read(session)
+            if self._opened != self._link.opened:
+                self._read(session)
+            found = token_rows.of_key(session, key_id)
+            self._remember(key_id, found[0][0] if found else None)
             yield session
 
     def _confirm(self, session: Any, row: Row, alone: bool) -> None:
@@ -391,10 +395,23 @@ class Token:
     # --- the parts of it ------------------------------------------------------------------------------------------
 
     def _read(self, session: Any) -> None:
-        before = self._rows
+        before, same_opening = self._rows, self._opened == self._link.opened
         self.test, self._rows = token_rows.read(session)
         self.changes += self._rows != before
-        self._opened, self._found = self._link.opened, {}
+        if same_opening:
+            for key_id in [name for name in self._found if self._rows.get(name) != before.get(name)]:
+                del self._found[key_id]
+        else:
+            self._opened, self._found, self._objects = self._link.opened, {}, {}
+
+    def _remember(self, key_id: str, row: Row | None) -> None:
+        """The newest row of a key, or that there is none."""
+        if self._rows.get(key_id) != row:
+            self.changes += 1
+            self._found.pop(key_id, None)
+            self._rows.pop(key_id, None)
+            if row is not None:
+                self._rows[key_id] = row
 
     def _row(self, session: Any, key_id: str) -> Row:
         if self._opened != self._link.opened or key_id not in self._rows:
@@ -412,13 +429,19 @@ class Token:
         key = self._found.get(key_id)
         if key is None:
             try:
-                key = _key_object(session, row)
+                key = self._key_object(session, row)
                 _check_key(key, row)
             except Tampered:
                 self._explain_missing(session, row)
                 raise
             self._found[key_id] = key
         return key
+
+    def _key_object(self, session: Any, row: Row) -> Any:
+        """SoftHSM goes through all its objects at each search, so the first one brings them all."""
+        if not self._objects:
+            self._objects = {key[Attribute.ID].hex(): key for key in _keys_of(session, {})}
+        return self._objects.pop(row.object_id, None) or _key_object(session, row)
 
     def _explain_missing(self, session: Any, row: Row) -> None:
         """Raises what is the matter where it is not the key itself: no token, or another program destroyed it."""

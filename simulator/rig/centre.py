@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.personalise import TEST_MASTERS
+from simulator.rig.keyroom import SCHEME, KeyRoom
 from simulator.rig.program import Program, RigFault
 from simulator.rig.provision import AUDIENCE, Bus, write_registry
 
@@ -24,13 +25,17 @@ class Centre:
     """One back office in `folder`. `prepare`, `open`, then `clear`; `close` or `kill` end it, `open` brings it back.
 
     clerk  runs one command of `ykt` and returns what it prints; the server is a process of its own in any case
+    room   where its keys come from; None: a vault with the test keys of the sample cards
     """
 
-    def __init__(self, folder: Path, clerk: Clerk | None = None) -> None:
+    def __init__(self, folder: Path, clerk: Clerk | None = None, room: KeyRoom | None = None) -> None:
         self.folder = folder
-        self._run = clerk or as_process
+        self._room = room
+        self.env: dict[str, str] = dict(PASSPHRASE_ENV) if room is None else room.env
+        self._run = clerk or self._as_process
         self.db = folder / "clearing.sqlite"
-        self.vault = folder / "vault.bin"
+        self.vault = folder / "vault.bin" if room is None else room.vault
+        self._keys: tuple[object, ...] = ("--vault", self.vault) if room is None else room.args
         self.facts: dict[str, Any] = {}
         self.server: Program | None = None
 
@@ -45,10 +50,14 @@ class Centre:
         return bytes.fromhex(self.facts["pin"])
 
     def prepare(self, fleet: tuple[Bus, ...], tariffs: bool = False) -> None:
-        """Database, certificate, registry and vault. tariffs: those of the fleet stand in the registry."""
+        """Database, certificate, registry and keys. tariffs: those of the fleet stand in the registry."""
         self.folder.mkdir(parents=True)
         registry = self.folder / "registry.json"
-        write_registry(registry, fleet, tariffs)
+        write_registry(registry, fleet, tariffs, sams=self._room is None)
+        if self._room is not None:
+            self._clerk("init", "--db", self.db, "--audience", AUDIENCE, "--org", registry, "--scheme", SCHEME)
+            self.ceremony = self._room.ceremony(_device_keys(fleet))
+            return
         keys = self.folder / "test-keys.json"
         keys.write_text(json.dumps(_test_keys(fleet), indent=2), encoding="utf-8")
         self._clerk("init", "--db", self.db, "--audience", AUDIENCE, "--org", registry)
@@ -58,8 +67,8 @@ class Centre:
     def open(self) -> None:
         """Start the server, on the port that it had before; returns when it accepts connections."""
         port = self.port if self.facts else 0
-        argv = ("serve", "--db", self.db, "--vault", self.vault, "--port", port, "--json")
-        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", PASSPHRASE_ENV)
+        argv = ("serve", "--db", self.db, *self._keys, "--port", port, "--json")
+        self.server = Program("back office", _ykt(*argv), self.folder / "serve.log", self.env)
         self.facts = self.server.expect(lambda line: "url" in line, 0, START_WAIT_S, "its address")
 
     def close(self) -> None:
@@ -75,7 +84,7 @@ class Centre:
     def clear(self) -> dict[str, Any]:
         """Verify, resolve and clear the present day; what `ykt backoffice clear --json` says."""
         figures: dict[str, Any] = json.loads(
-            self._clerk("clear", "--db", self.db, "--vault", self.vault, "--json")
+            self._clerk("clear", "--db", self.db, *self._keys, "--json")
         )
         return figures
 
@@ -146,15 +155,14 @@ class Centre:
     def _clerk(self, *argv: object, command: str = "backoffice") -> str:
         return self._run([command, *map(str, argv)])
 
-
-def as_process(argv: list[str]) -> str:
-    """The command line of `ykt`, as a clerk's shell runs it. Raises RigFault with its refusal."""
-    done = subprocess.run(
-        [*_YKT, *argv], capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **PASSPHRASE_ENV}
-    )
-    if done.returncode:
-        raise RigFault(f"ykt {' '.join(argv[:2])} refused: {done.stderr.strip()}")
-    return done.stdout
+    def _as_process(self, argv: list[str]) -> str:
+        """As a clerk's shell runs it. Raises RigFault with its refusal."""
+        done = subprocess.run(
+            [*_YKT, *argv], capture_output=True, text=True, timeout=CLERK_WAIT_S, env={**os.environ, **self.env}
+        )
+        if done.returncode:
+            raise RigFault(f"ykt {' '.join(argv[:2])} refused: {done.stderr.strip()}")
+        return done.stdout
 
 
 def _ykt(*argv: object, command: str = "backoffice") -> list[str]:
@@ -163,13 +171,16 @@ def _ykt(*argv: object, command: str = "backoffice") -> list[str]:
 
 def _test_keys(fleet: tuple[Bus, ...]) -> dict[str, Any]:
     """What the vault takes in: the TAC root of the test cards, and a key for each device."""
-    keys = [("tac-root", "tac", "3DES", "province", "", TEST_MASTERS.tac)]
-    keys += [
-        (f"device-{bus.device_id}", "device", "HMAC", "device", str(bus.device_id), bus.key) for bus in fleet
-    ]
-    names = ("key_id", "purpose", "algorithm", "level", "subject")
+    root = _key("tac-root", "tac", "3DES", "province", "", TEST_MASTERS.tac)
+    return {"test": True, "about": "invented for the demo", "keys": [root, *_device_keys(fleet)]}
+
+
+def _device_keys(fleet: tuple[Bus, ...]) -> list[dict[str, str]]:
+    return [_key(f"device-{bus.device_id}", "device", "HMAC", "device", str(bus.device_id), bus.key) for bus in fleet]
+
+
+def _key(key_id: str, purpose: str, algorithm: str, level: str, subject: str, value: bytes) -> dict[str, str]:
     return {
-        "test": True,
-        "about": "invented for the demo",
-        "keys": [{**dict(zip(names, row[:-1], strict=True)), "value": row[-1].hex()} for row in keys],
-    }
+        "key_id": key_id, "purpose": purpose, "algorithm": algorithm, "level": level, "subject": subject,
+        "value": value.hex(),
+    }  # fmt: skip

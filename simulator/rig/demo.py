@@ -1,20 +1,25 @@
-"""The demo: forty riders, three buses and a metro, one day. Every part is the real program or refuses what the
-real one does.
+"""The demo: keys, SAMs and forty cards are made, then three buses and a metro run for two days. Every part is the
+real program or refuses what the real one does.
 
 What left the cards is read from the cards; what was cleared, from the back office. They must agree to the fen.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulator.field import Faults
+from simulator.field import Card, Faults
+from simulator.pcscd import Pcscd
 from simulator.rig import shift
 from simulator.rig.depot import OTHERS, Depot
-from simulator.rig.riders import Rider, riders
+from simulator.rig.keyroom import VAULT, KeyRoom
+from simulator.rig.provision import Bus
+from simulator.rig.riders import Rider, people
+from simulator.rig.works import Works
 
-RIDERS = 40
+RIDERS, LATER = 40, 4       # cards made before the first day, and after the roll-over
+READERS = 4                 # of the card works
 POOR, DENIED, TORN, EXPIRED, TORN_AND_GONE, UNDER_POWER_CUT = 3, 7, 9, 12, 14, 25     # rider numbers
 
 NAMES = ("A-101", "B-207", *(name for name, _, _ in OTHERS))       # of the buses and gates
@@ -28,23 +33,58 @@ class Demo:
     """One run in `folder`, which is emptied first."""
 
     def __init__(
-        self, folder: Path, micropython: list[str], firmware: str, seed: int, say: Say, heard: Heard | None = None
-    ) -> None:
+        self, folder: Path, micropython: list[str], firmware: str, seed: int, say: Say, heard: Heard | None = None,
+        keys: str = VAULT,
+    ) -> None:  # fmt: skip
         """
         micropython  the interpreter's command, options included
         firmware     MICROPYPATH of the validators
         heard        takes each line of a validator, after its name of NAMES
+        keys         of keyroom.KEYS
         """
         self._say = say
-        self.riders = riders(RIDERS, seed, poor=POOR, expired=EXPIRED)
-        self.depot = Depot(folder, micropython, firmware, (self.riders[DENIED].serial,), heard=heard, modes=True)
+        self.people = people(RIDERS + LATER, seed, poor=POOR, expired=EXPIRED)
+        self.riders: list[Rider] = []
+        self.room = KeyRoom(folder / "centre", keys, seed)
+        self.depot = Depot(
+            folder, micropython, firmware, heard=heard, modes=True, room=self.room, supply=self, readers=READERS
+        )
+        self._pcscd: Pcscd
+        self._works: Works
+
+    # --- what the depot asks for
+
+    def make(self, db: Path, pcscd: Pcscd, fleet: Sequence[Bus]) -> None:
+        """A SAM for each terminal, a card for each rider."""
+        self._pcscd = pcscd
+        kcvs = " ".join(f"{key['purpose']} {key['kcv']}" for key in self.depot.centre.ceremony["keys"])
+        self._say(f"密钥仪式（测试）完成，校验值 {kcvs}", f"key ceremony (TEST) held, check values {kcvs}")
+        self._say("订购、制作、装机PSAM和软SAM", "ordering, making and installing a PSAM and soft SAMs")
+        self.room.make_psams(db, pcscd, pcscd.readers[1], fleet[:1])
+        self.room.make_soft_sams(db, fleet[1:])
+        self._say(
+            f"在{READERS}台读卡器上制作、发行{RIDERS}张卡",
+            f"making {RIDERS} cards on {READERS} readers, selling and loading them",
+        )
+        self._works = Works(db, self.room.args, pcscd, self.room.env)
+        self.riders = self._works.make(self.people[:RIDERS], pcscd.readers)
+        self._works.close()
+
+    def denied(self) -> list[bytes]:
+        return [self.riders[DENIED].serial]
+
+    def psam(self, bus: Bus) -> Card:
+        return self.room.psam(bus)
+
+    def soft_sam(self, bus: Bus) -> dict[str, Any]:
+        return self.room.soft_sam(bus)
 
     def run(self) -> dict[str, Any]:
         """The whole scenario; its figures. Raises RigFault, PcscdFailed."""
         started_s = time.monotonic()
         self._say(
-            "启动后台（HTTPS，SQLite）、pcscd与虚拟读卡器、PN532",
-            "starting the back office (HTTPS, SQLite), pcscd with its virtual reader, a PN532 on a pty",
+            "举行密钥仪式（无人值守，测试密钥），启动后台（HTTPS，SQLite）、pcscd与虚拟读卡器",
+            "key ceremony (unattended, TEST keys); starting the back office (HTTPS, SQLite) and pcscd with four readers",
         )
         with self.depot as depot:
             first, second = depot.first, depot.second
@@ -57,12 +97,75 @@ class Demo:
             self._network_cut(first, second)
             self._afternoon(first, second)
             self._evening()
-            self._say("收班：等待全部记录送达", "end of shift: waiting until the back office has every record")
-            shift.in_parallel(*[post.end_shift for post in depot.posts])
-            devices = {post.bus.name: post.figures() for post in depot.posts}
-        self._say("验证每一笔TAC并清分", "verifying every TAC and clearing")
-        figures = depot.centre.clear()
-        return self._held_together(figures, devices, time.monotonic() - started_s)
+            self._end_of_shift()
+            self._say("验证每一笔TAC并清分", "verifying every TAC and clearing")
+            first_day = depot.centre.clear()
+            devices = self._second_day()
+            self._say("验证并清分第二天", "verifying and clearing the second day")
+            figures = depot.centre.clear()
+            made = {"cards": self._works.stock(), "sams": self.room.stock(depot.centre.db)}
+            self._works.close()
+        figures["days"] = [
+            {name: day[name] for name in ("day", "output_digest")} for day in (first_day, figures)
+        ]
+        return self._held_together({**figures, **made}, devices, time.monotonic() - started_s)
+
+    def _end_of_shift(self) -> None:
+        self._say("收班：等待全部记录送达", "end of shift: waiting until the back office has every record")
+        shift.in_parallel(*[post.end_shift for post in self.depot.posts])
+
+    def _second_day(self) -> dict[str, Any]:
+        """Keys are rolled over at noon. Old cards and new ones pay in the afternoon; the validators' own figures."""
+        depot = self.depot
+        self._say("第二天：启动各终端", "the second day: powering everything on")
+        depot.next_day()
+        shift.in_parallel(*[lambda post=post: depot.power_on(post) for post in depot.posts])
+        self._say("上午：旧版本密钥的卡照常刷卡", "morning: riders tap with cards of key version 1")
+        shift.in_parallel(
+            lambda: depot.first.tap_all(self.riders[15:20]), lambda: depot.second.tap_all(self.riders[21:25])
+        )
+        self._roll_over()
+        self._say("下午：新旧两版卡在各终端刷卡", "afternoon: cards of version 1 and 2 at every validator")
+        later = self.riders[RIDERS:]
+        entry, way_out = depot.gates
+
+        def in_bus() -> None:
+            depot.segment.tap_all([*later, self.riders[30]])
+            depot.segment.tell("stop +")
+            depot.segment.tap_all([*later, self.riders[30]])
+
+        shift.in_parallel(
+            lambda: depot.first.tap_all([*later, *self.riders[20:23]]),
+            lambda: depot.second.tap_all(self.riders[15:18]),
+        )
+        shift.in_parallel(lambda: depot.second.tap_all(later), lambda: depot.first.tap_all(self.riders[23:25]))
+        in_bus()
+        entry.tap_all([*later, self.riders[36]])
+        way_out.tap_all([*later, self.riders[36]])
+        self._end_of_shift()
+        return {post.bus.name: post.figures() for post in depot.posts}
+
+    def _roll_over(self) -> None:
+        """Version 2 into every SAM, then into new cards. Version 1 pays on; its TAC key only proves."""
+        depot, room, pcscd = self.depot, self.room, self._pcscd
+        self._say(
+            "中午：换版，新版本密钥写入每个SAM，之后用新版本制卡",
+            "noon: a roll-over of keys, version 2 into every SAM, then new cards are made with it",
+        )
+        soft = [post for post in depot.posts if post is not depot.first]
+        shift.in_parallel(*[post.drain for post in depot.posts])
+        for post in depot.posts:
+            post.validator.stop()
+        depot.psam.remove()
+        room.new_version(depot.centre.db, pcscd, pcscd.readers[1], [post.bus for post in depot.posts])
+        depot.insert_psam()
+        for post in soft:
+            depot.give_soft_sam(post)
+        self._works = Works(depot.centre.db, room.args, pcscd, room.env, again=True)
+        made = self._works.make(self.people[RIDERS:], pcscd.readers[2:])
+        self.riders += made
+        room.end_version(depot.centre.db, "tac")
+        shift.in_parallel(*[lambda post=post: post.power_on() for post in depot.posts])
 
     def _morning(self, first: shift.Post, second: shift.Post) -> None:
         """Ordinary taps, a card without money, a denied one; one torn in its debit; a validator killed in another."""
@@ -137,6 +240,7 @@ class Demo:
             "balanced": debited_fen == figures["cleared_fen"] + figures["open_fen"] and not figures["problems"],
             "debited_fen": debited_fen,
             "riders": len(self.riders),
+            "keys": self.room.kind,
             "seconds": round(seconds, 1),
             "db": str(self.depot.centre.db),
             "devices": devices,

@@ -13,14 +13,15 @@ from backoffice.fleet import devices
 from simulator.field import Faults
 from simulator.pcscd import READERS, Pcscd
 from simulator.pn532_chip import Pn532Chip
-from simulator.psam import SimPsam
 from simulator.rig.cable import Cable
 from simulator.rig.centre import Centre
-from simulator.rig.parts import make_psam, make_soft_sam
-from simulator.rig.program import Program
+from simulator.rig.keyroom import KeyRoom
+from simulator.rig.parts import Samples, Supply
+from simulator.rig.program import Program, RigFault
 from simulator.rig.provision import (
     Bus,
     buses,
+    change_device_file,
     lists_area,
     other_terminal,
     params_area,
@@ -37,6 +38,8 @@ OTHERS = (
 )  # fmt: skip
 STOPS = {"M-101": 101, "M-105": 105}
 OTHERS_OPERATOR = "SAMPLE-BUS-A"
+CLOCK_VARIABLE = "YKT_RIG_CLOCK_S"      # boards/unix/set_clock.py
+DAY_S = 86400
 
 
 class Depot:
@@ -54,6 +57,8 @@ class Depot:
     deny_max     denied cards that a published list may have; 0: they take no lists
     heard        takes each line of a validator, after the bus's name
     modes        beside the two buses of flat fares a segment bus and a pair of metro gates: `segment`, `gates`
+    room         whose keys the back office works with; None: test keys
+    supply       of SAMs; None: samples with those test keys
     """
 
     def __init__(
@@ -68,11 +73,16 @@ class Depot:
         deny_max: int = 0,
         heard: Callable[[str, dict[str, Any]], None] | None = None,
         modes: bool = False,
+        room: KeyRoom | None = None,
+        supply: Supply | None = None,
+        readers: int = len(READERS),
     ) -> None:
         self._folder = folder
+        self._supply = supply or Samples(denied)
+        self._readers = readers
+        self._clock_env: dict[str, str] = {}
         self._interpreter = interpreter
         self._firmware = firmware
-        self._denied = list(denied)
         self._settings = settings or {}
         self._board = board
         self._downlink_s = downlink_s
@@ -86,7 +96,7 @@ class Depot:
         self.segment: Post
         self.gates: tuple[Post, Post]
         self.posts: tuple[Post, ...] = ()
-        self.centre = Centre(folder / "centre")
+        self.centre = Centre(folder / "centre", room=room)
 
     def __enter__(self) -> "Depot":
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -109,6 +119,19 @@ class Depot:
     def insert_psam(self, faults: Faults | None = None) -> None:
         """Put the first bus's PSAM into its slot (again)."""
         self.psam.insert(self._psam, faults)
+
+    def give_soft_sam(self, post: Post) -> None:
+        """Provision a post anew with the soft SAM that there is now; it is switched off."""
+        change_device_file(post.bus, sam=self._supply.soft_sam(post.bus))
+
+    def next_day(self) -> None:
+        """Switch all off for the night. From now on every clock shows the same time of the next day."""
+        for post in self.posts:
+            post.validator.stop()
+        self.centre.close()
+        self._clock_env = {CLOCK_VARIABLE: str(DAY_S)}
+        self.centre.env.update(LD_PRELOAD=str(_faketime()), FAKETIME="+1d", FAKETIME_DONT_FAKE_MONOTONIC="1")
+        self.centre.open()
 
     def restart_pcscd(self) -> None:
         """After it was stopped or killed; the PSAM is where it was."""
@@ -134,8 +157,9 @@ class Depot:
         self.cable = Cable(self.centre.port)
         parts.callback(self.cable.close)
 
-        self.pcscd = pcscd = parts.enter_context(Pcscd())
-        self._psam = SimPsam(make_psam(one))
+        self.pcscd = pcscd = parts.enter_context(Pcscd(self._readers))
+        self._supply.make(self.centre.db, pcscd, (one, two, *(bus for bus, _ in others)))
+        self._psam = self._supply.psam(one)
         self.psam = VpcdSlot(pcscd.port + 1)
         self.insert_psam()
         parts.callback(self.psam.remove)
@@ -145,9 +169,10 @@ class Depot:
         self.chip = Pn532Chip(self._chip_path)
         parts.callback(lambda: self.chip.close())
 
+        self._denied = self._supply.denied()
         card_reader, sam_reader = READERS
         self._write(one, {"driver": "pcsc", "name": card_reader}, {"driver": "psam", "name": sam_reader})
-        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, make_soft_sam(two))
+        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, self._supply.soft_sam(two))
         self.first = Post(one, card_slot, self._starter(pcscd.command))
         self.second = Post(two, self.chip, self._starter(list))
         self.posts = (self.first, self.second, *(self._mounted(bus, profile, parts) for bus, profile in others))
@@ -167,7 +192,7 @@ class Depot:
     def _mounted(self, bus: Bus, profile: devices.Profile, parts: contextlib.ExitStack) -> Post:
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
         changes = {"same_card_s": 0, "duty": {"stop": STOPS.get(bus.name, 0)}}
-        door, _ = mount(bus, "pn532", profile.settings, changes, server, parts)
+        door, _ = mount(bus, "pn532", profile.settings, changes, server, parts, self._supply)
         return Post(bus, door, self._starter(list))
 
     def _write(self, bus: Bus, reader: dict[str, Any], sam: dict[str, Any]) -> None:
@@ -183,8 +208,20 @@ class Depot:
         """Starts a bus's validator; `place` puts the command where its pcscd is."""
         return lambda bus: Program(
             f"validator {bus.name}",
-            place([*self._interpreter, "-m", f"boards.{self._board}.main", str(bus.device_file)]),
+            place([*self._interpreter, "-m", f"boards.{self._board}.{self._main()}", str(bus.device_file)]),
             bus.folder / "validator.log",
-            {"MICROPYPATH": self._firmware, "PYTHONPATH": self._firmware},
+            {"MICROPYPATH": self._firmware, "PYTHONPATH": self._firmware, **self._clock_env},
             functools.partial(self._heard, bus.name) if self._heard is not None else None,
         )
+
+    def _main(self) -> str:
+        """The board's program; the one whose clock is set otherwise, where it is another day."""
+        return "set_clock" if self._clock_env else "main"
+
+
+def _faketime() -> Path:
+    """The library that shows another time to whole programs. Raises RigFault."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        raise RigFault("libfaketime is missing: install the package libfaketime, or run `make setup`")
+    return found[0]

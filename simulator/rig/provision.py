@@ -70,10 +70,11 @@ def other_terminal(folder: Path, name: str, terminal: str, line: int, fare: Tari
     return Bus(device_id, name, "SAMPLE-BUS-A", ISSUERS[0].org, bytes.fromhex(terminal), line, fare, place)
 
 
-def registry(fleet: tuple[Bus, ...], tariffs: bool = False) -> dict[str, Any]:
+def registry(fleet: tuple[Bus, ...], tariffs: bool = False, sams: bool = True) -> dict[str, Any]:
     """The registry file of `ykt backoffice init`: backoffice/docs/store.md.
 
     tariffs  stand in it, too; else they come by being published
+    sams     likewise; else they come by being linked to their devices
     """
     names = (
         ("SAMPLE-NN", "示例南宁一卡通", "Sample Nanning card company", "6110"),
@@ -98,6 +99,7 @@ def registry(fleet: tuple[Bus, ...], tariffs: bool = False) -> dict[str, Any]:
                 "device_id": bus.device_id,
             }
             for bus in fleet
+            if sams
         ],
         # Rates per 100 000 are samples: inside a city, and between cities of a province.
         "fee_rules": [
@@ -114,9 +116,9 @@ def registry(fleet: tuple[Bus, ...], tariffs: bool = False) -> dict[str, Any]:
     }
 
 
-def write_registry(path: Path, fleet: tuple[Bus, ...], tariffs: bool = False) -> None:
+def write_registry(path: Path, fleet: tuple[Bus, ...], tariffs: bool = False, sams: bool = True) -> None:
     """As `registry`, to a file."""
-    path.write_text(json.dumps(registry(fleet, tariffs), ensure_ascii=False, indent=2), encoding="utf-8")
+    path.write_text(json.dumps(registry(fleet, tariffs, sams), ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 def write_device_file(
@@ -162,6 +164,12 @@ def write_device_file(
         **more,
     }
     bus.device_file.write_bytes(cbor.encode(settings))
+
+
+def change_device_file(bus: Bus, **changes: Any) -> None:
+    """Other values of some settings: the device is provisioned again."""
+    settings = cbor.decode(bus.device_file.read_bytes())
+    bus.device_file.write_bytes(cbor.encode({**settings, **changes}))
 
 
 def lists_area(bus: Bus, cards: int) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from backoffice.fleet import spec
 from simulator.pn532_chip import Pn532Chip
-from simulator.psam import SimPsam
-from simulator.rig.parts import make_psam, make_soft_sam
+from simulator.rig.parts import Samples, Supply
 from simulator.rig.provision import Bus, write_device_file
 from simulator.stx_etx_reader import StxEtxReader, load_profile
 from simulator.taxi_meter import SimTaxiMeter
@@ -46,6 +45,7 @@ def mount(
     changes: dict[str, Any],
     server: dict[str, Any],
     parts: contextlib.ExitStack,
+    supply: Supply | None = None,
 ) -> tuple[Pn532Chip | StxEtxReader, SimTaxiMeter | None]:
     """Reader, SAM and meter as long as `parts` lives, and the device file.
 
@@ -53,16 +53,18 @@ def mount(
     settings  of the profile
     changes   in place of them; of `duty` key by key; a plate is hex
     server    address, port, pin
+    supply    of its SAM
     """
+    supply = supply or Samples()
     link = bus.folder / "reader"
     door: Pn532Chip | StxEtxReader
     if reader == "pn532":
         door = Pn532Chip(link)
         reader_part: dict[str, Any] = {"driver": "pn532", "path": str(link)}
-        sam = make_soft_sam(bus)
+        sam = supply.soft_sam(bus)
     else:
         profile = load_profile(reader)
-        door = StxEtxReader(profile, link, [SimPsam(make_psam(bus))])
+        door = StxEtxReader(profile, link, [supply.psam(bus)])
         reader_part = {"driver": "stx_etx", "path": str(link), "profile": profile}
         sam = {"driver": "reader", "slot": 1}
     parts.callback(door.close)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from simulator.blank import TEST_TRANSPORT, BlankCard, blanks
 from simulator.blank_image import PERSONALISED
@@ -37,17 +38,21 @@ class Works:
 
     db, keys  the back office's database; what names its keys on a command line
     env       passwords of the clerks
+    again     the database knows the issuers' numbers, and cards with chips of ours
     """
 
-    def __init__(self, db: Path, keys: Sequence[object], pcscd: Pcscd, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, db: Path, keys: Sequence[object], pcscd: Pcscd, env: Mapping[str, str], again: bool = False
+    ) -> None:
         self._db = ("--db", db)
         self._keys = tuple(keys)
         self._slots = {name: VpcdSlot(port) for name, port in zip(pcscd.readers, pcscd.ports, strict=True)}
         self._windows = [Window(pcscd.command, env) for _ in range(COUNTERS)]
-        self._next_chip = FIRST_CHIP
-        self._batches = 0
-        for issuer in ISSUERS:
-            self._add_range(issuer)
+        self._batches = len(self._batch_rows())
+        self._next_chip = FIRST_CHIP + 0x1000 * self._batches
+        if not again:
+            for issuer in ISSUERS:
+                self._add_range(issuer)
 
     def close(self) -> None:
         """End the windows."""
@@ -69,9 +74,13 @@ class Works:
 
     def stock(self) -> dict[str, int]:
         """What `ykt cards batch list` counts, over all batches. Raises RigFault where the books do not add up."""
-        rows = json.loads(self.run("cards", "batch", "list", *self._db, "--json"))["batches"]
+        rows = self._batch_rows()
         self.run("cards", "check", *self._db)
         return {name: sum(row[name] for row in rows) for name in ("received", "good", "bad", "scrapped", "in_process")}
+
+    def _batch_rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self.run("cards", "batch", "list", *self._db, "--json"))["batches"]
+        return rows
 
     def _add_range(self, issuer: Issuer) -> None:
         first = int(issuer.prefix) * 10**11 + 1
@@ -84,7 +93,7 @@ class Works:
         name = f"B{self._batches:03d}-{product}"
         delivered = blanks(count, PROFILE, TEST_TRANSPORT, self._next_chip)
         chips = [chip for chip in delivered if isinstance(chip, BlankCard)]
-        self._next_chip += count
+        self._next_chip += 0x1000
         by = (*self._db, *self._keys, "--user", CLERK, "--batch", name)
         self.run(
             "cards", "batch", "new", *by, "--product", product, "--profile", PROFILE, "--count", count,

@@ -79,6 +79,7 @@ util-linux          command -v unshare
 pcscd               -
 fonts-wqy-microhei  -
 vsmartcard-vpcd     -
+libfaketime         -
 libccid             -
 pcsc-tools          -
 opensc              -

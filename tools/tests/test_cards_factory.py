@@ -92,6 +92,26 @@ def test_stop_finishes_the_cards_in_hand(office: Office):
     assert office.counts()["stock"] == tally.good and office.check() == []
 
 
+def test_an_interrupt_leaves_no_thread_at_work(office: Office, monkeypatch):
+    """KeyboardInterrupt in the thread that waits: the cards in hand are finished, then it comes out."""
+    box = box_of(blanks(6, office.profile, office.transport))
+    factory = Factory(office.maker(), [Box("one", box), Box("two", box)], 6, "ann", "m")
+    true_join = threading.Thread.join
+    calls = []
+
+    def join(thread, timeout=None):
+        calls.append(timeout)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        true_join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", join)
+    with pytest.raises(KeyboardInterrupt):
+        factory.run()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cards ")]
+    assert office.check() == [] and office.counts()["good"] <= 6
+
+
 def test_keys_that_fail_stop_all_readers_with_their_words(office: Office):
     def no_wrap(control, target):
         raise NoKey("the token is gone: plug it in")
