@@ -37,6 +37,12 @@ KNOWN_TEST_KCVS: dict[str, dict[str, str]] = {
         "808708": "0123456789ABCDEF twice",
         "8EB0E2": "the default key of card vendors",
     },
+    "AES": {
+        "66E94B": "a key of zeros",
+        "A1F625": "a key of ones",
+        "79ABC5": "0123456789ABCDEF twice",
+        "189956": "the default key of card vendors",
+    },
     "HMAC": {
         "3152DE": "the samples of this project",
         "E7A6AA": "the samples of this project",
