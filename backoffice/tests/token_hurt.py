@@ -10,6 +10,7 @@ kills  at one call after another of a program that makes, changes and destroys a
 
 import os
 import random
+import resource
 import signal
 import sys
 import traceback
@@ -24,6 +25,7 @@ from backoffice.keys.backend import DESTROYED, RETIRED, KeyInfo, KeyPath, KeysEr
 from backoffice.tests.softhsm import SoftHsm, softhsm
 
 WRONG, NO_ANSWER = 1, 3  # other exit codes are the module's: SoftHSM ends the program with 5 on some files
+_MEMORY_BYTES, _CPU_S = 2 << 30, 10  # a length that was changed may be of gigabytes
 _COUNTED_AGAIN = 3  # lives: with each the token holds more to read
 
 
@@ -40,6 +42,8 @@ def in_a_child(work: Callable[[], int]) -> int:
     child = os.fork()
     if not child:
         code = WRONG
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
         try:
             code = work()
         except BaseException:
