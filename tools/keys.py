@@ -62,7 +62,11 @@ def _new(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace) -> None:
-    print_keys(key_file.add_test_keys(keys_args.open_vault(args), args.keys))
+    keeper, _ = keys_args.open_keeper(args)
+    if isinstance(keeper, vault.Vault):
+        print_keys(key_file.add_test_keys(keeper, args.keys))
+    else:
+        print_keys(key_file.put_test_keys(keeper, args.keys))
 
 
 def _list(args: argparse.Namespace) -> None:

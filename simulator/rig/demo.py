@@ -46,6 +46,7 @@ class Demo:
         self.people = people(RIDERS + LATER, seed, poor=POOR, expired=EXPIRED)
         self.riders: list[Rider] = []
         self.room = KeyRoom(folder / "centre", keys, seed)
+        self.soft = keys == VAULT       # from a token no key leaves that a soft SAM could hold
         self.depot = Depot(
             folder, micropython, firmware, heard=heard, modes=True, room=self.room, supply=self, readers=READERS
         )
@@ -59,9 +60,10 @@ class Demo:
         self._pcscd = pcscd
         kcvs = " ".join(f"{key['purpose']} {key['kcv']}" for key in self.depot.centre.ceremony["keys"])
         self._say(f"密钥仪式（测试）完成，校验值 {kcvs}", f"key ceremony (TEST) held, check values {kcvs}")
-        self._say("订购、制作、装机PSAM和软SAM", "ordering, making and installing a PSAM and soft SAMs")
-        self.room.make_psams(db, pcscd, pcscd.readers[1], fleet[:1])
-        self.room.make_soft_sams(db, fleet[1:])
+        self._say("订购、制作、装机SAM", "ordering, making and installing a SAM for each terminal")
+        with_psam = 1 if self.soft else len(fleet)
+        self.room.make_psams(db, pcscd, pcscd.readers[1], fleet[:with_psam])
+        self.room.make_soft_sams(db, fleet[with_psam:])
         self._say(
             f"在{READERS}台读卡器上制作、发行{RIDERS}张卡",
             f"making {RIDERS} cards on {READERS} readers, selling and loading them",
@@ -84,7 +86,7 @@ class Demo:
         started_s = time.monotonic()
         self._say(
             "举行密钥仪式（无人值守，测试密钥），启动后台（HTTPS，SQLite）、pcscd与虚拟读卡器",
-            "key ceremony (unattended, TEST keys); starting the back office (HTTPS, SQLite) and pcscd with four readers",
+            "key ceremony (unattended, TEST keys); starting the back office (HTTPS, SQLite), pcscd with four readers",
         )
         with self.depot as depot:
             first, second = depot.first, depot.second
@@ -152,14 +154,13 @@ class Demo:
             "中午：换版，新版本密钥写入每个SAM，之后用新版本制卡",
             "noon: a roll-over of keys, version 2 into every SAM, then new cards are made with it",
         )
-        soft = [post for post in depot.posts if post is not depot.first]
         shift.in_parallel(*[post.drain for post in depot.posts])
         for post in depot.posts:
             post.validator.stop()
         depot.psam.remove()
         room.new_version(depot.centre.db, pcscd, pcscd.readers[1], [post.bus for post in depot.posts])
         depot.insert_psam()
-        for post in soft:
+        for post in depot.posts[1:] if self.soft else ():
             depot.give_soft_sam(post)
         self._works = Works(depot.centre.db, room.args, pcscd, room.env, again=True)
         made = self._works.make(self.people[RIDERS:], pcscd.readers[2:])

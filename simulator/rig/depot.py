@@ -28,7 +28,8 @@ from simulator.rig.provision import (
     write_device_file,
 )
 from simulator.rig.shift import Post
-from simulator.rig.terminals import mount, tariff
+from simulator.rig.terminals import PN532, SERIAL, mount, place, tariff
+from simulator.stx_etx_reader import StxEtxReader
 from simulator.vpcd import VpcdSlot
 
 # name, profile, the SAM's number: terminals of other modes, all of one operator
@@ -45,7 +46,7 @@ DAY_S = 86400
 class Depot:
     """A context in which `first` (PC/SC reader, PSAM) and `second` (PN532, soft SAM) can be powered on.
 
-    The parts may be broken and mended: `centre`, `cable`, `pcscd`, `psam` (a slot), `chip`.
+    The parts may be broken and mended: `centre`, `cable`, `pcscd`, `psam` (a slot), `second_door`.
 
     folder       emptied first; holds every file of the run
     interpreter  of the validators: its command, options included
@@ -90,7 +91,6 @@ class Depot:
         self._heard = heard
         self._modes = modes
         self._parts = contextlib.ExitStack()
-        self.chip: Pn532Chip
         self.first: Post
         self.second: Post
         self.segment: Post
@@ -140,11 +140,17 @@ class Depot:
         self.pcscd.start()
         self.insert_psam()
 
+    @property
+    def second_door(self) -> Pn532Chip | StxEtxReader:
+        """The reader of the second bus."""
+        door = self.second.door
+        assert isinstance(door, Pn532Chip | StxEtxReader)
+        return door
+
     def replace_chip(self) -> None:
         """Another PN532 at the same path."""
-        self.chip.close()
-        self.chip = Pn532Chip(self._chip_path)
-        self.second.door = self.chip
+        self.second_door.close()
+        self.second.door = Pn532Chip(self.second.bus.folder / "reader")
 
     def _set_up(self, parts: contextlib.ExitStack) -> None:
         one, two = buses(self._folder)
@@ -165,16 +171,14 @@ class Depot:
         parts.callback(self.psam.remove)
         card_slot = VpcdSlot(pcscd.port)
         parts.callback(card_slot.remove)
-        self._chip_path = self._folder / "pn532"
-        self.chip = Pn532Chip(self._chip_path)
-        parts.callback(lambda: self.chip.close())
-
         self._denied = self._supply.denied()
         card_reader, sam_reader = READERS
         self._write(one, {"driver": "pcsc", "name": card_reader}, {"driver": "psam", "name": sam_reader})
-        self._write(two, {"driver": "pn532", "path": str(self._chip_path)}, self._supply.soft_sam(two))
+        door, reader, sam = place(two, PN532 if self._supply.soft else SERIAL, self._supply)
+        self._write(two, reader, sam)
         self.first = Post(one, card_slot, self._starter(pcscd.command))
-        self.second = Post(two, self.chip, self._starter(list))
+        self.second = Post(two, door, self._starter(list))
+        parts.callback(lambda: self.second_door.close())
         self.posts = (self.first, self.second, *(self._mounted(bus, profile, parts) for bus, profile in others))
         if others:
             self.segment, *gates = self.posts[2:]
@@ -192,7 +196,8 @@ class Depot:
     def _mounted(self, bus: Bus, profile: devices.Profile, parts: contextlib.ExitStack) -> Post:
         server = {"address": "127.0.0.1", "port": self.cable.port, "pin": self.centre.pin}
         changes = {"same_card_s": 0, "duty": {"stop": STOPS.get(bus.name, 0)}}
-        door, _ = mount(bus, "pn532", profile.settings, changes, server, parts, self._supply)
+        reader = PN532 if self._supply.soft else SERIAL
+        door, _ = mount(bus, reader, profile.settings, changes, server, parts, self._supply)
         return Post(bus, door, self._starter(list))
 
     def _write(self, bus: Bus, reader: dict[str, Any], sam: dict[str, Any]) -> None:

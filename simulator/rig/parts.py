@@ -24,7 +24,12 @@ START, EXPIRY = from_digits("20240101"), from_digits("20351231")     # of all SA
 
 
 class Supply(Protocol):
-    """Who makes what a depot puts into its terminals."""
+    """Who makes what a depot puts into its terminals.
+
+    soft  the terminals without PC/SC get soft SAMs; else PSAMs
+    """
+
+    soft: bool
 
     def make(self, db: Path, pcscd: Pcscd, fleet: Sequence[Bus]) -> None:
         """Before the first device file is written; `fleet` in the order of Depot.posts. Terminal numbers may change."""
@@ -40,6 +45,8 @@ class Supply(Protocol):
 
 class Samples:
     """SAMs with the test keys of the sample cards."""
+
+    soft = True
 
     def __init__(self, denied: Sequence[bytes] = ()) -> None:
         self._denied = list(denied)

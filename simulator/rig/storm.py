@@ -154,7 +154,7 @@ class Storm:
         elif kind == plans.PSAM:
             self._depot.psam.remove()
         elif kind == plans.LINE:
-            self._depot.chip.unplug()
+            self._depot.second_door.unplug()
 
     def _mend(self, post: Post) -> None:
         """Whatever is broken here works again, and the validator takes cards."""
@@ -164,7 +164,7 @@ class Storm:
                 depot.restart_pcscd()
             elif depot.psam.left.is_set():
                 depot.insert_psam()
-        elif depot.chip.dead:
+        elif depot.second_door.dead:
             depot.replace_chip()
         if not post.validator.running:
             if post.validator.wait() != -signal.SIGKILL:

@@ -15,6 +15,8 @@ from simulator.taxi_meter import SimTaxiMeter
 from tunion.fare.tariff import Tariff
 from tunion.wire import params
 
+PN532 = "pn532"             # a reader without a slot for a SAM
+SERIAL = "sample_binary_xor"        # one with slots
 _MONTH_S = 30 * 86400
 
 
@@ -38,6 +40,18 @@ def tariff(
     return path, fare
 
 
+def place(
+    bus: Bus, reader: str, supply: Supply
+) -> tuple[Pn532Chip | StxEtxReader, dict[str, Any], dict[str, Any]]:
+    """A reader at the end of a line, as in `mount`; what a device file says of it and of its SAM."""
+    link = bus.folder / "reader"
+    if reader == PN532:
+        return Pn532Chip(link), {"driver": PN532, "path": str(link)}, supply.soft_sam(bus)
+    profile = load_profile(reader)
+    door = StxEtxReader(profile, link, [supply.psam(bus)])
+    return door, {"driver": "stx_etx", "path": str(link), "profile": profile}, {"driver": "reader", "slot": 1}
+
+
 def mount(
     bus: Bus,
     reader: str,
@@ -55,18 +69,7 @@ def mount(
     server    address, port, pin
     supply    of its SAM
     """
-    supply = supply or Samples()
-    link = bus.folder / "reader"
-    door: Pn532Chip | StxEtxReader
-    if reader == "pn532":
-        door = Pn532Chip(link)
-        reader_part: dict[str, Any] = {"driver": "pn532", "path": str(link)}
-        sam = supply.soft_sam(bus)
-    else:
-        profile = load_profile(reader)
-        door = StxEtxReader(profile, link, [supply.psam(bus)])
-        reader_part = {"driver": "stx_etx", "path": str(link), "profile": profile}
-        sam = {"driver": "reader", "slot": 1}
+    door, reader_part, sam = place(bus, reader, supply or Samples())
     parts.callback(door.close)
     more = {**settings, **changes, "duty": {**settings["duty"], **changes.get("duty", {})}}
     if "plate" in changes:

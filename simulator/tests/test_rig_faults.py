@@ -188,7 +188,7 @@ def test_a_ride_whose_psam_leaves_between_its_two_commands_is_paid_all_the_same(
 def test_the_pn532_is_unplugged_between_taps(town: Town):
     depot, post = town.depot, town.depot.second
     since = post.validator.mark()
-    depot.chip.unplug()
+    depot.second_door.unplug()
     expect(post, since, "fault", "reader")
     depot.replace_chip()
     expect(post, since, "back", "reader")
@@ -199,7 +199,7 @@ def test_the_pn532_is_unplugged_between_taps(town: Town):
 def test_the_pn532_is_unplugged_in_a_debit(town: Town, when: str):
     depot, post, rider = town.depot, town.depot.second, town.rider()
     since = post.validator.mark()
-    broken_tap(post, rider, "debit", when, depot.chip.unplug)
+    broken_tap(post, rider, "debit", when, depot.second_door.unplug)
     expect(post, since, "fault", "reader")
     depot.replace_chip()
     expect(post, since, "back", "reader")
