@@ -424,10 +424,10 @@ class Keyring:
         return self._held[key_id]
 
     def _refresh(self) -> None:
-        """Make the table of keys, where it was not made since a backend changed. A vault follows its file."""
+        """Make the table of keys, where it was not made since a backend changed. Vault and token follow their files."""
         for backend in self.backends:
-            if isinstance(backend, Vault):
-                backend.follow()
+            if (follow := getattr(backend, "follow", None)) is not None:
+                follow()
         changes = sum(getattr(backend, "changes", 0) for backend in self.backends)
         if changes == self._changes:
             return
