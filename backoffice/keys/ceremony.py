@@ -571,7 +571,7 @@ class Ceremony:
         for info in self._keys().infos():
             if (info.algorithm, info.kcv) == (key.algorithm, kcv) and info.state != DESTROYED:
                 raise EqualParts(
-                    f"key {key.key_id}: its check value {kcv} is that of {info.key_id}, which is kept already: take the "
+                    f"key {key.key_id}: its check value {kcv} is that of {info.key_id}, which is kept: take the "
                     "envelopes of this key; its parts are entered again"
                 )
 
