@@ -12,7 +12,7 @@ from backoffice import report
 from backoffice.store.engine import Store
 from simulator.pcscd import PcscdFailed
 from simulator.rig.demo import NAMES, Demo
-from simulator.rig.keyroom import KEYS, VAULT
+from simulator.rig.keyroom import KEYS, PKCS11, VAULT
 from simulator.rig.panels import LivePanels
 from simulator.rig.program import RigFault
 from simulator.vpcd import ReaderGone
@@ -25,6 +25,10 @@ from tunion.wire import reason
 HEAP = "768k"           # of each validator; `ykt bench firmware.heap` finds the smallest
 ARCH = "x64"
 _REASONS = {name: (zh, en) for name, zh, en in reason.WORDS.values()}
+_KEYS = {
+    VAULT: "软件密钥库，测试密钥 | software vault, TEST keys",
+    PKCS11: "PKCS#11 令牌 SoftHSM，测试密钥 | PKCS#11 token (SoftHSM), TEST keys",
+}
 _GREY_WAYS = {
     "proved": ("卡再次刷时由卡证明", "proved by the card when it came back to its validator"),
     "chain_paid": ("由卡的下一笔交易证明已扣款", "debited, by the card's next purchase elsewhere"),
@@ -121,6 +125,16 @@ def _print(figures: dict[str, Any]) -> None:
         ],
         left=1,
     )  # fmt: skip
+    made, sams = figures["cards"], figures["sams"]
+    first, second = figures["days"]
+    print(
+        f"密钥 keys: {_KEYS[figures['keys']]}\n"
+        f"制卡 cards made: {made['good']} 合格 good, {made['bad']} 坏片 bad, {made['scrapped']} 报废 scrapped; "
+        f"SAM: {sams['installed']} 已装机 installed\n"
+        f"两天 two days: {first['day']} {first['output_digest'][:16]}…, "
+        f"{second['day']} {second['output_digest'][:16]}…，中午密钥换版 | keys rolled over at noon"
+    )
+    print()
     _print_counts("拒绝的刷卡 refused taps", figures["refused"], _REASONS)
     _print_counts(
         f"灰记录(扣款途中断开) grey records (torn in the debit): 解决 resolved {grey['resolved']}, "
@@ -142,6 +156,7 @@ def _print(figures: dict[str, Any]) -> None:
         db = db.relative_to(Path.cwd())
     print(f"文件 files: {db.parent.parent}")
     print("  centre/clearing.sqlite  数据库 database       bus-*/journal.nor    闪存映像 flash image")
+    print("  centre/minutes.pdf      密钥仪式纪要 minutes of the ceremony")
     print("  centre/serve.log        后台日志 server log   bus-*/validator.log  车载机日志 validator log")
     print("查看 look into it:")
     print(f"  .venv/bin/ykt backoffice status --db {shlex.quote(str(db))}")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from simulator.rig.books import Books, refusals
-from simulator.rig.demo import Demo
+from simulator.rig.demo import LATER, RIDERS, Demo
+from simulator.rig.keyroom import KEYS
 from simulator.tests.on_micropython import FIRMWARE, UNIX
 
 SEED = 20251
@@ -23,6 +24,11 @@ RIDES = {
     "afternoon, second bus": 7,
     "evening, segment bus": 2 * 4,      # each boards for nothing and alights
     "evening, metro": 2 * 4,
+    "second morning, both buses": 5 + 4,
+    "after the roll-over, old cards in buses": 3 + 3 + 2,
+    "after the roll-over, new cards in buses": 2 * 4,
+    "after the roll-over, segment bus": 2 * 5,
+    "after the roll-over, metro": 2 * 5,
 }
 
 
@@ -31,10 +37,11 @@ class Ended(NamedTuple):
     figures: dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+@pytest.fixture(scope="module", params=KEYS)
+def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    demo = Demo(folder, [UNIX[0], "-X", "heapsize=1m"], f"{FIRMWARE}:.frozen", SEED, lambda zh, en: None)
+    micropython = [UNIX[0], "-X", "heapsize=1m"]
+    demo = Demo(folder, micropython, f"{FIRMWARE}:.frozen", SEED, lambda zh, en: None, keys=request.param)
     yield Ended(demo, demo.run())
 
 
@@ -54,6 +61,16 @@ def test_every_ride_of_the_demo_is_cleared_once_and_nothing_else(ended: Ended):
     assert figures["grey"] == {"opened": 3, "resolved": 3, "open": 0, "how": {"proved": 2, "chain_paid": 1}}
     assert figures["anomalies"] == {}
     assert [device["waiting"] for device in figures["devices"].values()] == [0] * 5
+    assert figures["cards"] == {"received": 44, "good": 44, "bad": 0, "scrapped": 0, "in_process": 0}
+    assert figures["sams"]["installed"] == figures["sams"]["issued"] == 5
+
+
+def test_cards_of_both_versions_pay_after_the_roll_over(ended: Ended):
+    old, new = ended.demo.riders[:RIDERS], ended.demo.riders[RIDERS:]
+    assert len(new) == LATER and all(rider.debits for rider in new)
+    with sqlite3.connect(ended.figures["db"]) as db:
+        versions = dict(db.execute("SELECT key_version, COUNT(*) FROM txn WHERE state <> 'VOID' GROUP BY key_version"))
+    assert versions == {1: sum(len(rider.debits) for rider in old), 2: sum(len(rider.debits) for rider in new)}
 
 
 @pytest.mark.parametrize("forgery", [
