@@ -85,10 +85,10 @@ class Audit:
             self._flush()
 
     def _flush(self) -> None:
-        sums, self._sums = self._sums, {}
-        self._sums_since_s = self._clock()
-        for (operation, key_id), count in sums.items():
+        for (operation, key_id), count in list(self._sums.items()):
             self._append(operation, [key_id], count, "", {})
+            del self._sums[operation, key_id]  # a sum that was not written waits for the next time
+        self._sums_since_s = self._clock()
 
     def _append(self, operation: str, ids: list[str], count: int, digest: str, more: Mapping[str, Any]) -> None:
         try:
@@ -104,7 +104,9 @@ class Audit:
                 text = _chained(row)
                 if len(text) > LINE_BYTES_MAX:
                     raise AuditLost(f"a line of {len(text)} bytes is too long for the audit: say it in fewer words")
-                os.write(handle, (b"\n" if rest else b"") + text)
+                whole = (b"\n" if rest else b"") + text
+                if os.write(handle, whole) != len(whole):  # a full disk takes what it can, and calls that no error
+                    raise AuditLost(f"{self.path}: no room for a whole line; no key is used without it")
                 os.fsync(handle)
             finally:
                 os.close(handle)

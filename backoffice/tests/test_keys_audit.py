@@ -167,6 +167,35 @@ def test_no_audit_no_use(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
             call()
 
 
+def test_a_line_that_a_full_disk_took_half_of_is_no_line(path: Path) -> None:
+    """write() says how much it wrote, and calls less than all no error."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from backoffice.keys.audit import Audit, AuditLost\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "log = Audit(Path(sys.argv[1]), 'test')\n"
+        "log.write('kcv', ['a'])\n"
+        "size = log.path.stat().st_size\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, size + 20))\n"
+        "try: log.write('kcv', ['b'])\n"
+        "except AuditLost: sys.exit(0)\n"
+        "sys.exit(1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], env=os.environ, timeout=60).returncode == 0
+    assert audit.verify(path).lines == 1
+
+
+def test_sums_that_could_not_be_written_are_written_later(path: Path, clock: Clock) -> None:
+    log = Audit(path, "test", clock)
+    log.sum("device_mac", "device-1")
+    path.mkdir()
+    clock.now_s += audit.SUM_S
+    with pytest.raises(AuditLost):
+        log.sum("device_mac", "device-1")
+    path.rmdir()
+    log.close()
+    assert [row["count"] for row in audit.rows(path)] == [2]
+
+
 def test_two_programs_write_one_chain(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from backoffice.keys.audit import Audit\n"
