@@ -118,7 +118,7 @@ def test_pages_added_or_cut_show(pdf: bytes) -> None:
     writer.root["/Lang"] = writer.root.get("/Lang", writer.root["/Type"])
     writer.update_root()
     out = io.BytesIO()
-    writer.write(out)
+    writer.write(out)  # type: ignore[no-untyped-call]
     with pytest.raises(MinutesError, match="changed"):
         minutes.check(out.getvalue())
     for cut in (pdf[:-500], pdf[: len(pdf) // 2], b"", b"%PDF-1.4\n"):
@@ -157,7 +157,8 @@ def test_another_digest_written_behind_the_signature_shows(pdf: bytes) -> None:
     """PDF lets a later revision name other keywords, and pyHanko takes that for no change of the paper."""
     writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
     keywords = generic.pdf_string(minutes._MARK + 64 * "0")
-    writer.set_info(generic.DictionaryObject({generic.pdf_name("/Keywords"): keywords}))
+    named = generic.DictionaryObject({generic.pdf_name("/Keywords"): keywords})  # type: ignore[no-untyped-call]
+    writer.set_info(named)
     out = io.BytesIO()
     writer.write(out)
     assert out.getvalue().startswith(pdf)
