@@ -8,6 +8,7 @@ as good when it was closed and read back, and at no other time.
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from backoffice.cards import product as products
@@ -254,11 +255,12 @@ class _Making:
     def _initialise(self) -> None:
         work, channel = self.work, self.channel
         again = self._begin() > 1
-        self._replace_control_key(again)
-        for make in (channel.create_application, *(lambda row=row: channel.create_file(row) for row in
-                                                   work.profile.files)):  # fmt: skip
-            self._unless_there(make, again)
-        channel.end_stage(1)
+        with self._audited():
+            self._replace_control_key(again)
+            for make in (channel.create_application, *(lambda row=row: channel.create_file(row) for row in
+                                                       work.profile.files)):  # fmt: skip
+                self._unless_there(make, again)
+            channel.end_stage(1)
         self._to(card_states.INITIALISED, "step 1")
         self._record(GOOD, "")
 
@@ -293,16 +295,17 @@ class _Making:
             self.keys, self.work.profile, self.work.product.issuer, number, self._row()["key_version"],
             self.work.product.maintenance_version,
         )  # fmt: skip
-        if stage == STAGE_INITIALISED:
-            self._write(paths, written, again)
-            self._try(paths, written)
-            self.channel.select_mf()
-            self._authenticate(serial)
-            self.channel.end_stage(2)
-        elif self._row()["tried_at_s"] is None:
-            raise NotAsWritten("it is closed, and nobody has seen its keys work")
-        self._read_closed(paths, written)
-        self._stock()
+        with self._audited():
+            if stage == STAGE_INITIALISED:
+                self._write(paths, written, again)
+                self._try(paths, written)
+                self.channel.select_mf()
+                self._authenticate(serial)
+                self.channel.end_stage(2)
+            elif self._row()["tried_at_s"] is None:
+                raise NotAsWritten("it is closed, and nobody has seen its keys work")
+            self._read_closed(paths, written)
+        self._stock()  # behind the audit: a card is good when it is written down what its keys were used for
 
     def _number(self) -> tuple[str, dict[int, bytes]]:
         """The chip's number, in the books before the chip hears of it; and its files."""
@@ -395,6 +398,10 @@ class _Making:
         if row["bin"] != cards.IN_PROCESS:
             return True
         return state != card_states.MANUFACTURED and self.maker._steps == (INITIALISE,)
+
+    def _audited(self) -> AbstractContextManager[None]:
+        """One step of this chip is one job of the keys."""
+        return self.keys.job(f"{self.step} a card", bytes.fromhex(self._row()["chip_serial"]))
 
     def _begin(self) -> int:
         """Count an attempt; before the chip hears anything that changes it."""

@@ -21,6 +21,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign import fields, signers
 from pyhanko.sign.validation import validate_pdf_signature
 from pyhanko.sign.validation.errors import SignatureValidationError
+from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
@@ -187,7 +188,8 @@ def check(pdf: bytes) -> Checked:
         keywords = str(reader.trailer["/Info"].get("/Keywords", ""))
     except _BROKEN as error:
         raise MinutesError(f"this PDF does not hold together ({error.__class__.__name__}): it was changed") from error
-    if not status.bottom_line:
+    # Even what PDF allows behind a signature: the keywords, too, are part of what was signed.
+    if not status.bottom_line or status.coverage != SignatureCoverageLevel.ENTIRE_FILE:
         raise MinutesError("this PDF is not what was signed: it was changed since")
     if not keywords.startswith(_MARK) or status.signer_reported_dt is None:
         raise MinutesError("this PDF is signed, but is none of minutes")

@@ -33,6 +33,7 @@ YEAR_S = 365 * 86400 + 21600
 CARD_LIFE_S = 10 * YEAR_S  # our own choice: a card is good for so long where nobody said otherwise
 AFTER_LIFE_S = 2 * YEAR_S  # records of a card's last day are disputed for so long
 VERSION_MAX = 255
+NEVER_PROVED_S = 1  # compromised_s of a key with no date to prove before; 0: not compromised
 
 
 class NotYet(KeysError):
@@ -181,7 +182,13 @@ class Roll:
             for row in rows
             if row.key_id in known and row.state != DESTROYED and not 0 < row.compromised_s <= since_s
         ]
-        return self._move(lost, COMPROMISED, second, reason, compromised_s=since_s)
+        empty = [row for row in lost if not hierarchy.may_verify(row, 0) or row.activates_s > self._now_s()]
+        proving = [row for row in lost if row not in empty]
+        return [
+            *self._move(proving, COMPROMISED, second, reason, compromised_s=since_s),
+            # No card proves anything with these, or no more. A date would let its thief prove what is before it.
+            *self._move(empty, COMPROMISED, second, reason, compromised_s=NEVER_PROVED_S),
+        ]
 
     def _next_version(self, rows: list[KeyInfo]) -> list[KeyInfo]:
         top = max(row.version for row in rows)
@@ -210,6 +217,8 @@ class Roll:
         )  # fmt: skip
         above = next((row for row in rows if row.key_id == old.parent), None)
         parent = there.get((above.level, above.subject, above.index)) if above else None
+        if parent is not None and parent.state not in (GENERATED, ACTIVE):
+            raise NotYet(f"key {parent.key_id} makes nothing new: {hierarchy.why_not(parent)}; destroy version {version}")
         self._note("make", [name], version=version)
         if parent is None:
             return self._keeper.make(info)
@@ -261,7 +270,8 @@ class Roll:
         moved = []
         for row in rows:
             changed = KeyInfo(**{**row._asdict(), "state": state, **dates})
-            self._note("state", [row.key_id], was=row.state, now=state, second=second.strip(), reason=reason.strip())
+            said = {"second": second.strip(), "reason": reason.strip(), **dates}
+            self._note("state", [row.key_id], was=row.state, now=state, **said)
             self._keeper.change(changed)
             moved.append(changed)
         return moved

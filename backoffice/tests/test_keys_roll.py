@@ -59,11 +59,14 @@ class Office:
         card = bytes.fromhex(f"{3100000000000000000 + number:020d}")
         bare = VECTOR._replace(issuer=bytes.fromhex(issuer), card=card, version=version, at_s=self.now_s, tac=bytes(4))
         path = self.service.path("tac", "3DES", version, bare.issuer, card_factor(card))
-        message = PURCHASE_TAC.pack(
-            amount_fen=bare.amount_fen, type=bare.type, terminal=bare.terminal, terminal_seq=bare.terminal_seq,
-            at=bcd.stamp(bare.at_s),
-        )  # fmt: skip
-        return bare._replace(tac=self.service.tac(path, message))
+        return bare._replace(tac=self.service.tac(path, message_of(bare)))
+
+
+def message_of(request: TacRequest) -> bytes:
+    return PURCHASE_TAC.pack(
+        amount_fen=request.amount_fen, type=request.type, terminal=request.terminal,
+        terminal_seq=request.terminal_seq, at=bcd.stamp(request.at_s),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -190,6 +193,37 @@ def test_a_compromised_key_and_all_under_it_prove_only_what_was_before(office: O
     assert office.service.tac_verify_batch(before + after) == [NO_KEY, OK] * 4
     with pytest.raises(NotYet, match="proves"):
         roll.destroy("tac", "li", "be rid of it")
+
+
+def test_a_key_that_proved_nothing_proves_nothing_when_it_is_compromised(office: Office) -> None:
+    """Else whoever has it could write records of an older day, and they would count."""
+    old = office.purchase(ISSUERS[1], 1, 1)
+    office.to_cards(2)
+    new = office.purchase(ISSUERS[1], 1, 2)
+    roll = office.roll()
+    roll.make(("tac",))
+    waiting = office.service.find("tac", "3DES", 3, bytes.fromhex(ISSUERS[1]), card_factor(new.card))
+    above = waiting._replace(factors=waiting.factors[:-1])
+    mac = office.vault.tacs(above, waiting.factors[-1:], [message_of(new)])[0]
+    forged = new._replace(version=3, tac=mac)
+    roll.verify_only("tac", "3DES", 1)
+    roll.retire("tac", "3DES", 1, "li", True, "a test")
+    assert office.service.tac_verify_batch([old, new, forged]) == [NO_KEY, OK, NO_KEY]
+    office.now_s += 1000
+    for key_id in ("tac", "tac-v3"):
+        roll.compromise(key_id, office.now_s, "li", "a drive was stolen")
+    assert office.service.tac_verify_batch([old, new, forged]) == [NO_KEY, OK, NO_KEY]
+
+
+def test_nothing_is_derived_from_a_compromised_parent_when_a_roll_goes_on(office: Office) -> None:
+    office.vault.make(KeyInfo("tac-other", "tac", "3DES", "issuer", ISSUERS[1], ""))
+    office.vault.make(KeyInfo("tac-v2", "tac", "3DES", "nation", "", "", 2, state="generated"))
+    office.vault.make(KeyInfo("tac-other-v2", "tac", "3DES", "issuer", ISSUERS[1], "", 2, state="generated"))
+    roll = office.roll()
+    roll.compromise("tac-v2", office.now_s, "li", "seen on a screen")
+    with pytest.raises(NotYet, match="compromised"):
+        roll.make(("tac",))
+    assert "tac-own-v2" not in {row.key_id for row in office.vault.infos()}
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

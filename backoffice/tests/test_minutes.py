@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from asn1crypto import x509
+from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import validate_pdf_signature
@@ -150,3 +151,15 @@ def test_without_the_font_it_says_what_to_install(record: dict[str, Any], monkey
 def test_names_are_words_and_no_markup(record: dict[str, Any]) -> None:
     strange = {**record, "title": {"zh": "<b>甲&乙</b>", "en": "</para> & <img src='x'/>"}}
     assert "<b>甲&乙</b>" in text_of(minutes.draw(strange, ""))
+
+
+def test_another_digest_written_behind_the_signature_shows(pdf: bytes) -> None:
+    """PDF lets a later revision name other keywords, and pyHanko takes that for no change of the paper."""
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    keywords = generic.pdf_string(minutes._MARK + 64 * "0")
+    writer.set_info(generic.DictionaryObject({generic.pdf_name("/Keywords"): keywords}))
+    out = io.BytesIO()
+    writer.write(out)
+    assert out.getvalue().startswith(pdf)
+    with pytest.raises(MinutesError, match="changed since"):
+        minutes.check(out.getvalue())
