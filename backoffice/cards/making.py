@@ -226,6 +226,8 @@ class _Making:
         number = bcd.to_digits(files.PUBLIC.unpack(public).serial)[1:]
         with self.store.reading() as db:
             row = cards.by_number(db, number)
+        if row["bin"] == cards.IN_PROCESS:
+            self._require_true(row)
         if row["batch"] != self.work.batch:
             raise WrongBatch(f"this card is of batch {row['batch']}, not of {self.work.batch}: put it into its own box")
         self.card = row
@@ -234,6 +236,19 @@ class _Making:
         if PERSONALISE in self.maker._steps:
             self._personalise(bytes.fromhex(row["chip_serial"]), STAGE_PERSONALISED)
         return GOOD
+
+    def _require_true(self, row: sqlite3.Row) -> None:
+        """A number is said by whoever likes to: what is scrapped with it shall have its keys."""
+        paths = card_keys(
+            self.keys, self.work.profile, self.work.product.issuer, row["number"], row["key_version"],
+            self.work.product.maintenance_version,
+        )  # fmt: skip
+        try:
+            Reading(self.channel, self.keys).load_key(
+                paths, self.work.key_index, self.work.algorithm("load"), row["key_version"]
+            )
+        except NotAsWritten as error:
+            raise ForeignChip("this card says the number of one of ours, and lacks its keys: keep it") from error
 
     # --- step 1
 

@@ -303,3 +303,21 @@ def test_a_thread_is_no_place_for_signals():
     thread.start()
     thread.join()
     assert found == [{}]
+
+
+def test_a_load_that_is_open_is_settled_of_a_locked_card_too(company: Company):
+    number = next(row["number"] for row in json.loads(company.ok("list", "--full", "--json"))["cards"]
+                  if row["state"] == "stocked")  # fmt: skip
+    card = next(card for card in company.cards if card.image.serial.hex()[1:] == number)
+    reader = ("--reader", company.pcscd.readers[0])
+    company.slots[0].insert(card, Faults(["5:after"]))
+    try:
+        assert "card left" in company.refused("issue", *reader, "--load-fen", "5000", keys=True)
+        company.take()
+        company.put(card)
+        company.ok("lock", "--number", number)
+        assert "is locked" in company.refused("load", *reader, "--order", "L", "--fen", "100", keys=True)
+    finally:
+        company.take()
+    (load,) = json.loads(company.ok("show", "--number", number, "--json"))["loads"]
+    assert load["state"] == "WRITTEN" and card.image.balance_fen == 5000
