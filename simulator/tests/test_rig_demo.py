@@ -2,17 +2,12 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from simulator.rig.books import Books, refusals
-from simulator.rig.demo import Demo
-from simulator.tests.on_micropython import FIRMWARE, UNIX
-
-SEED = 20251
+from simulator.tests.demo_once import Ended
 
 RIDES = {
     "morning, first bus": 9 - 2 + 1,        # riders 0 to 8, one poor, one denied; the torn one
@@ -24,18 +19,6 @@ RIDES = {
     "evening, segment bus": 2 * 4,      # each boards for nothing and alights
     "evening, metro": 2 * 4,
 }
-
-
-class Ended(NamedTuple):
-    demo: Demo
-    figures: dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    demo = Demo(folder, [UNIX[0], "-X", "heapsize=1m"], f"{FIRMWARE}:.frozen", SEED, lambda zh, en: None)
-    yield Ended(demo, demo.run())
 
 
 def books_of(ended: Ended, db: Path) -> Books:
