@@ -567,7 +567,7 @@ class Ceremony:
             raise MixedKeys(f"{what} (KCV {kcv}) is known from {origin}: no production key has it")
 
     def _refuse_twice(self, key: PlannedKey, kcv: str) -> None:
-        """One value under two names: who has the one key has the other, and a lost version comes back as a new one."""
+        """One value under two names: who has one key has the other, and a lost version comes back as a new one."""
         for info in self._keys().infos():
             if (info.algorithm, info.kcv) == (key.algorithm, kcv) and info.state != DESTROYED:
                 raise EqualParts(
@@ -593,7 +593,7 @@ class Ceremony:
                 raise WrongBackend(f"key {key_id} (KCV {info.kcv}) is there already: give the plan's key another id")
 
     def _follows(self, info: KeyInfo) -> bool:
-        """An earlier version was there before: PSAMs have the new one first, and then cards. `ykt keys roll` does it."""
+        """An earlier version was there: PSAMs have the new one first, and then cards. `ykt keys roll` does it."""
         ours = {key.key_id for key in self.plan.keys}
         return info.purpose in OF_CARDS and any(
             (other.purpose, other.algorithm) == (info.purpose, info.algorithm)

@@ -81,7 +81,8 @@ def _descriptors(path: Path) -> Iterator[None]:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
         try:
-            as_process = [sys.executable, "-c", f"import os; os.write(1, {OVERHEARD[:19]}); os.write(2, {OVERHEARD[19:]})"]
+            says = f"import os; os.write(1, {OVERHEARD[:19]}); os.write(2, {OVERHEARD[19:]})"
+            as_process = [sys.executable, "-c", says]
             subprocess.run(as_process, check=True)
             yield
         finally:

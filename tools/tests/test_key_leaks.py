@@ -59,7 +59,9 @@ def stopped_with_its_keys(where: Path, log: Path, how: str, *argv: object) -> It
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD, how, *map(str, argv)], cwd=where, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'firmware'}", "YKT_VAULT_PASSPHRASE": PASSPHRASE.decode()},
+            env={
+                **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'firmware'}", "YKT_VAULT_PASSPHRASE": PASSPHRASE.decode(),
+            },
         )  # fmt: skip
         try:
             _wait_for_the_lock(child)
@@ -263,7 +265,9 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "a key too short": (vault.VaultError, lambda folder: _vault(folder).put(INFO._replace(key_id="b"), KEY[:15])),
     "a signing key that is none": (
         vault.VaultError,
-        lambda folder: _vault(folder).put(KeyInfo("b", "params", "ES256", "sign", "", "000000"), KEY[:8] * 3 + bytes(7)),
+        lambda folder: _vault(folder).put(
+            KeyInfo("b", "params", "ES256", "sign", "", "000000"), KEY[:8] * 3 + bytes(7)
+        ),
     ),
     "a master released": (KeysError, lambda folder: _vault(folder).release(PATH, "why")),
     "a key used for another purpose": (
