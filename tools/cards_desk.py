@@ -109,6 +109,7 @@ def _load(args: argparse.Namespace) -> None:
         card = Epurse(line, keys)
         card.open()
         point = loader(args, store)
+        point.resolve(card)  # of a card that takes no money any more, too
         point.require_active(card.number)
         with store.transaction() as db:
             load_id = card_money.order(

@@ -153,11 +153,14 @@ class Epurse:
 
     def balance_fen(self) -> int:
         """As the card states it, unproved; its overdraft limit taken off where it knows one."""
-        stated = int(self.send(purse.GET_BALANCE).balance_fen)
+        return int(self.send(purse.GET_BALANCE).balance_fen) - self.limit_fen()
+
+    def limit_fen(self) -> int:
+        """Its overdraft limit, which each balance it states includes; 0 where it knows none."""
         try:
-            return stated - int(self.send(purse.GET_BALANCE, p1=1).balance_fen)
+            return int(self.send(purse.GET_BALANCE, p1=1).balance_fen)
         except Refused:
-            return stated
+            return 0
 
     def credit(self, offer: Offer, amount_fen: int, terminal: bytes, at: bytes) -> bytes:
         """CREDIT FOR LOAD: the TAC. MAC2 must be written down before."""

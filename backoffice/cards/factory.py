@@ -146,6 +146,9 @@ class Factory:
         with self._free:
             self._counts[outcome.result] += 1
             self._on_outcome(station.name, outcome, self._tally())
+            is_last = outcome.result == GOOD and not self._left
+        if is_last:
+            return outcome.result  # nobody puts another one in: it need not be taken out first
         try:
             station.finished(outcome, self._stop)
         except CardGone:

@@ -28,8 +28,12 @@ def issue(
 ) -> Issued:
     """The card on the reader, opened. Interrupted anywhere: call again with the same card and amount, it goes on.
 
-    Raises NotForSale, LoadRefused, LoadUnknown.
+    Raises NotForSale, Unproven, LoadRefused, LoadUnknown.
     """
+    with store.reading() as db:
+        state = cards.by_number(db, card.number)["state"]
+    if state == card_states.STOCKED:
+        card.proved(loader.terminal)  # before the books say that it is sold
     with store.transaction() as db:
         row = cards.by_number(db, card.number)
         if row["state"] == card_states.STOCKED:
@@ -58,6 +62,7 @@ def activate(
     made = products.parse(cards.batch(db, row["batch"])["product_json"], row["batch"])
     number, card_id = row["number"], row["card_id"]
     card_states.move(db, card_id, card_states.ACTIVE, "issued", actor, now_s)
+    cards.leave_stock(db, card_id, "sold", actor, now_s)
     ref = f"card {card_id}"
     if made.deposit_fen:
         cards.set_deposit(db, card_id, made.deposit_fen)

@@ -8,6 +8,7 @@ as good when it was closed and read back, and at no other time.
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from backoffice.cards import product as products
@@ -225,6 +226,8 @@ class _Making:
         number = bcd.to_digits(files.PUBLIC.unpack(public).serial)[1:]
         with self.store.reading() as db:
             row = cards.by_number(db, number)
+        if row["bin"] == cards.IN_PROCESS:
+            self._require_true(row)
         if row["batch"] != self.work.batch:
             raise WrongBatch(f"this card is of batch {row['batch']}, not of {self.work.batch}: put it into its own box")
         self.card = row
@@ -234,16 +237,30 @@ class _Making:
             self._personalise(bytes.fromhex(row["chip_serial"]), STAGE_PERSONALISED)
         return GOOD
 
+    def _require_true(self, row: sqlite3.Row) -> None:
+        """A number is said by whoever likes to: what is scrapped with it shall have its keys."""
+        paths = card_keys(
+            self.keys, self.work.profile, self.work.product.issuer, row["number"], row["key_version"],
+            self.work.product.maintenance_version,
+        )  # fmt: skip
+        try:
+            Reading(self.channel, self.keys).load_key(
+                paths, self.work.key_index, self.work.algorithm("load"), row["key_version"]
+            )
+        except NotAsWritten as error:
+            raise ForeignChip("this card says the number of one of ours, and lacks its keys: keep it") from error
+
     # --- step 1
 
     def _initialise(self) -> None:
         work, channel = self.work, self.channel
         again = self._begin() > 1
-        self._replace_control_key(again)
-        for make in (channel.create_application, *(lambda row=row: channel.create_file(row) for row in
-                                                   work.profile.files)):  # fmt: skip
-            self._unless_there(make, again)
-        channel.end_stage(1)
+        with self._audited():
+            self._replace_control_key(again)
+            for make in (channel.create_application, *(lambda row=row: channel.create_file(row) for row in
+                                                       work.profile.files)):  # fmt: skip
+                self._unless_there(make, again)
+            channel.end_stage(1)
         self._to(card_states.INITIALISED, "step 1")
         self._record(GOOD, "")
 
@@ -278,16 +295,17 @@ class _Making:
             self.keys, self.work.profile, self.work.product.issuer, number, self._row()["key_version"],
             self.work.product.maintenance_version,
         )  # fmt: skip
-        if stage == STAGE_INITIALISED:
-            self._write(paths, written, again)
-            self._try(paths, written)
-            self.channel.select_mf()
-            self._authenticate(serial)
-            self.channel.end_stage(2)
-        elif self._row()["tried_at_s"] is None:
-            raise NotAsWritten("it is closed, and nobody has seen its keys work")
-        self._read_closed(paths, written)
-        self._stock()
+        with self._audited():
+            if stage == STAGE_INITIALISED:
+                self._write(paths, written, again)
+                self._try(paths, written)
+                self.channel.select_mf()
+                self._authenticate(serial)
+                self.channel.end_stage(2)
+            elif self._row()["tried_at_s"] is None:
+                raise NotAsWritten("it is closed, and nobody has seen its keys work")
+            self._read_closed(paths, written)
+        self._stock()  # behind the audit: a card is good when it is written down what its keys were used for
 
     def _number(self) -> tuple[str, dict[int, bytes]]:
         """The chip's number, in the books before the chip hears of it; and its files."""
@@ -380,6 +398,10 @@ class _Making:
         if row["bin"] != cards.IN_PROCESS:
             return True
         return state != card_states.MANUFACTURED and self.maker._steps == (INITIALISE,)
+
+    def _audited(self) -> AbstractContextManager[None]:
+        """One step of this chip is one job of the keys."""
+        return self.keys.job(f"{self.step} a card", bytes.fromhex(self._row()["chip_serial"]))
 
     def _begin(self) -> int:
         """Count an attempt; before the chip hears anything that changes it."""

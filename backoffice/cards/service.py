@@ -32,6 +32,7 @@ from tunion.card.product import NATIONAL, Facts
 REPLACE, REFUND, EXCHANGE, BAD, EXTEND = "replace", "refund", "exchange", "bad", "extend"
 KINDS = (REPLACE, REFUND, EXCHANGE, BAD, EXTEND)
 _ENDS = {REPLACE: card_states.REPLACED, EXCHANGE: card_states.REPLACED, REFUND: card_states.RETURNED}
+_HELD = (card_states.ACTIVE, card_states.EXPIRED, card_states.LOCKED)  # in somebody's hands
 _EXPIRY_AT = 24  # in file 15h
 
 
@@ -79,10 +80,14 @@ class Desk:
             card.take_for(_facts_of(json.loads(self._case(case_id)["detail"])), self._maintenance_version(row))
             facts = card.open()
         row = self._known(kind, card, facts)
+        if case_id is not None and row["card_id"] != self._case(case_id)["old_card"]:
+            raise NotThisCard("another card lies on the reader: put the one of this case on it")
         if kind != EXCHANGE:
             self._loader.resolve(card)
             card.require_no_trip()
         balance_fen, proved = self._balance(card)
+        if kind != REFUND and balance_fen > card_money.LOAD_FEN_MAX:
+            raise CaseRefused(f"{balance_fen} fen are on it, more than a new card may hold: it keeps its card")
         case = self._case_for(kind, row, facts, balance_fen, proved)
         if case["state"] != OPEN:
             return int(case["case_id"])
@@ -123,6 +128,12 @@ class Desk:
             case = card_money.case_of(db, row["card_id"])
             if case is not None and case["kind"] == BAD:
                 return int(case["case_id"])
+            if row["state"] not in _HELD:
+                raise CaseRefused(f"card {masked(number)} is {row['state']}: no holder has it")
+            if case is not None and case["state"] == OPEN:  # it died at the counter: nothing is owed for it yet
+                card_money.move_case(
+                    db, case["case_id"], card_money.CLOSED, "it does not answer any more", self._actor, now_s
+                )
             shadow_fen = card_money.shadow_fen(db, number)
             case_id = card_money.open_case(
                 db, BAD, row["card_id"], shadow_fen, row["deposit_fen"], self._rules.due_s(now_s), self._actor, now_s,
@@ -188,6 +199,7 @@ class Desk:
         if said != bcd.from_digits(expiry):
             card.update(self._maintenance_version(row), PUBLIC_SFI, _EXPIRY_AT, bcd.from_digits(expiry))
         facts = card.open()
+        card.require(row["number"])
         if facts.expiry != bcd.from_digits(expiry) or card.read_public()[_EXPIRY_AT:28] != facts.expiry:
             raise CaseRefused("the card does not read back its new last day: put it on the reader again")
         with self._store.transaction() as db:
@@ -239,8 +251,8 @@ class Desk:
         except (NoKey, Refused):
             if card.is_national:
                 raise
-            return stated_fen, False
-        return offer.balance_fen, True
+            return _own(stated_fen), False
+        return _own(offer.balance_fen - card.limit_fen()), True
 
     def _case_for(self, kind: str, row: sqlite3.Row, facts: Facts, balance_fen: int, proved: bool) -> sqlite3.Row:
         """The open case of this card with this balance; one with another balance is closed."""
@@ -255,7 +267,7 @@ class Desk:
                 card_money.move_case(
                     db, case["case_id"], card_money.CLOSED, "the balance is another now", self._actor, now_s
                 )
-            if row["state"] not in (card_states.ACTIVE, card_states.EXPIRED, card_states.LOCKED):
+            if row["state"] not in _HELD:
                 raise CaseRefused(f"card {masked(row['number'])} is {row['state']}: there is nothing to give for it")
             detail = {"proved": proved, **{name: _plain(value) for name, value in facts._asdict().items()}}
             case_id = card_money.open_case(
@@ -307,6 +319,8 @@ class Desk:
             amount_fen = card_money.shadow_fen(db, row["number"])
             if case["approved_by"] is None and amount_fen > self._rules.two_people_fen:
                 raise NeedsSecond(f"case {case_id}: {amount_fen} fen want a second person: `ykt cards approve`")
+            if to_card and amount_fen > card_money.LOAD_FEN_MAX:
+                raise CaseRefused(f"case {case_id}: {amount_fen} fen are more than a new card may hold: pay in cash")
             ref, actor = f"case {case_id}", self._actor
             card_money.fix_amount(db, case_id, amount_fen)
             card_money.post(db, row["number"], "retired", ref, PURSES, OWED, amount_fen, actor, now_s)
@@ -338,6 +352,8 @@ class Desk:
     def _onto(self, case: sqlite3.Row, card: Epurse) -> Loaded | None:
         """The new card takes amount and deposit of the old one."""
         now_s, case_id = self._now_s(), case["case_id"]
+        if case["new_card"] is None:
+            card.proved(self._loader.terminal)
         with self._store.transaction() as db:
             new, old = cards.by_number(db, card.number), cards.card(db, case["old_card"])
             if new["card_id"] == old["card_id"]:
@@ -346,6 +362,7 @@ class Desk:
                 if new["state"] != card_states.STOCKED:
                     raise issue.NotForSale(f"card {masked(new['number'])} is {new['state']}: take one from stock")
                 card_states.move(db, new["card_id"], card_states.ACTIVE, f"case {case_id}", self._actor, now_s)
+                cards.leave_stock(db, new["card_id"], f"case {case_id}", self._actor, now_s)
                 cards.set_deposit(db, new["card_id"], old["deposit_fen"])
                 cards.set_deposit(db, old["card_id"], 0)
             card_money.give_card(db, case_id, new["card_id"])
@@ -381,8 +398,21 @@ class Desk:
 
 
 def destroy(db: sqlite3.Connection, number: str, actor: str, now_s: int) -> None:
-    """The plastic was cut up before witnesses. Raises WrongMove for a card that is still good for something."""
-    card_states.move(db, cards.by_number(db, number)["card_id"], card_states.DESTROYED, "destroyed", actor, now_s)
+    """The plastic was cut up before witnesses. Raises WrongMove for a card that is still good for something, and
+    CaseRefused for one that is not paid yet.
+    """
+    card_id = cards.by_number(db, number)["card_id"]
+    case = card_money.case_of(db, card_id)
+    if case is not None and case["state"] == OPEN:
+        raise CaseRefused(f"case {case['case_id']} ({case['kind']}) of this card is OPEN: end that first")
+    card_states.move(db, card_id, card_states.DESTROYED, "destroyed", actor, now_s)
+
+
+def _own(balance_fen: int) -> int:
+    """What the holder has, without an overdraft limit. Raises CaseRefused for less than nothing."""
+    if balance_fen < 0:
+        raise CaseRefused(f"the card is {-balance_fen} fen overdrawn: its holder pays that where it was issued first")
+    return balance_fen
 
 
 def _today(now_s: int) -> str:

@@ -32,14 +32,15 @@ class Watermark:
         with self._lock:
             marks = self._marks()
         for row in cards.ranges(db):
-            ahead = marks.get(row["first"], 0) - row["next"]
+            following = _following(marks, row)
+            ahead = following - row["next"]
             if ahead > GAP_MAX:
                 raise RestoredDatabase(
                     f"{ahead} numbers of a range of issuer {row['issuer_id']} were given by a database that is not "
-                    f"this one: leave them out with `ykt cards range skip --first … --next {marks[row['first']]}`"
+                    f"this one: leave them out with `ykt cards range skip --first … --next {following}`"
                 )
             if ahead > 0:
-                cards.skip_numbers(db, str(row["first"]), str(marks[row["first"]]))
+                cards.skip_numbers(db, str(row["first"]), str(following))
 
     def after(self, db: sqlite3.Connection) -> None:
         """Write down how far each range is; to be called before the commit."""
@@ -68,6 +69,13 @@ class Watermark:
                 if first.isdigit() and following.isdigit():
                     self._found[int(first)] = max(self._found.get(int(first), 0), int(following))
         return self._found
+
+
+def _following(marks: dict[int, int], row: sqlite3.Row) -> int:
+    """The next number of a range that the file knows not to be given, wherever the range began when it was."""
+    reached = [following for first, following in marks.items() if first <= row["last"] and following > row["next"]]
+    following: int = min(max(reached, default=row["next"]), row["last"] + 1)
+    return following
 
 
 def beside(db: Path) -> Path:

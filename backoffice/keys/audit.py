@@ -9,7 +9,9 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,9 @@ IDS_MAX = 16  # key ids in a line; the rest are counted
 LINE_BYTES_MAX = 16384
 SUM_S = 60  # sums of frequent calls are written at least as often
 SUM_CALLS = 1000
+JOB_USES = 100  # then a job's uses are written down before it goes on
+JOB_KEYS = 8  # of more keys likewise
+IN_JOBS = ("kcv", "session_mac", "tac", "auth", "command_mac", "maintenance_mac", "wrap")  # operations of which
 START = "0" * 64  # what the first line is chained to
 _SUFFIX = ".audit"
 
@@ -62,14 +67,57 @@ class Audit:
         self._sums: dict[tuple[str, str], int] = {}
         self._sums_since_s = clock()
         self._mutex = threading.Lock()
+        self._in_thread = threading.local()
 
     def write(self, operation: str, key_ids: Iterable[str], count: int = 1, digest: str = "", **more: Any) -> None:
         """One line. Raises AuditLost."""
+        self._line(operation, key_ids, count, digest, more)
+
+    @contextmanager
+    def job(self, what: str, of: bytes) -> Iterator[None]:
+        """The uses of one thread that make one thing: a line when the block begins, their sum when it ends.
+
+        Both are on the disk when the block is entered and left; an error in the block passes through behind the sum.
+        Raises AuditLost, also at the end.
+        """
+        if self._job is not None:
+            raise KeysError(f"{self._job.what} is not finished: one job at a time")
+        number = self._line("job", (), 0, digest([of]), {"job": what})
+        self._in_thread.job = job = _Job(what, number)
+        try:
+            yield
+        finally:
+            self._in_thread.job = None
+            self._sum_of(job, "job_end")
+
+    def use(self, operation: str, key_ids: Iterable[str]) -> None:
+        """One use of keys that makes no money: a line, or in a job one of its sum. Raises AuditLost."""
+        job, ids = self._job, tuple(key_ids)
+        if job is None or operation not in IN_JOBS:
+            self._line(operation, ids, 1, "", {})
+            return
+        job.uses[operation, ids] += 1
+        if job.uses.total() >= JOB_USES or len({one for _, used in job.uses for one in used}) >= JOB_KEYS:
+            self._sum_of(job, "job_part")
+
+    @property
+    def _job(self) -> "_Job | None":
+        return getattr(self._in_thread, "job", None)
+
+    def _sum_of(self, job: "_Job", operation: str) -> None:
+        """The uses of a job since its last line."""
+        ids = [one for _, used in job.uses for one in used]
+        uses = [[name, " ".join(used), count] for (name, used), count in job.uses.items()]
+        self._line(operation, ids, job.uses.total(), "", {"job": job.what, "begun": job.number, "uses": uses})
+        job.uses.clear()
+
+    def _line(self, operation: str, key_ids: Iterable[str], count: int, digest: str, more: dict[str, Any]) -> int:
+        """Its number."""
         ids = list(dict.fromkeys(key_ids))
         if len(ids) > IDS_MAX:
-            more["more_keys"] = len(ids) - IDS_MAX
+            more = {**more, "more_keys": len(ids) - IDS_MAX}
         with self._mutex:
-            self._append(operation, ids[:IDS_MAX], count, digest, more)
+            return self._append(operation, ids[:IDS_MAX], count, digest, more)
 
     def sum(self, operation: str, key_id: str) -> None:
         """A call of which there are very many and small ones, as of a device's MAC: written down as a sum."""
@@ -90,7 +138,8 @@ class Audit:
             del self._sums[operation, key_id]  # a sum that was not written waits for the next time
         self._sums_since_s = self._clock()
 
-    def _append(self, operation: str, ids: list[str], count: int, digest: str, more: Mapping[str, Any]) -> None:
+    def _append(self, operation: str, ids: list[str], count: int, digest: str, more: Mapping[str, Any]) -> int:
+        """The number of the line, which is on the disk."""
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
@@ -108,10 +157,31 @@ class Audit:
                 if os.write(handle, whole) != len(whole):  # a full disk takes what it can, and calls that no error
                     raise AuditLost(f"{self.path}: no room for a whole line; no key is used without it")
                 os.fsync(handle)
+                return last.lines + 1
             finally:
                 os.close(handle)
         except OSError as error:
             raise AuditLost(f"{self.path}: {error.strerror}; no key is used without it") from error
+
+
+class _Job:
+    """What a thread has in hand. `uses`: by operation and keys, since its last line."""
+
+    def __init__(self, what: str, number: int) -> None:
+        self.what = what
+        self.number = number  # of the line that it began with
+        self.uses: Counter[tuple[str, tuple[str, ...]]] = Counter()
+
+
+def open_jobs(path: Path) -> list[dict[str, Any]]:
+    """The first line of each job that has no last one: it is in hand, or its program died within it."""
+    begun: dict[int, dict[str, Any]] = {}
+    for row in rows(path):
+        if row["op"] == "job":
+            begun[row["n"]] = row
+        elif row["op"] == "job_end":
+            begun.pop(row["begun"], None)
+    return list(begun.values())
 
 
 def verify(path: Path, known: Head | None = None) -> Head:

@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -43,6 +44,7 @@ _OK, _BAD, _NO_KEY, _UNAVAILABLE = range(4)  # ROW_VERDICTS
 _ROW = TAC_ROW.size
 _CARD, _MESSAGE, _TAC = slice(8, 16), slice(20, 42), slice(42, 46)
 # Purposes whose keys a chip may be given at any level: a PSAM holds them. The others leave for a card only.
+_MONEY = ("load", "unload")  # purposes of which each use is a line of its own, whatever it is a part of
 _INTO_SAMS = ("purchase", "load", "maintenance", *OF_CHIPS)
 _STRICTER = (ACTIVE, VERIFY_ONLY, COMPROMISED, GENERATED, RETIRED, DESTROYED)  # each allows no more than those before
 _Found = TypeVar("_Found")
@@ -82,6 +84,10 @@ class Keyring:
         """All kept keys; one that lies in two places is told once."""
         self._refresh()
         return [holders[0][1] for holders in self._held.values()]
+
+    def job(self, what: str, of: bytes) -> AbstractContextManager[None]:
+        """service.KeyService.job."""
+        return nullcontext() if self.audit is None else self.audit.job(what, of)
 
     def close(self) -> None:
         """Write down what is summed."""
@@ -378,8 +384,12 @@ class Keyring:
     ) -> _Found:
         """Limited, done and written down; only then is the answer given."""
         self._take(operation)
-        answer = self._first(paths[0].key_id, call, instead, [path.key_id for path in paths[1:]])
-        self._note(operation, [path.key_id for path in paths])
+        key_ids = [path.key_id for path in paths]
+        answer = self._first(key_ids[0], call, instead, key_ids[1:])
+        if self.audit is not None and self._info(key_ids[0]).purpose not in _MONEY:
+            self.audit.use(operation, key_ids)
+        else:
+            self._note(operation, key_ids)
         return answer
 
     def _first(

@@ -27,6 +27,7 @@ from backoffice.keys.backend import (
     KeysError,
 )  # fmt: skip
 from backoffice.keys.hierarchy import NOT_IN_CARDS_S, OF_CARDS, Scheme
+from backoffice.store.people import are_two
 
 YEAR_S = 365 * 86400 + 21600
 CARD_LIFE_S = 10 * YEAR_S  # our own choice: a card is good for so long where nobody said otherwise
@@ -258,7 +259,7 @@ class Roll:
         self._two(second, reason)
 
     def _two(self, second: str, reason: str) -> None:
-        if not second.strip() or second.strip().casefold() == self._user.casefold():
+        if not are_two(self._user, second):
             raise TwoPersons(f"this takes two persons: {self._user} and another one, with --second")
         if not reason.strip():
             raise KeysError("say why, with --reason: it is written down")

@@ -13,6 +13,7 @@ from backoffice.cards import profile as profiles
 from backoffice.cards.profile import Profile
 from backoffice.keys.backend import ACTIVE, KeyPath
 from backoffice.keys.service import KeyService, NoKey
+from backoffice.store import people
 from backoffice.store import sam_tables as tables
 from backoffice.store.sam_tables import SamRefused
 from tunion import bcd
@@ -55,8 +56,8 @@ class NumberUsed(SamRefused):
 
 def person(user: str) -> str:
     """One spelling for one person. Raises SamRefused."""
-    name = user.strip().casefold()
-    if not name or not name.isprintable() or len(name) > 64:
+    name = people.spelled(user)
+    if not name or len(name) > 64:
         raise SamRefused("say who does this: --user NAME")
     return name
 

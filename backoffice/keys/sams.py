@@ -255,6 +255,7 @@ class Maker:
     def _check(self, channel: Channel, known: sqlite3.Row) -> None:
         """Reset it and hold all against what was ordered. Raises CheckFailed, ChipRefused, CardGone."""
         chip = channel.open()
+        _require_same(chip, known)
         if chip.stage != ch.STAGE_PERSONALISED:
             raise CheckFailed(f"the chip says it is in stage {chip.stage}")
         files = self._files(known)
@@ -312,6 +313,8 @@ def check_again(store: Store, keys: KeyService, line: Line, user: str, clock: Cl
         in_use = {(info.purpose, info.algorithm, info.version) for info in keys.infos() if info.state == ACTIVE}
         on_it = _keys_on(store, known["sam_no"])
         maker.key_set = [key for key in on_it if (key.purpose, key.algorithm, key.version) in in_use]
+        if all(key.purpose != "purchase" for key in maker.key_set):
+            raise SamRefused(f"SAM {known['sam_no']}: no purchase key of it is in use any more: update or destroy it")
         maker._check(channel, known)
     finally:
         channel.close()
@@ -339,7 +342,7 @@ def update(store: Store, keys: KeyService, line: Line, user: str, clock: Clock) 
         usages = {(row.purpose, row.algorithm, row.key_index): row.usage for row in maker.profile.keys}
         for key in lacking:
             maker._write_key(channel, usages[key[:3]], key, resumed=True)
-        channel.open()
+        _require_same(channel.open(), known)
         select_application(channel)
         for key in lacking:
             try_key(channel, keys, key, maker._issuer, known["terminal"], maker._trial_time())
@@ -427,6 +430,12 @@ def _try_maintenance(
         raise CheckFailed(f"maintenance key of version {key.version}: its MAC is not what this key gives")
 
 
+def _require_same(chip: Chip, known: sqlite3.Row) -> None:
+    """After each reset: what is written down of a SAM is of its own chip."""
+    if chip.serial.hex().upper() != known["chip"]:
+        raise SamRefused(f"another chip is in the reader than SAM {known['sam_no']}: put that one in again")
+
+
 def _same_file(channel: Channel, sfi: int, wanted: bytes) -> None:
     if channel.read_binary(sfi, len(wanted)) != wanted:
         raise CheckFailed(f"file {sfi:02X} does not read back as it was written")
@@ -460,7 +469,7 @@ def _finished(
         raise SamRefused(f"SAM {known['sam_no']} is {known['state']}: finish it with `ykt keys sams make`")
     maker = Maker(store, keys, known["batch_id"], user, clock)
     channel = Channel(line, maker.profile, keys)
-    channel.open()
+    _require_same(channel.open(), known)
     return known, maker, channel
 
 

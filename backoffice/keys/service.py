@@ -1,6 +1,7 @@
 """What the rest of the back office may ask of the keys. Answers are verdicts and MACs, never a key or a handle."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from backoffice.keys.backend import KeyInfo, KeyPath, KeysError
@@ -61,6 +62,16 @@ class KeyService(Protocol):
 
     def infos(self) -> list[KeyInfo]:
         """All kept keys."""
+
+    def job(self, what: str, of: bytes) -> AbstractContextManager[None]:
+        """A block that makes one thing, as a card: its uses are a line before it and one after it, in this thread.
+
+        Nothing that was made counts as good before the block has ended: then the uses are on the disk, by operation
+        and key. Keys that make money (load, unload) have a line for each use, also within.
+
+        of      names the thing, as a chip's serial; written down as a digest
+        raises  at its end, too: AuditLost
+        """
 
     def path(
         self, purpose: str, algorithm: str, version: int, issuer: bytes = b"", *below: bytes, product: int = 0

@@ -11,7 +11,7 @@ Accounts, whole fen. What is paid in goes to `owed` until the card has proved th
 import sqlite3
 from typing import Any
 
-from backoffice.store import states
+from backoffice.store import people, states
 from backoffice.store.card_states import CardsRefused
 from tunion import bcd
 
@@ -295,7 +295,7 @@ def approve(db: sqlite3.Connection, case_id: int, actor: str, at_s: int) -> None
     row = case(db, case_id)
     if row["state"] != OPEN:
         raise CaseRefused(f"case {case_id} is {row['state']}: there is nothing to approve")
-    if row["opened_by"] == actor:
+    if not people.are_two(row["opened_by"], actor):
         raise NeedsSecond(f"case {case_id} was opened by {actor}: another person must approve it")
     db.execute("UPDATE card_case SET approved_at_s = ?, approved_by = ? WHERE case_id = ?", (at_s, actor, case_id))
     _note(db, case_id, OPEN, "approved", actor, at_s)

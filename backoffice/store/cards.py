@@ -339,6 +339,12 @@ def put_away(db: sqlite3.Connection, card_id: int, to_bin: str, why: str, actor:
     db.execute("UPDATE card SET bin = ? WHERE card_id = ?", (to_bin, card_id))
 
 
+def leave_stock(db: sqlite3.Connection, card_id: int, why: str, actor: str, at_s: int) -> None:
+    """A card that was sold; one that was shipped has left before."""
+    if card(db, card_id)["bin"] == STOCK:
+        put_away(db, card_id, SHIPPED, why, actor, at_s)
+
+
 def scrap(db: sqlite3.Connection, card_id: int, why: str, actor: str, at_s: int, to_bin: str = SCRAPPED) -> None:
     """A card that will not be one. Its number, if it had one, goes with it. Again: no effect."""
     row = card(db, card_id)

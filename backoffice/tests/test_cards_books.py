@@ -385,3 +385,25 @@ def _do(db: sqlite3.Connection, what: str, number: int) -> None:
         elif what != "meet":
             to_bin = {"stock": cards.STOCK, "ship": cards.SHIPPED, "unship": cards.STOCK}[what]
             cards.put_away(db, card_id, to_bin, what, "ann", NOW_S)
+
+
+@pytest.mark.parametrize(("first", "last"), [(-7, 60), (5, 60), (12, 18)])
+def test_numbers_are_not_given_twice_by_a_range_that_begins_elsewhere(store: Store, first: int, last: int) -> None:
+    """The copy is of before the range: whoever adds it again may cut it otherwise."""
+    path = beside(store.path)
+    begin = plus(FIRST, 2000)
+    path.write_text(f"{begin} {plus(begin, 20)}\n")  # 20 numbers were given
+    with store.transaction() as db:
+        cards.skip_numbers(db, FIRST, plus(FIRST, 1000))
+        cards.add_range(db, plus(begin, first), plus(begin, last), ISSUER, "ann", NOW_S)
+        cards.receive(db, "A1", 2, "ann", NOW_S)
+    if last < 20:
+        with pytest.raises(cards.NumbersSpent):
+            next_number(store, Watermark(path), 1)
+        return
+    if 20 - first > 16:
+        with pytest.raises(RestoredDatabase, match=f"--next {plus(begin, 20)}"):
+            next_number(store, Watermark(path), 1)
+        with store.transaction() as db:
+            cards.skip_numbers(db, plus(begin, first), plus(begin, 20))
+    assert next_number(store, Watermark(path), 1) == plus(begin, 20)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -322,3 +323,131 @@ def test_a_key_is_never_quoted(full: vault.Vault) -> None:  # noqa: F811
             call()
         said.append(str(refusal.value))
     assert INPUTS["MTK"][:8] not in "".join(said).upper()
+
+
+# --- jobs
+
+
+def in_a_job(service: Keyring) -> None:
+    purchase = service.path("purchase", "3DES", 1, ISSUER, CARD)
+    control = service.path("control", "AES", 1, b"", bytes(8))
+    service.auth(control, bytes(8))
+    for _ in range(5):
+        service.command_mac(control, bytes(8), b"command")
+    service.wrap(control, purchase)
+    service.session_mac(purchase, bytes(8), b"a trial")
+
+
+def test_the_uses_of_a_job_are_one_line_before_its_result_counts(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service, log = served(full, clock), audit.beside(full.path)
+    load_key = service.path("load", "3DES", 1, ISSUER, CARD)
+    chip = bytes.fromhex("AABBCCDD00112233")
+    with service.job("personalise a card", chip):
+        assert [row["op"] for row in audit.rows(log)] == ["job"], "before the first key is used"
+        in_a_job(service)
+        assert len(audit.rows(log)) == 1
+        service.session_mac(load_key, bytes(8), b"a load")
+        assert audit.rows(log)[-1]["op"] == "session_mac", "money has its line before its MAC is given out"
+        assert [row["n"] for row in audit.open_jobs(log)] == [1]
+    begun, money, ended = audit.rows(log)
+    assert audit.verify(log).lines == 3 and audit.open_jobs(log) == []
+    assert (begun["job"], begun["digest"], begun["count"]) == ("personalise a card", audit.digest([chip]), 0)
+    assert (money["keys"], money["count"]) == (["load-3DES"], 1)
+    assert (ended["op"], ended["begun"], ended["count"]) == ("job_end", 1, 8)
+    assert ended["keys"] == ["control-AES", "purchase-3DES"]
+    assert ended["uses"] == [
+        ["auth", "control-AES", 1], ["command_mac", "control-AES", 5], ["wrap", "control-AES purchase-3DES", 1],
+        ["session_mac", "purchase-3DES", 1],
+    ]  # fmt: skip
+    assert chip.hex().upper() not in log.read_text().upper()
+    service.kcv(load_key)
+    assert audit.rows(log)[-1]["op"] == "kcv", "after a job every use is a line again"
+
+
+def test_a_job_that_fails_is_written_down_like_another(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service, log = served(full, clock), audit.beside(full.path)
+    with pytest.raises(KeyboardInterrupt), service.job("personalise a card", CARD):
+        in_a_job(service)
+        raise KeyboardInterrupt
+    assert [row["count"] for row in audit.rows(log)] == [0, 8] and audit.open_jobs(log) == []
+    with pytest.raises(KeysError, match="one job at a time"), service.job("a", CARD), service.job("b", CARD):
+        raise AssertionError("two at once")
+    with service.job("again", CARD):
+        in_a_job(service)
+    assert audit.verify(log).lines == 6
+
+
+def test_a_job_whose_end_cannot_be_written_is_not_done(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service, log = served(full, clock), audit.beside(full.path)
+    with pytest.raises(AuditLost), service.job("personalise a card", CARD):
+        in_a_job(service)
+        log.rename(log.with_name("away"))
+        log.mkdir()
+    with pytest.raises(AuditLost), service.job("personalise a card", CARD):
+        raise AssertionError("a job without a first line")
+
+
+def test_a_long_job_is_written_down_in_parts(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service, log = served(full, clock), audit.beside(full.path)
+    control = service.path("control", "AES", 1, b"", bytes(8))
+    with service.job("a large card", CARD):
+        for _ in range(2 * audit.JOB_USES + 1):
+            service.command_mac(control, bytes(8), b"command")
+    assert [(row["op"], row["count"]) for row in audit.rows(log)] == [
+        ("job", 0), ("job_part", audit.JOB_USES), ("job_part", audit.JOB_USES), ("job_end", 1),
+    ]  # fmt: skip
+
+
+def test_each_thread_has_its_own_job(full: vault.Vault, clock: Clock) -> None:  # noqa: F811
+    service, log = served(full, clock), audit.beside(full.path)
+    both = threading.Barrier(2, timeout=30)
+
+    def make(chip: bytes, uses: int) -> None:
+        control = service.path("control", "AES", 1, b"", chip)
+        with service.job("personalise a card", chip):
+            both.wait()
+            for _ in range(uses):
+                service.command_mac(control, bytes(8), b"command")
+            both.wait()
+
+    threads = [threading.Thread(target=make, args=(bytes((number,)) * 8, number)) for number in (3, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = audit.rows(log)
+    of = {row["n"]: row["digest"] for row in rows[:2]}
+    assert {of[row["begun"]]: row["count"] for row in rows[2:]} == {
+        audit.digest([bytes((number,)) * 8]): number for number in (3, 5)
+    }
+    assert audit.verify(log).lines == 4
+
+
+@pytest.mark.parametrize("uses", [0, 1, 99, 100, 150])
+def test_a_program_that_dies_in_a_job_leaves_its_first_line_and_whole_parts(uses: int, tmp_path: Path) -> None:
+    """What is lost is fewer than JOB_USES uses of one job, which is named, and which nothing good came from."""
+    log = tmp_path / "audit"
+    code = (
+        "import os, sys; from pathlib import Path; from backoffice.keys.audit import Audit\n"
+        "log = Audit(Path(sys.argv[1]), 'dies')\n"
+        "log.use('kcv', ['before'])\n"
+        "with log.job('personalise a card', b'chip'):\n"
+        "    for _ in range(int(sys.argv[2])): log.use('command_mac', ['control'])\n"
+        "    os._exit(7)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(log), str(uses)], env=os.environ).returncode == 7
+    rows = audit.rows(log)
+    assert audit.verify(log).lines == len(rows)
+    assert [row["op"] for row in rows] == ["kcv", "job", *["job_part"] * (uses // audit.JOB_USES)]
+    assert 0 <= uses - sum(row["count"] for row in rows[2:]) < audit.JOB_USES
+    assert [(row["caller"], row["job"]) for row in audit.open_jobs(log)] == [("dies", "personalise a card")]
+    Audit(log, "next").write("kcv", ["after"])
+    assert audit.verify(log).lines == len(rows) + 1 and len(audit.open_jobs(log)) == 1
+
+
+def test_only_what_is_said_to_be_part_of_a_job_is_summed(path: Path, clock: Clock) -> None:
+    log = Audit(path, "test", clock)
+    with log.job("a card", b""):
+        for operation in ("sign", "soft_sam", *audit.IN_JOBS):
+            log.use(operation, ["a"])
+    assert [row["op"] for row in audit.rows(path)] == ["job", "sign", "soft_sam", "job_end"]

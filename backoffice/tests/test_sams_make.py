@@ -332,3 +332,64 @@ def test_a_changed_profile_is_not_what_was_approved(depot: Depot, tmp_path: Path
     path.write_text(path.read_text().replace("invented by", "Invented by"))
     with pytest.raises(tables.SamRefused, match="was changed since order"):
         depot.maker(batch_id)
+
+
+# --- somebody who wants a SAM that nobody counts
+
+
+class Slot(Blank):
+    """A line on which another chip lies from its power-on of that number on."""
+
+    def __init__(self, chips: list[Blank], at: int) -> None:
+        self.chips, self.left = chips, at
+
+    def power_on(self) -> bytes:
+        self.left -= 1
+        return self.chips[self.left < 0].power_on()
+
+    def power_off(self) -> None:
+        self.chips[self.left < 0].power_off()
+
+    def transceive(self, apdu: bytes) -> bytes:
+        return self.chips[self.left < 0].transceive(apdu)
+
+
+def test_a_chip_that_was_swapped_after_its_reset_is_not_the_one_that_was_written(depot: Depot) -> None:
+    maker = depot.maker(depot.batch(2))
+    first, second = depot.blank(1), depot.blank(2)
+    maker.make(second)
+    with pytest.raises(tables.SamRefused, match="another chip"):
+        maker.make(Slot([first, second], 1))
+    assert depot.states() == ["checked", "made"]  # it waits, and is not scrapped
+    assert maker.make(first).resumed and maker.missing() == 0
+
+
+@pytest.mark.parametrize("at", (1, 2))
+def test_a_key_is_noted_for_the_chip_that_has_it(depot: Depot, at: int) -> None:
+    depot.keys.versions = (1,)
+    maker = depot.maker(depot.batch(2))
+    first, second = depot.blank(1), depot.blank(2)
+    for chip in (first, second):
+        maker.make(chip)
+    depot.keys.versions = (1, 2)
+    assert len(sams.update(depot.store, depot.keys, second, "zhao", depot.clock)) == 2
+    with pytest.raises(tables.SamRefused, match="another chip"):
+        sams.update(depot.store, depot.keys, Slot([first, second], at), "zhao", depot.clock)
+    assert len(sams.update(depot.store, depot.keys, first, "zhao", depot.clock)) == 2
+
+
+def test_a_sam_none_of_whose_keys_is_in_use_is_not_called_good(depot: Depot) -> None:
+    depot.keys.versions = (1,)
+    blank = depot.blank(1)
+    depot.maker(depot.batch(1)).make(blank)
+    depot.keys.versions = (2,)
+    with pytest.raises(tables.SamRefused, match="no purchase key of it is in use"):
+        sams.check_again(depot.store, depot.keys, blank, "zhao", depot.clock)
+
+
+@pytest.mark.parametrize("name", ["LI", " li", "ｌｉ", "l i"])
+def test_an_order_is_not_approved_by_who_placed_it_in_another_spelling(depot: Depot, name: str) -> None:
+    with depot.store.transaction() as db:
+        order_id = sam_orders.order(db, depot.keys, depot.order(1), "li", 1)
+        with pytest.raises(tables.SamRefused, match="another person approves it"):
+            sam_orders.approve(db, order_id, name, 2)

@@ -23,7 +23,7 @@ KEYS = (VAULT, PKCS11)
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 SCHEME = "three_steps"      # nation, province, issuer, card: a token can then wrap a province's key for a PSAM
 PSAM_PROFILE = "sample_psam_aes"
-SAMPLE_PLAN = Path(ceremony_plan.__file__).parents[1] / "samples" / "ceremony_plan.json"
+SAMPLES = Path(ceremony_plan.__file__).parents[1] / "samples"
 ORDERS, APPROVES, MAKES, TAKES = "wang", "li", "zhao", "sun"        # no two-person act by one of them
 START, EXPIRY = "2024-01-01", "2035-12-31"
 ROLLED = ("purchase", "load", "tac")        # the maintenance key has version 2 already, which validators ask for
@@ -63,17 +63,13 @@ class KeyRoom:
                 self._make_token(window)
             done: dict[str, Any] = json.loads(
                 window.run(
-                    "keys", "ceremony", "run", *self.args, "--plan", self._plan(), "--state",
+                    "keys", "ceremony", "run", *self.args, "--plan", SAMPLES / "ceremony_plan.json", "--state",
                     self._folder / "ceremony.state", "--minutes", self.minutes, "--test", "--unattended", "--seed",
                     self._seed, "--json",
                 )
             )  # fmt: skip
-            transport = {
-                "key_id": "transport-1", "purpose": "transport", "algorithm": "AES", "level": "chip", "subject": "",
-                "value": TEST_TRANSPORT.hex(),
-            }  # fmt: skip
-            self._load(window, "transport", self.args, [transport])
-            self._load(window, "devices", ("--vault", self.vault), device_keys)
+            window.run("keys", "load", *self.args, "--keys", SAMPLES / "vendor_keys.json")
+            self._load(window, device_keys)
         return done
 
     def make_psams(self, db: Path, pcscd: Pcscd, reader: str, fleet: Sequence[Bus]) -> None:
@@ -162,23 +158,14 @@ class KeyRoom:
         (self._folder / "softhsm2.conf").write_text(config)
         window.run("keys", "token", "init", "--token", self._token, "--module", SOFTHSM, "--label", "demo", "--test")
 
-    def _plan(self) -> Path:
-        """The sample plan without the transport key, which is the vendor's."""
-        content = json.loads(SAMPLE_PLAN.read_text(encoding="utf-8"))
-        content["keys"] = [key for key in content["keys"] if key["purpose"] != "transport"]
-        path = self._folder / "ceremony-plan.json"
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        return path
-
-    def _load(
-        self, window: Window, name: str, where: tuple[object, ...], keys: Sequence[dict[str, str]]
-    ) -> None:
-        path = self._folder / f"{name}-keys.json"
+    def _load(self, window: Window, keys: Sequence[dict[str, str]]) -> None:
+        """Keys of devices into the vault: a token has no place for thousands."""
+        path = self._folder / "device-keys.json"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({"test": True, "about": "invented for the demo", "keys": list(keys)}, file)
         try:
-            window.run("keys", "load", *where, "--keys", path)
+            window.run("keys", "load", "--vault", self.vault, "--keys", path)
         finally:
             path.unlink()
 

@@ -89,13 +89,14 @@ class _Company:
         opened = vault.create(self.vault, SECRET, True)
         values = {purpose: secrets.token_bytes(16)
                   for purpose in ("purchase", "load", "tac", "maintenance", "transport", "control")}  # fmt: skip
+        made, said = products.named(PRODUCT)
         for purpose, value in values.items():
             level = "chip" if purpose in ("transport", "control") else "province"
-            opened.put(KeyInfo(purpose, purpose, "3DES", level, "", vault.kcv("3DES", value)), value)
+            version = made.version_of(purpose) if level == "province" else 1
+            opened.put(KeyInfo(purpose, purpose, "3DES", level, "", vault.kcv("3DES", value), version), value)
         self.transport = values["transport"]
         self.serial = 1
         engine.create(self.db)
-        made, said = products.named(PRODUCT)
         store = Store(self.db)
         with store.transaction() as db:
             db.execute("INSERT INTO meta (key, value) VALUES ('production', '0')")

@@ -37,7 +37,8 @@ def transport_and_vault(folder: Path) -> bytes:
     for purpose in ("purchase", "load", "tac", "maintenance", "transport", "control"):
         level = "chip" if purpose in ("transport", "control") else "province"
         value = values[purpose] = secrets.token_bytes(16)
-        opened.put(KeyInfo(purpose, purpose, "3DES", level, "", vault.kcv("3DES", value)), value)
+        version = 2 if purpose == "maintenance" else 1
+        opened.put(KeyInfo(purpose, purpose, "3DES", level, "", vault.kcv("3DES", value), version), value)
     for purpose in ("load", "maintenance"):
         value = getattr(LEGACY_MASTERS, purpose)
         name = f"old {purpose}"
@@ -289,9 +290,10 @@ def test_artwork_of_one_card_and_of_a_batch(company: Company, tmp_path: Path):
 
 
 def test_shipping_moves_stock(company: Company):
+    (before,) = json.loads(company.ok("batch", "list", "--json"))["batches"]
     company.ok("ship", "--batch", "A1", "--count", "2")
     (batch,) = json.loads(company.ok("batch", "list", "--json"))["batches"]
-    assert batch["shipped"] == 2 and batch["good"] == batch["stock"] + 2
+    assert batch["shipped"] == before["shipped"] + 2 and batch["good"] == batch["stock"] + batch["shipped"]
 
 
 def test_a_thread_is_no_place_for_signals():
@@ -301,3 +303,21 @@ def test_a_thread_is_no_place_for_signals():
     thread.start()
     thread.join()
     assert found == [{}]
+
+
+def test_a_load_that_is_open_is_settled_of_a_locked_card_too(company: Company):
+    number = next(row["number"] for row in json.loads(company.ok("list", "--full", "--json"))["cards"]
+                  if row["state"] == "stocked")  # fmt: skip
+    card = next(card for card in company.cards if card.image.serial.hex()[1:] == number)
+    reader = ("--reader", company.pcscd.readers[0])
+    company.slots[0].insert(card, Faults(["5:after"]))
+    try:
+        assert "card left" in company.refused("issue", *reader, "--load-fen", "5000", keys=True)
+        company.take()
+        company.put(card)
+        company.ok("lock", "--number", number)
+        assert "is locked" in company.refused("load", *reader, "--order", "L", "--fen", "100", keys=True)
+    finally:
+        company.take()
+    (load,) = json.loads(company.ok("show", "--number", number, "--json"))["loads"]
+    assert load["state"] == "WRITTEN" and card.image.balance_fen == 5000

@@ -90,7 +90,7 @@ def test_pulled_at_every_command_the_money_is_on_it_once(ready: Counter, tmp_pat
     line = ChipLine(rehearsal.chips[0])
     rehearsal.issue(line)
     rehearsal.store.close()
-    assert len(line.sent) == 4
+    assert len(line.sent) == 5
     for number in range(len(line.sent)):
         for moment in ("before", "after"):
             counter = fresh(ready, tmp_path / f"{moment}{number}")
@@ -108,7 +108,7 @@ def test_pulled_at_every_command_the_money_is_on_it_once(ready: Counter, tmp_pat
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_no_money_back_while_the_card_may_have_it(counter: Counter, moment: str):
     with pytest.raises(LoadUnknown):
-        counter.issue(ChipLine(counter.chips[0], (3, moment)))
+        counter.issue(ChipLine(counter.chips[0], (4, moment)))
     with pytest.raises(LoadUnknown, match="no money back before the card proves"):
         with counter.store.transaction() as db:
             card_money.refund_load(db, 1, "ann", counter.now_s)
@@ -142,7 +142,7 @@ def test_an_answer_of_before_the_load_does_not_prove_that_it_never_happened(coun
     spy.transceive(bytes.fromhex("00A4040008A00000063201010500"))
     recorded = spy.transceive(bytes.fromhex("805000020B0100000001") + TERMINAL + b"\x10")
     with pytest.raises(LoadUnknown):
-        counter.issue(ChipLine(counter.chips[0], (3, "after")))
+        counter.issue(ChipLine(counter.chips[0], (4, "after")))
     thief = Replaying(counter.chips[0])
     thief.old = recorded
     with pytest.raises(Unproven, match="MAC1 is wrong"):
@@ -212,7 +212,7 @@ def test_a_purse_has_a_limit(counter: Counter):
 
 def test_a_card_that_is_locked_takes_no_money_but_settles_what_is_open(counter: Counter):
     with pytest.raises(LoadUnknown):
-        counter.issue(ChipLine(counter.chips[0], (3, "after")))
+        counter.issue(ChipLine(counter.chips[0], (4, "after")))
     with counter.store.transaction() as db:
         card_id = cards.by_number(db, FIRST)["card_id"]
         card_states.move(db, card_id, card_states.LOCKED, "lost", "ann", counter.now_s)

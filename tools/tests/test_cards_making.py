@@ -282,3 +282,17 @@ def test_without_numbers_nothing_is_written(office: Office):
         office.make(ChipLine(chip))
     assert office.counts()["in_process"] == 20 and office.check() == []
     assert office.now_s == NOON_S and readback.TRIAL_SEQ == 1
+
+
+def test_a_forged_card_does_not_scrap_the_true_one(office: Office):
+    """Pulled when it was closed, the true one waits in the box; another says its number and has none of its keys."""
+    (chip,) = chips(office)
+    rehearsal = ChipLine(chips(office, 2)[1])
+    office.make(rehearsal)
+    closing = office.maker().work.profile.commands["end_stage"][:2] + b"\x02"
+    (number,) = [at for at, apdu in enumerate(rehearsal.sent) if apdu[:3] == closing]
+    assert office.make(ChipLine(chip, (number, "after"))).result == making.GONE
+    with pytest.raises(making.ForeignChip, match="lacks its keys"):
+        office.make(Lying(chip, flipped("805000", 13)))
+    assert office.counts()["scrapped"] == 0
+    assert office.make(ChipLine(chip)).result == making.GOOD and office.check() == []

@@ -247,7 +247,7 @@ def test_another_blocked_card_does_not_stand_for_the_one_of_the_case(place: Serv
     old, new = place.chips
     with pytest.raises(CardGone):
         place.desk().retire(REPLACE, ChipLine(old, (8, "before")))
-    place.opened(ChipLine(new)).block(1)
+    place.opened(ChipLine(new)).block(2)
     with pytest.raises(NotThisCard, match="another card"):
         place.desk().retire(REPLACE, ChipLine(new), 1)
     assert place.look(card_money.case, 1)["state"] == "OPEN" and place.accounts()["owed"] == 0
@@ -379,3 +379,130 @@ def test_a_balance_that_is_made_up_is_not_believed(place: Service):
     with pytest.raises(Unproven, match="MAC1 is wrong"):
         place.desk().retire(REFUND, Rich(place.chips[0]))
     assert place.look(card_money.cases) == []
+
+
+# --- somebody who wants more than is theirs
+
+
+@pytest.mark.parametrize("name", ["Ann", " ann ", "ANN", "ａｎｎ", "a nn", "ann\u3000", ""])
+def test_a_second_person_is_not_the_first_in_another_spelling(place: Service, name: str):
+    with place.store.transaction() as db:
+        row = cards.by_number(db, FIRST)
+        case_id = card_money.open_case(db, REFUND, row["card_id"], 40_000, 0, 0, "ann", place.now_s, "{}")
+    with pytest.raises(CaseRefused), place.store.transaction() as db:
+        card_money.approve(db, case_id, name, place.now_s)
+    with place.store.transaction() as db:
+        card_money.approve(db, case_id, "Bob", place.now_s)
+
+
+def test_a_card_that_was_never_sold_is_no_bad_card_of_a_holder(place: Service):
+    """Else a new card is had for nothing, and stock counts a card that is damaged."""
+    with pytest.raises(CaseRefused, match="is stocked: no holder has it"):
+        place.desk().open_bad(SECOND)
+    assert place.look(card_money.cases) == [] and place.look(cards.by_number, SECOND)["state"] == "stocked"
+
+
+def test_a_bad_card_is_not_cut_up_before_it_is_paid(place: Service):
+    case_id = place.desk().open_bad(FIRST)
+    with pytest.raises(CaseRefused, match=f"case {case_id} .* is OPEN"), place.store.transaction() as db:
+        service.destroy(db, FIRST, "ann", place.now_s)
+    place.now_s += 12 * DAY_S
+    close_days_until(place, "2025-06-30")
+    place.desk().pay_bad(case_id, None)
+    with place.store.transaction() as db:
+        service.destroy(db, FIRST, "ann", place.now_s)
+
+
+def test_a_card_that_dies_while_it_is_replaced_is_a_bad_card(place: Service):
+    with pytest.raises(CardGone):
+        place.desk().retire(REPLACE, ChipLine(place.chips[0], (8, "before")))
+    case_id = place.desk().open_bad(FIRST)
+    assert [one["state"] for one in place.look(card_money.cases)] == ["CLOSED", "OPEN"]
+    place.now_s += 12 * DAY_S
+    close_days_until(place, "2025-06-30")
+    assert place.desk().pay_bad(case_id, ChipLine(place.chips[1])).balance_fen == LOAD_FEN
+    assert place.problems() == []
+
+
+def test_a_case_goes_on_with_its_own_card_only(place: Service):
+    place.issue(ChipLine(place.chips[1]), 7000)
+    with pytest.raises(CardGone):
+        place.desk().retire(REPLACE, ChipLine(place.chips[0], (8, "before")))
+    with pytest.raises(NotThisCard, match="another card"):
+        place.desk().retire(REPLACE, ChipLine(place.chips[1]), 1)
+    assert place.chips[1].card.image.blocked == "no" and place.look(cards.by_number, SECOND)["state"] == "active"
+    assert [one["old_card"] for one in place.look(card_money.cases)] == [1]
+
+
+class Swapped(ChipLine):
+    """From its power-on of that number on, another card lies on the reader."""
+
+    def __init__(self, chip, other, at: int) -> None:
+        super().__init__(chip)
+        self.other, self.left = other, at
+
+    def power_on(self):
+        self.left -= 1
+        if self.left < 0:
+            self.chip = self.other
+        return super().power_on()
+
+
+def test_a_card_that_was_swapped_after_a_reset_is_not_the_one_that_was_extended(place: Service):
+    place.issue(ChipLine(place.chips[1]), 0)
+    place.desk().extend(ChipLine(place.chips[1]), "20350601")
+    with pytest.raises(NotThisCard, match="another card"):
+        place.desk().extend(Swapped(place.chips[0], place.chips[1], 1), "20350601")
+    assert place.look(cards.by_number, FIRST)["expiry"] != "20350601"
+    place.desk().extend(ChipLine(place.chips[0]), "20350601")
+
+
+class Forged(ChipLine):
+    """A card that says the number of another one and has none of its keys."""
+
+    def transceive(self, apdu):
+        answer = super().transceive(apdu)
+        return answer[:12] + bytes(4) + answer[-2:] if apdu[:4] == b"\x80\x50\x00\x02" else answer
+
+
+@pytest.mark.parametrize("load_fen", [0, 100])
+def test_a_forged_card_is_not_sold(place: Service, load_fen: int):
+    """Else the true one in stock counts as sold, and the till as paid."""
+    before = place.accounts()
+    with pytest.raises(Unproven):
+        place.issue(Forged(place.chips[1]), load_fen)
+    assert place.look(cards.by_number, SECOND)["state"] == "stocked" and place.accounts() == before
+    assert place.issue(ChipLine(place.chips[1]), load_fen) and place.problems() == []
+
+
+def test_a_forged_card_takes_nobodys_deposit(place: Service):
+    case_id = place.desk().retire(REPLACE, ChipLine(place.chips[0]))
+    with pytest.raises(Unproven):
+        place.desk().complete(case_id, Forged(place.chips[1]))
+    assert place.look(cards.by_number, SECOND)["state"] == "stocked"
+    assert place.look(card_money.case, case_id)["new_card"] is None
+    assert place.desk().complete(case_id, ChipLine(place.chips[1])).balance_fen == LOAD_FEN
+
+
+def test_an_overdraft_limit_is_no_money_of_the_holders(place: Service):
+    place.old.image.limit_fen = 800
+    case_id = place.desk().retire(EXCHANGE, ChipLine(place.old))
+    assert place.look(card_money.case, case_id)["amount_fen"] == OLD_FEN
+
+
+def test_an_overdrawn_stock_card_is_refused_by_name(place: Service):
+    place.old.image.limit_fen, place.old.image.balance_fen = 800, -300
+    with pytest.raises(CaseRefused, match="300 fen overdrawn"):
+        place.desk().retire(EXCHANGE, ChipLine(place.old))
+    assert place.look(card_money.cases) == [] and place.old.image.blocked == "no"
+
+
+def test_more_than_a_new_card_takes_is_refused_before_the_old_one_is_blocked(place: Service):
+    place.old.image.balance_fen = card_money.LOAD_FEN_MAX + 1
+    with pytest.raises(CaseRefused, match="more than a new card may hold"):
+        place.desk().retire(EXCHANGE, ChipLine(place.old))
+    assert place.old.image.blocked == "no" and place.look(card_money.cases) == []
+
+
+def test_a_card_that_was_sold_is_not_in_stock_any_more(place: Service):
+    assert place.counts()["stock"] == 1 and place.counts()["shipped"] == 1

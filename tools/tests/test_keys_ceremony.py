@@ -369,7 +369,7 @@ def test_the_sample_plan_without_people(tmp_path, capsys):
     kcvs, summary, room = once("a", 7)
     assert kcvs == once("b", 7)[0] != once("c", 8)[0]
     assert once("d", None)[0] != once("e", None)[0]
-    purposes = {"purchase", "load", "tac", "maintenance", "control", "transport"}
+    purposes = {"purchase", "load", "tac", "maintenance", "control"}
     assert {key["purpose"] for key in summary["keys"]} == purposes == {
         info.purpose for info in vault.open_vault(room.vault, b"vault").infos()
     }
