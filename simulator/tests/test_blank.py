@@ -14,8 +14,8 @@ from simulator.blank_image import BLANK, INITIALISED, PERSONALISED, PROFILES, TR
 from simulator.card import NotPowered, SimCard
 from simulator.field import AFTER, BEFORE, Faults, Torn
 from simulator.image import CardImage, ImageError, PsamImage
-from simulator.psam import SimPsam
 from simulator.personalise import LEGACY_MASTERS, TEST_MASTERS
+from simulator.psam import SimPsam
 from simulator.randomness import RandomSpent, replay
 from simulator.tests.blank_office import (
     CARD_IMAGE,
@@ -769,7 +769,7 @@ def test_no_repr_and_no_message_shows_a_key():
         assert CONTROL_KEY.hex()[:8] not in str(caught.value)
 
 
-def test_production_knows_the_keys_that_are_written_in_the_simulator() -> None:
+def test_production_knows_the_keys_that_are_written_in_the_simulator():
     for masters in (TEST_MASTERS, LEGACY_MASTERS):
         for value in (masters.purchase, masters.load, masters.tac, masters.maintenance):
             assert kcv("3DES", value) in KNOWN_TEST_KCVS["3DES"]
