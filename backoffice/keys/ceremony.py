@@ -413,9 +413,12 @@ class Ceremony:
         step = self._at(KEEP)
         key = self.plan.key(step.key_id)
         state = self._body["keys"][key.key_id]
-        state["state"] = _MAKING
-        self._save()
         there = self._info(key.key_id)
+        if state["state"] != _MAKING:
+            if there is not None:
+                raise WrongBackend(f"key {key.key_id} (KCV {there.kcv}) was put there meanwhile: abort, ask who did")
+            state["state"] = _MAKING
+            self._save()
         if there is None:
             there = self._into_backend(key, state["kcv"])
         elif there.state == DESTROYED or (state["kcv"] and there.kcv != state["kcv"]):
