@@ -6,6 +6,7 @@ Fields: backoffice/docs/ceremony.md. A plan that breaks a rule is refused as a w
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -147,7 +148,7 @@ def plan_of(content: object) -> Plan:
 def _check_persons(plan: Plan) -> None:
     _refuse_twice([person.person_id for person in plan.persons], "persons", "id")
     _refuse_twice(
-        [re.sub(r"[\W_]", "", person.number).upper() for person in plan.persons],
+        [re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", person.number)).upper() for person in plan.persons],
         "persons",
         "number: one person under two names",
     )

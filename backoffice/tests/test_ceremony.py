@@ -165,6 +165,14 @@ def test_a_plan_that_breaks_a_rule_is_refused_by_name(change: Change, error: typ
         plan_of(plan)
 
 
+def test_a_number_typed_in_wide_letters_is_the_same_person() -> None:
+    """As Chinese input methods write them."""
+    plan = content()
+    plan["persons"][4]["number"] = "Ｎ－Ｃ１"
+    with pytest.raises(RuleBroken, match="one person under two names"):
+        plan_of(plan)
+
+
 def test_a_file_that_is_no_plan(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     with pytest.raises(BadPlan, match="does not exist"):
