@@ -1,5 +1,6 @@
 """The demo, run once for all tests that look at what it left: its files, its books, and all that was said."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -27,7 +28,14 @@ class Ended(NamedTuple):
     said: dict[str, bytes]
 
 
-def run_demo(folder: Path) -> Ended:
+def run_demo(folders: pytest.TempPathFactory) -> Ended:
+    """Once in a run of pytest, which has one base of folders."""
+    return _run(folders.getbasetemp() / "demo")
+
+
+@functools.cache
+def _run(folder: Path) -> Ended:
+    folder.mkdir()
     said: dict[str, bytes] = {}
 
     def heard(name: str, text: object) -> None:
@@ -80,8 +88,8 @@ def _descriptors(path: Path) -> Iterator[None]:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
         try:
-            as_process = [sys.executable, "-c", f"import os; os.write(1, {OVERHEARD[:19]}); os.write(2, {OVERHEARD[19:]})"]
-            subprocess.run(as_process, check=True)
+            words = f"import os; os.write(1, {OVERHEARD[:19]}); os.write(2, {OVERHEARD[19:]})"
+            subprocess.run([sys.executable, "-c", words], check=True)
             yield
         finally:
             for number, descriptor in zip((1, 2), kept, strict=True):

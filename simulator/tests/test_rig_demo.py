@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulator.rig.books import Books, refusals
-from simulator.tests.demo_once import Ended
+from simulator.tests.demo_once import Ended, run_demo
 
 RIDES = {
     "morning, first bus": 9 - 2 + 1,        # riders 0 to 8, one poor, one denied; the torn one
@@ -19,6 +19,11 @@ RIDES = {
     "evening, segment bus": 2 * 4,      # each boards for nothing and alights
     "evening, metro": 2 * 4,
 }
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    return run_demo(tmp_path_factory)
 
 
 def books_of(ended: Ended, db: Path) -> Books:

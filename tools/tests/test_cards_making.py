@@ -1,5 +1,6 @@
 """Blanks become cards, and whatever goes wrong on the way is counted as what it is."""
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import pytest
 from backoffice.cards import making, readback
 from backoffice.cards.channel import WrongControlKey
 from backoffice.cards.profile import PROFILES as PROFILES_FOLDER
+from backoffice.keys.audit import AuditLost
 from backoffice.store import card_states, cards
 from backoffice.tests.chips import root
 from simulator.blank import blanks
@@ -282,3 +284,26 @@ def test_without_numbers_nothing_is_written(office: Office):
         office.make(ChipLine(chip))
     assert office.counts()["in_process"] == 20 and office.check() == []
     assert office.now_s == NOON_S and readback.TRIAL_SEQ == 1
+
+
+@pytest.mark.parametrize("step", making.STEPS)
+def test_a_card_whose_uses_of_keys_cannot_be_written_down_is_not_good(office: Office, step: str, monkeypatch):
+    """The disk is full when the audit wants its last line. The card is made again when there is room."""
+    jobs = []
+
+    @contextlib.contextmanager
+    def job(what: str, of: bytes):
+        jobs.append((what, of))
+        yield
+        if what.startswith(step):
+            raise AuditLost("no room")
+
+    (chip,) = chips(office)
+    monkeypatch.setattr(office.keys, "job", job)
+    with pytest.raises(AuditLost):
+        office.make(ChipLine(chip))
+    assert jobs[-1] == (f"{step} a card", chip.image.serial)
+    assert office.counts()["good"] == 0 and office.check() == []
+    monkeypatch.undo()
+    assert office.make(ChipLine(chip)).result == making.GOOD
+    assert office.counts()["good"] == 1 and office.check() == []
