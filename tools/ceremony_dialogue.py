@@ -1,5 +1,6 @@
 """The guided dialogue of a ceremony: who sits down, what they type, who confirms. One question for each step."""
 
+import os
 import shlex
 import subprocess
 
@@ -204,10 +205,11 @@ def _words(typed: str) -> int:
 
 
 def _print(command: str, slip: str) -> None:
+    told = {name: value for name, value in os.environ.items() if not name.startswith("YKT_")}  # no passphrase, no PIN
     try:
         done = subprocess.run(
             shlex.split(command), input=slip, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            timeout=PRINT_WAIT_S,
+            timeout=PRINT_WAIT_S, env=told,
         )  # fmt: skip
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise PrinterFailed(f"the printer's command does not run: {error.__class__.__name__}") from error

@@ -12,7 +12,7 @@ from backoffice.keys.ceremony import Ceremony, Draw, MixedKeys, Step
 from backoffice.keys.ceremony_plan import Plan, PlannedKey
 from backoffice.keys.components import XOR
 
-PASSPHRASE = "unattended test ceremony"  # of everybody: it protects test keys
+PASSPHRASE = "nobody attends, everybody knows"  # of everybody: it protects test keys; in no minutes
 
 
 class NotUnattended(KeysError):

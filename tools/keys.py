@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.keys import load as key_file
-from backoffice.keys import native, vault
+from backoffice.keys import native, soft, vault
 from backoffice.keys.backend import KeysError
 from backoffice.store import engine
 from tools import keys_args, keys_roll, keys_use
@@ -46,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code of one command."""
+    soft.no_core_dumps()  # before anybody is asked for a passphrase, a PIN or a part
     try:
         code: int | None = args.act(args)
         return code or 0

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from backoffice.keys import audit, ceremony_file, ceremony_plan
+from backoffice.keys import audit, ceremony_file, ceremony_plan, hierarchy
 from backoffice.keys import ceremony as steps
 from backoffice.keys.backend import Backend, KeysError
 from backoffice.keys.ceremony import Ceremony
@@ -316,6 +316,10 @@ def _signing_key(args: argparse.Namespace, backends: list[Backend]) -> Callable[
     holder = next((each for each in backends for info in each.infos() if info.key_id == named), None)
     if named and holder is None:
         raise steps.CeremonyError(f"no key {named} to sign the minutes: `ykt keys list` shows what there is")
+    if holder is not None:
+        info = next(info for info in holder.infos() if info.key_id == named)
+        if not hierarchy.may_make(info):
+            raise steps.CeremonyError(f"key {named} makes nothing new: {hierarchy.why_not(info)}")
 
     def made() -> Any:
         from backoffice.keys.minutes import SigningKey

@@ -11,6 +11,8 @@ from typing import Any
 from backoffice.keys import audit, hierarchy, needs
 from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, RETIRED, VERIFY_ONLY, KeyInfo, KeysError
 from backoffice.keys.roll import CARD_LIFE_S, YEAR_S, Needs, NotYet, Roll
+from backoffice.keys.vault import MixedKeys
+from backoffice.store import registry
 from backoffice.store.days import is_day, midnight_s
 from backoffice.store.engine import Store
 from tools import keys_args
@@ -106,6 +108,9 @@ def _derive(args: argparse.Namespace) -> None:
     subject = factor.hex().upper() if args.level == hierarchy.PROVINCE else args.issuer.hex().upper()
     name = args.id or f"{parent.purpose}-{subject}-v{parent.version}"
     info = parent._replace(key_id=name, level=args.level, subject=subject, kcv="", created_s=int(time.time()))
+    for other in keeper.infos():
+        if _place(other) == _place(info):
+            raise KeysError(f"{other.key_id} is that key already, and {other.state}: one key has one name")
     _log(file).write("derive", [name, parent.key_id], user=args.user)
     _show(args, [keeper.derive(parent.key_id, factor, info)])
 
@@ -163,6 +168,8 @@ def _rolling(args: argparse.Namespace, only: str = "") -> Iterator[Roll]:
     store = Store(args.db)
     try:
         with store.reading() as db:
+            if registry.is_production(db) == args.keeper.test:
+                raise MixedKeys(f"{args.db} and these keys: one is for tests, the other for production; they never mix")
             yield Roll(args.keeper, needs.of_registry(db), *rest)
     finally:
         store.close()
@@ -174,6 +181,10 @@ def _nobody(purpose: str, algorithm: str, version: int) -> Needs:
 
 def _nobody_says(purpose: str, algorithm: str, version: int) -> Needs:
     raise NotYet("who needs this version stands in the database of SAMs and cards: give --db, or say --nothing-issued")
+
+
+def _place(info: KeyInfo) -> tuple[Any, ...]:
+    return info.purpose, info.algorithm, info.level, info.subject, info.version, info.index
 
 
 def _kept(args: argparse.Namespace, purposes: Any, named: bool) -> list[str]:

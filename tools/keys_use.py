@@ -73,7 +73,7 @@ def _command(actions: Any, name: str, act: Any, help_line: str) -> Any:
 def _audit_verify(args: argparse.Namespace) -> None:
     if (args.lines is None) != (args.digest is None):
         raise KeysError("--lines and --digest are noted together and given together")
-    known = audit.Head(args.lines, args.digest.lower()) if args.digest else None
+    known = audit.Head(args.lines, args.digest.lower()) if args.digest is not None else None
     head = audit.verify(audit.beside(args.file), known)
     if args.json:
         print(json.dumps(head._asdict()))

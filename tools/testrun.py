@@ -1,10 +1,11 @@
 """`make test`: lint, every test, one verdict in the last line.
 
-The tests run in two halves side by side, since most of them wait for another process. Real readers and validators are
-in the first half, which shows its progress; what the other one said follows. Arguments go to pytest, in one run:
+The tests run in three parts side by side, since most of them wait for another process. Real readers and validators are
+in the first part, which shows its progress; what the others said follows. Arguments go to pytest, in one run:
 `python -m tools.testrun -k journal`.
 """
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -18,9 +19,12 @@ from tools import lint
 from tools.paths import ROOT
 
 LONGEST = ROOT / "tools" / "tests" / "test_interpreters.py"     # the firmware's tests again, on three more interpreters
-SHOWN = [str(ROOT / "simulator"), str(ROOT / "tools"), f"--ignore={LONGEST}"]
-ASIDE = [str(ROOT / "firmware"), str(ROOT / "backoffice"), str(LONGEST)]
-NEWS_S = 30     # between two lines while only the other half still runs
+SHOWN = [str(ROOT / "simulator")]
+ASIDE = {
+    "tools": [str(ROOT / "tools"), f"--ignore={LONGEST}"],
+    "firmware, backoffice and the interpreters": [str(ROOT / "firmware"), str(ROOT / "backoffice"), str(LONGEST)],
+}
+NEWS_S = 30     # between two lines while only another part still runs
 _PASSED = re.compile(r"(\d+) passed")
 
 
@@ -37,7 +41,7 @@ class Tally:
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
     lint_code = lint.main()
-    test_code, passed = _here(arguments) if arguments else _in_halves()
+    test_code, passed = _here(arguments) if arguments else _in_parts()
     seconds = f"{time.monotonic() - started:.0f} s"
     if lint_code == 0 and test_code == pytest.ExitCode.OK:
         print(f"yikatong: all {passed} tests passed in {seconds}")
@@ -54,32 +58,40 @@ def _here(arguments: list[str]) -> tuple[int, int]:
     return int(code), tally.passed
 
 
-def _in_halves() -> tuple[int, int]:
+def _in_parts() -> tuple[int, int]:
     """As _here, of everything."""
-    command = [sys.executable, "-m", "pytest", f"--rootdir={ROOT}", *ASIDE]
-    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said) as aside:
+    with contextlib.ExitStack() as open_files:
+        parts = []
+        for name, paths in ASIDE.items():
+            said = open_files.enter_context(tempfile.TemporaryFile("w+"))
+            command = [sys.executable, "-m", "pytest", f"--rootdir={ROOT}", *paths]
+            parts.append((name, subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said), said))
         try:
             code, passed = _here(SHOWN)
             if code == pytest.ExitCode.INTERRUPTED:
                 raise KeyboardInterrupt
-            _await(aside)
+            for name, process, said in parts:
+                _await(name, process)
+                passed += _passed(said)
         except KeyboardInterrupt:
-            aside.kill()
+            for _, process, _ in parts:
+                process.kill()
+                process.wait()
             return int(pytest.ExitCode.INTERRUPTED), 0
-        return code or aside.returncode, passed + _passed(said)
+        return next((found for found in (code, *(process.returncode for _, process, _ in parts)) if found), 0), passed
 
 
-def _await(aside: "subprocess.Popen[bytes]") -> None:
+def _await(name: str, process: "subprocess.Popen[bytes]") -> None:
     while True:
         try:
-            aside.wait(NEWS_S)
+            process.wait(NEWS_S)
             return
         except subprocess.TimeoutExpired:
-            print("tests: firmware, backoffice and the interpreters still run", flush=True)
+            print(f"tests: {name} still run", flush=True)
 
 
 def _passed(said: IO[str]) -> int:
-    """Shows what the other half said; how many passed there."""
+    """Shows what a part said; how many passed there."""
     said.seek(0)
     text = said.read()
     print(text, end="", flush=True)

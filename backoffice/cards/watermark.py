@@ -74,7 +74,8 @@ class Watermark:
 def _following(marks: dict[int, int], row: sqlite3.Row) -> int:
     """The next number of a range that the file knows not to be given, wherever the range began when it was."""
     reached = [following for first, following in marks.items() if first <= row["last"] and following > row["next"]]
-    return min(max(reached, default=row["next"]), row["last"] + 1)
+    following: int = min(max(reached, default=row["next"]), row["last"] + 1)
+    return following
 
 
 def beside(db: Path) -> Path:

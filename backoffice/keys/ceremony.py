@@ -17,6 +17,7 @@ from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, KeyInfo, KeysE
 from backoffice.keys.ceremony_file import PartSafe, StateFile, Tampered, WrongPassphrase, check_passphrase
 from backoffice.keys.ceremony_plan import AUDITOR, CUSTODIAN, MAKE, MASTER, SPLIT, WITNESS, Plan, PlannedKey, plan_of
 from backoffice.keys.components import SLIP39, XOR, BadPart, EqualParts, PartRefused, WrongCheckValue
+from backoffice.keys.hierarchy import OF_CARDS
 from backoffice.keys.known import KNOWN_TEST_KCVS
 
 # Kinds of steps, in their order
@@ -189,6 +190,8 @@ class Ceremony:
         """Raises StateError and its kinds, MixedKeys, WrongBackend."""
         file, body = StateFile.load(path, passphrase)
         ceremony = cls(file, body, backend, now_s, draw)
+        if draw is not None and not ceremony.plan.test:
+            raise MixedKeys("a production ceremony draws its keys at random")
         if ceremony.plan.test != file.test:
             raise Tampered(f"{path} is marked as another kind than its plan: begin anew")
         if backend is not None:
@@ -395,6 +398,7 @@ class Ceremony:
                     "an old envelope; its parts are entered again"
                 )
             self._refuse_known(key, found, f"key {key.key_id}")
+            self._refuse_twice(key, found)
         except (PartRefused, MixedKeys) as refusal:
             self._begin_again(key.key_id)
             self._refused("key", step.who, type(refusal).__name__, key.key_id)
@@ -424,14 +428,14 @@ class Ceremony:
         return there.kcv
 
     def close(self, video: str, remarks: str = "") -> None:
-        """The last step: the keys may be used from now on."""
+        """The last step: the keys may be used from now on. The next version of a card's key waits for its roll."""
         step = self._at(CLOSE)
         for text in (video, remarks):
             if len(text) > NOTE_MAX or not text.isprintable():
                 raise CeremonyError(f"video and remarks have at most {NOTE_MAX} printable characters each")
         for key in self.plan.keys:
             info = self._info(key.key_id)
-            if info is not None and info.state == GENERATED:
+            if info is not None and info.state == GENERATED and not self._follows(info):
                 self._keys().change(info._replace(state=ACTIVE, activates_s=self._now_s()))
         self._body.update(video=video.strip() or self.plan.video, remarks=remarks.strip())
         self._note("closed", step.who)
@@ -562,6 +566,15 @@ class Ceremony:
         if not self.test and (origin := self._known(key, kcv)):
             raise MixedKeys(f"{what} (KCV {kcv}) is known from {origin}: no production key has it")
 
+    def _refuse_twice(self, key: PlannedKey, kcv: str) -> None:
+        """One value under two names: who has one key has the other, and a lost version comes back as a new one."""
+        for info in self._keys().infos():
+            if (info.algorithm, info.kcv) == (key.algorithm, kcv) and info.state != DESTROYED:
+                raise EqualParts(
+                    f"key {key.key_id}: its check value {kcv} is that of {info.key_id}, which is kept already: take the "
+                    "envelopes of this key; its parts are entered again"
+                )
+
     @staticmethod
     def _known(key: PlannedKey, kcv: str) -> str:
         return KNOWN_TEST_KCVS.get(key.algorithm, {}).get(kcv, "")
@@ -578,6 +591,17 @@ class Ceremony:
                     raise WrongBackend(f"key {key_id} (KCV {state['kcv']}) is not there: name the vault it went into")
             elif state["state"] in (_OPEN, _JOINED) and info is not None:
                 raise WrongBackend(f"key {key_id} (KCV {info.kcv}) is there already: give the plan's key another id")
+
+    def _follows(self, info: KeyInfo) -> bool:
+        """An earlier version was there: PSAMs have the new one first, and then cards. `ykt keys roll` does it."""
+        ours = {key.key_id for key in self.plan.keys}
+        return info.purpose in OF_CARDS and any(
+            (other.purpose, other.algorithm) == (info.purpose, info.algorithm)
+            and other.version < info.version
+            and other.state != DESTROYED
+            and other.key_id not in ours
+            for other in self._keys().infos()
+        )
 
     def _info(self, key_id: str) -> KeyInfo | None:
         return next((info for info in self._keys().infos() if info.key_id == key_id), None)

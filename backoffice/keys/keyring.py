@@ -17,7 +17,20 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 
 from backoffice.keys import audit as audits
 from backoffice.keys import hierarchy, native
-from backoffice.keys.backend import COMPROMISED, DESTROYED, Backend, KeyInfo, KeyPath, KeysError, Lacks, Unavailable
+from backoffice.keys.backend import (
+    ACTIVE,
+    COMPROMISED,
+    DESTROYED,
+    GENERATED,
+    RETIRED,
+    VERIFY_ONLY,
+    Backend,
+    KeyInfo,
+    KeyPath,
+    KeysError,
+    Lacks,
+    Unavailable,
+)  # fmt: skip
 from backoffice.keys.hierarchy import OF_CARDS, OF_CHIPS, Scheme
 from backoffice.keys.meter import CARD_CHECKS_MAX, Meter
 from backoffice.keys.service import BATCH_MAX, ROW_VERDICTS, TAC_ROW, NoKey, TacRequest
@@ -33,6 +46,7 @@ _CARD, _MESSAGE, _TAC = slice(8, 16), slice(20, 42), slice(42, 46)
 # Purposes whose keys a chip may be given at any level: a PSAM holds them. The others leave for a card only.
 _MONEY = ("load", "unload")  # purposes of which each use is a line of its own, whatever it is a part of
 _INTO_SAMS = ("purchase", "load", "maintenance", *OF_CHIPS)
+_STRICTER = (ACTIVE, VERIFY_ONLY, COMPROMISED, GENERATED, RETIRED, DESTROYED)  # each allows no more than those before
 _Found = TypeVar("_Found")
 _log = logging.getLogger(__name__)
 
@@ -434,10 +448,10 @@ class Keyring:
         return self._held[key_id]
 
     def _refresh(self) -> None:
-        """Make the table of keys, where it was not made since a backend changed. A vault follows its file."""
+        """Make the table of keys, where it was not made since a backend changed. Vault and token follow their files."""
         for backend in self.backends:
-            if isinstance(backend, Vault):
-                backend.follow()
+            if (follow := getattr(backend, "follow", None)) is not None:
+                follow()
         changes = sum(getattr(backend, "changes", 0) for backend in self.backends)
         if changes == self._changes:
             return
@@ -449,6 +463,9 @@ class Keyring:
                 if held[info.key_id][0][1].kcv != info.kcv:
                     raise KeysError(f"two keys are called {info.key_id}: their check values differ, rename one")
                 ids.setdefault((info.purpose, info.algorithm, info.version, info.level, info.subject), info.key_id)
+        for holders in held.values():  # where only one place was told that a key is lost, it is lost in all
+            strictest = max((info for _, info in holders), key=_strictness)
+            holders[:] = [(backend, strictest) for backend, _ in holders]
         self._held, self._ids, self._changes = held, ids, changes
         self._kinds, self._chips = {}, {}
         for (purpose, algorithm, version, level, _), key_id in ids.items():
@@ -471,6 +488,11 @@ class _Value:
     def session_mac(self, block: bytes, message: bytes) -> bytes:
         found: bytes = self._suite.session_mac(self._value, block, message)
         return found
+
+
+def _strictness(info: KeyInfo) -> tuple[int, int, int]:
+    """Of two, the larger one allows less."""
+    return _STRICTER.index(info.state), info.activates_s, -info.compromised_s
 
 
 def _releasing(path: KeyPath, why: str) -> Callable[[Backend], bytes]:

@@ -55,7 +55,7 @@ _EVENTS = {
     "kept": ("{key} 已存入，分量已清除", "{key} stored, its parts wiped"),
     "made": ("{key} 已在内部生成", "{key} made inside"),
     "forgot": ("遗忘口令，所护分量作废", "lost a passphrase; what it protected is void"),
-    "closed": ("仪式结束，密钥启用", "ceremony closed, keys in use"),
+    "closed": ("仪式结束，密钥交付使用", "ceremony closed, keys handed over"),
     "refused_device": ("设备不符，应为 {note}", "another device refused; planned {note}"),
     "refused_part": ("{key}：录入被拒，{why_zh}", "{key}: entry refused, {why_en}"),
     "refused_kcv": ("{key}：校验值 {note} 被否认", "{key}: check value {note} denied"),

@@ -218,7 +218,8 @@ class Roll:
         above = next((row for row in rows if row.key_id == old.parent), None)
         parent = there.get((above.level, above.subject, above.index)) if above else None
         if parent is not None and parent.state not in (GENERATED, ACTIVE):
-            raise NotYet(f"key {parent.key_id} makes nothing new: {hierarchy.why_not(parent)}; destroy version {version}")
+            why = hierarchy.why_not(parent)
+            raise NotYet(f"key {parent.key_id} makes nothing new: {why}; destroy version {version}")
         self._note("make", [name], version=version)
         if parent is None:
             return self._keeper.make(info)

@@ -5,10 +5,13 @@ session objects, which are destroyed before the call returns. One thing leaves a
 of one card, where the token lacks the step that follows (LENDS). It is counted in `lent`.
 """
 
+import contextlib
 import ctypes
 import fcntl
+import os
 import secrets
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +23,7 @@ from pkcs11.mechanisms import KeyType, Mechanism
 from pkcs11.util.ec import encode_named_curve_parameters
 
 from backoffice.keys import hierarchy, signing, token_link, token_rows
-from backoffice.keys.backend import DESTROYED, KeyInfo, KeyPath, Lacks
+from backoffice.keys.backend import DESTROYED, KeyInfo, KeyPath, Lacks, Unavailable
 from backoffice.keys.known import KNOWN_TEST_KCVS
 from backoffice.keys.schemes import MAC_BYTES
 from backoffice.keys.service import NoKey
@@ -78,6 +81,8 @@ class Token:
         self.changes = 0  # grows with each: who has made a table of `infos` makes it anew
         self.lent = 0  # keys of single cards that left the token since it was opened here
         self.on_lend: Callable[[KeyPath, str, int], None] | None = None  # told of each: path above, why, how many
+        self._identity = b""  # of the token that was opened
+        self._stamp = self._stamp_now()  # what the file system said of the file before the rows were read
         self._link = token_link.link(config, pin)
         self._opened = -1  # the opening of the link that `_rows` and `_found` are of
         self._rows: dict[str, Row] = {}
@@ -96,6 +101,18 @@ class Token:
         with self._link.use() as session:
             self._read(session)
             return [self._rows[key_id].info for key_id in sorted(self._rows)]
+
+    def follow(self) -> None:
+        """Read the rows again where another program of this machine wrote some: a lost key is to stop those who run.
+
+        Where the token is away nothing is read and nothing is done; the next call asks again.
+        """
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return
+        with contextlib.suppress(Unavailable), self._link.use() as session:
+            self._read(session)
+            self._stamp = stamp
 
     @property
     def file(self) -> Path:
@@ -212,6 +229,8 @@ class Token:
         with self._link.use() as session, ExitStack() as closed:
             if self._file is not None:
                 fcntl.flock(closed.enter_context(self._file.open("rb")), fcntl.LOCK_EX)
+                self._stamp_anew(self._file)  # who may not do that is refused before anything is written
+                closed.callback(self._stamp_anew, self._file)
             if self._opened != self._link.opened:
                 self._read(session)
             found = token_rows.of_key(session, key_id)
@@ -392,10 +411,32 @@ class Token:
         with self._link.use():
             self._link.close()
 
+    def _stamp_now(self) -> int:
+        """Time of the file, which all who write set; 0 without one."""
+        try:
+            return 0 if self._file is None else self._file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    @staticmethod
+    def _stamp_anew(file: Path) -> None:
+        """To all who have the token open: read its rows again. Always a later time, whatever the clock says."""
+        try:
+            now_ns = max(time.time_ns(), file.stat().st_mtime_ns + 1)
+            os.utime(file, ns=(now_ns, now_ns))
+        except OSError as error:
+            raise TokenError(f"{file}: {error.strerror}; who writes keys may write this file, too") from error
+
     # --- the parts of it ------------------------------------------------------------------------------------------
 
     def _read(self, session: Any) -> None:
         before, same_opening = self._rows, self._opened == self._link.opened
+        if not same_opening:
+            identity = token_rows.identity(session)
+            if self._identity not in (b"", identity):
+                self._link.drop()
+                raise TokenGone(f"another token is called {self.config.token} now: put back the one that was opened")
+            self._identity = identity
         self.test, self._rows = token_rows.read(session)
         self.changes += self._rows != before
         if same_opening:

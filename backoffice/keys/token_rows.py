@@ -48,6 +48,11 @@ def mark(session: Any, test: bool) -> None:
     _write(session, SEAL_LABEL, [_MARK, VERSION, test])
 
 
+def identity(session: Any) -> bytes:
+    """32 bytes that no other token has: one made anew under the same label seals with another key."""
+    return _hmac(_seal_key(session), b"identity")
+
+
 def read(session: Any) -> tuple[bool, dict[str, Row]]:
     """(holds test keys, key_id -> its newest row). Raises TokenError for a token that is none of ours, Tampered."""
     seal = _seal_key(session)

@@ -11,7 +11,7 @@ import pytest
 
 from backoffice.keys import ceremony as module
 from backoffice.keys import ceremony_file, ceremony_plan, components
-from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED
+from backoffice.keys.backend import ACTIVE, DESTROYED, GENERATED, KeyInfo
 from backoffice.keys.ceremony import Ceremony, Disagreed, Locked, MixedKeys, OutOfTurn, WrongBackend
 from backoffice.keys.ceremony_file import StateError, Tampered, WrongPassphrase
 from backoffice.keys.ceremony_plan import BadPlan, RuleBroken, plan_of
@@ -500,6 +500,40 @@ def test_a_closed_ceremony_is_not_aborted(room: Room) -> None:
     room.finish()
     with pytest.raises(module.CeremonyError, match="closed"):
         room.ceremony.abort()
+
+
+def test_the_next_version_of_a_key_of_cards_waits_for_its_roll(tmp_path: Path, cheap: None) -> None:
+    """Cards would be made with it at once, and no PSAM has it yet."""
+    plan = content()
+    for row in plan["keys"]:
+        row["version"] = 2
+    backend = Keeps()
+    backend.make(KeyInfo("tac-0", "tac", "3DES", "nation", "", ""))
+    backend.make(KeyInfo("control-0", "control", "AES", "chip", "", ""))
+    room = Room(tmp_path, plan, backend)
+    room.begin()
+    room.finish()
+    states = {key_id: backend.rows[key_id].state for key_id in ("tac-1", "load-1", "control-1")}
+    assert states == {"tac-1": GENERATED, "load-1": ACTIVE, "control-1": ACTIVE}
+
+
+def test_a_key_that_is_there_already_under_another_name_is_no_new_one(tmp_path: Path, cheap: None) -> None:
+    """The envelopes of the purchase key, or of the version before: who has one key would have both."""
+    backend = Keeps()
+    backend.put(KeyInfo("purchase-1", "purchase", "3DES", "nation", "", components.kcv("3DES", WHOLE)), WHOLE)
+    room = Room(tmp_path, None, backend)
+    room.begin()
+    ceremony = room.until(module.JOIN)
+    with pytest.raises(EqualParts, match="purchase-1"):
+        ceremony.join()
+    assert ceremony.step().kind == module.ENTER and ceremony.record()["keys"][0]["parts"] == []
+
+
+def test_a_production_ceremony_that_is_resumed_draws_at_random(tmp_path: Path, cheap: None) -> None:
+    room = Room(tmp_path, content(test=False), Keeps(test=False))
+    room.begin()
+    with pytest.raises(MixedKeys, match="at random"):
+        Ceremony.resume(room.path, PASSPHRASE, room.backend, room.clock, lambda what: bytes(16))
 
 
 def test_the_wrong_backend(room: Room, tmp_path: Path) -> None:

@@ -322,6 +322,21 @@ def test_two_keys_of_one_name_and_mixed_backends_are_refused(full: Vault, tmp_pa
         Keyring()
 
 
+def test_a_key_in_two_places_may_do_what_it_may_do_in_both(full: Vault, tmp_path: Path) -> None:
+    """One was told that the key is lost, and the other was not."""
+    other = vault.create(tmp_path / "other", SECRET, test=True)
+    for row in full.infos():
+        if row.key_id == "tac-3DES":
+            other.put(row, full._key(row.key_id))
+    assert Keyring(full, other).tac_verify_batch([VECTOR]) == [OK]
+    for state, verdict in (("verify_only", OK), ("compromised", NO_KEY), ("retired", NO_KEY)):
+        other.change(other.info("tac-3DES")._replace(state=state, compromised_s=VECTOR.at_s))
+        for keys in (Keyring(full, other), Keyring(other, full)):
+            with pytest.raises(NoKey):
+                keys.path("tac", "3DES", 1, VECTOR.issuer)
+            assert keys.tac_verify_batch([VECTOR]) == [verdict]
+
+
 def test_rows_are_judged_in_their_order_and_the_same_each_time(full: Vault) -> None:
     service = Keyring(full)
     requests = []

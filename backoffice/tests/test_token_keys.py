@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backoffice.keys import audit, token, token_keys, token_link, vault
-from backoffice.keys.backend import KeyInfo, KeyPath, Lacks
+from backoffice.keys.backend import COMPROMISED, KeyInfo, KeyPath, Lacks
 from backoffice.keys.keyring import Keyring
 from backoffice.keys.service import BAD, NO_KEY, OK, UNAVAILABLE
 from backoffice.keys.token import Token
@@ -132,3 +132,37 @@ def test_test_keys_and_production_never_meet(hsm: SoftHsm, second: Vault, tmp_pa
     real = vault.create(tmp_path / "real.vault", KeyFile(bytes(32)), test=False)
     with pytest.raises(MixedKeys, match="vault"):
         token_keys.open_keys(backend, real, production=False)
+
+
+def test_a_key_that_another_program_marks_as_lost_stops_here_too(hsm: SoftHsm) -> None:
+    running = opened(hsm)
+    keys = token_keys.served(running, None, "test")
+    assert keys.tac_verify_batch([VECTOR]) == [OK]
+    other = token.open_token(running.file, PIN)
+    other.change(other.info("tac")._replace(state=COMPROMISED, compromised_s=VECTOR.at_s))
+    assert keys.tac_verify_batch([VECTOR]) == [NO_KEY]
+
+
+def test_another_token_of_the_same_name_does_not_take_its_place(hsm: SoftHsm) -> None:
+    """Production runs, and somebody puts a token of test keys into the slot."""
+    file = hsm.conf.with_name("production.json")
+    token_link.write_config(file, hsm.config())
+    token.init_token(hsm.config(), SO_PIN, PIN, False)
+    running = token.open_token(file, PIN)
+    running.make(KeyInfo("tac", "tac", "3DES", "province", "", ""))
+    keys = token_keys.open_keys(running, None, production=True)
+    assert keys.tac_verify_batch([VECTOR]) == [BAD]
+    away = hsm.tokens.rename(hsm.tokens.with_name("away"))
+    assert keys.tac_verify_batch([VECTOR]) == [UNAVAILABLE]
+    hsm.tokens.mkdir()
+    hsm.forget()
+    token.init_token(hsm.config(), SO_PIN, PIN, True)
+    hsm.open().put(info("tac", "3DES", MTK), MTK)
+    assert keys.tac_verify_batch([VECTOR]) == [UNAVAILABLE]
+    with pytest.raises(token_link.TokenGone, match="another token"):
+        running.infos()
+    assert not running.test
+    hsm.tokens.rename(hsm.tokens.with_name("test"))
+    away.rename(hsm.tokens)
+    hsm.forget()
+    assert keys.tac_verify_batch([VECTOR]) == [BAD]

@@ -2,18 +2,14 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from simulator.rig.books import Books, refusals
-from simulator.rig.demo import LATER, RIDERS, Demo
-from simulator.rig.keyroom import KEYS
-from simulator.tests.on_micropython import FIRMWARE, UNIX
-
-SEED = 20251
+from simulator.rig.demo import LATER, RIDERS
+from simulator.rig.keyroom import KEYS, VAULT
+from simulator.tests.demo_once import Ended, run_demo
 
 RIDES = {
     "morning, first bus": 9 - 2 + 1,        # riders 0 to 8, one poor, one denied; the torn one
@@ -32,17 +28,10 @@ RIDES = {
 }
 
 
-class Ended(NamedTuple):
-    demo: Demo
-    figures: dict[str, Any]
-
-
 @pytest.fixture(scope="module", params=KEYS)
-def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    micropython = [UNIX[0], "-X", "heapsize=1m"]
-    demo = Demo(folder, micropython, f"{FIRMWARE}:.frozen", SEED, lambda zh, en: None, keys=request.param)
-    yield Ended(demo, demo.run())
+def ended(request: pytest.FixtureRequest, ended: Ended, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """The demo with its keys in a vault, and in a token."""
+    return ended if request.param == VAULT else run_demo(tmp_path_factory.mktemp("demo"), request.param)
 
 
 def books_of(ended: Ended, db: Path) -> Books:

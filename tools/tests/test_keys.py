@@ -123,6 +123,21 @@ def test_a_roll_over_as_it_is_typed(clerk, db):
     assert "derive" in listed and "second li" in listed and "reason a try" in listed
 
 
+def test_what_is_kept_already_is_not_derived_again_under_another_name(clerk):
+    derive = ("derive", "--parent", "tac-root", "--issuer", ISSUER, "--user", "wang")
+    clerk.says(*derive)
+    lost = ("compromise", f"tac-{ISSUER}-v1", "--user", "wang", "--second", "li", "--reason", "lost")
+    clerk.says(*lost, "--since", "2025-06-01")
+    assert f"tac-{ISSUER}-v1 is that key already" in clerk.refused(*derive, "--id", "again")
+
+
+def test_a_database_of_the_other_kind_does_not_say_who_needs_a_key(clerk, tmp_path):
+    path = tmp_path / "production.sqlite"
+    setup.init(path, "localhost", True, [])
+    at = ("--purpose", "tac", "--version", "1", "--user", "wang", "--db", path)
+    assert "never mix" in clerk.refused("roll", "verify-only", *at)
+
+
 def test_an_audit_is_held_against_what_was_noted(clerk):
     assert "no key was used yet" in clerk.says("audit", "list")
     assert "does not exist" in clerk.refused("audit", "verify")
@@ -135,6 +150,7 @@ def test_an_audit_is_held_against_what_was_noted(clerk):
     clerk.says("check", "--purpose", "tac", "--issuer", ISSUER)
     assert "cut off" in clerk.refused("audit", "verify", *at)
     assert "together" in clerk.refused("audit", "verify", "--lines", "1")
+    assert "cut off" in clerk.refused("audit", "verify", "--lines", "1", "--digest", "")  # as of a variable not set
 
 
 def test_a_lost_key_takes_two_persons_and_a_day(clerk):

@@ -494,6 +494,30 @@ def test_minutes_signed_by_a_key_that_is_not_there(tmp_path, capsys):
     assert code == 1 and "no key none to sign the minutes" in err
 
 
+def test_minutes_are_not_signed_by_a_key_that_was_lost(tmp_path, capsys):
+    room = Room(tmp_path, json.loads(SAMPLE.read_text(encoding="utf-8")))
+    opened = vault.open_vault(room.vault, b"vault")
+    made = opened.make(KeyInfo("signer", "params", "ES256", "sign", "", ""))
+    opened.change(made._replace(state="compromised", compromised_s=1))
+    code, _, err = cli_said(room.run("--unattended", "--test", "--sign-key", "signer"), capsys)
+    assert code == 1 and "signer makes nothing new: it is compromised" in err
+    assert list(room.keys()) == ["signer"]
+
+
+def test_a_printer_is_told_no_passphrase(tmp_path, monkeypatch):
+    plan = content()
+    plan["keys"] = plan["keys"][1:]
+    room = Room(tmp_path, plan)
+    script = tmp_path / "print"
+    script.write_text(f"#!/bin/sh\ncat > {tmp_path}/slip\nenv > {tmp_path}/env\nfalse\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("YKT_TOKEN_PIN", PIN)
+    terminal = Terminal(room.run("--print", str(script)))
+    hold(terminal, People())
+    assert terminal.code == 1 and "PATH=" in (tmp_path / "env").read_text()
+    assert "YKT_" not in (tmp_path / "env").read_text()
+
+
 def test_two_at_once(tmp_path, capsys):
     room = Room(tmp_path, json.loads(SAMPLE.read_text(encoding="utf-8")))
     with ceremony_file.locked(room.state):
