@@ -413,9 +413,12 @@ class Ceremony:
         step = self._at(KEEP)
         key = self.plan.key(step.key_id)
         state = self._body["keys"][key.key_id]
-        state["state"] = _MAKING
-        self._save()
         there = self._info(key.key_id)
+        if state["state"] != _MAKING:
+            if there is not None:
+                raise WrongBackend(f"key {key.key_id} (KCV {there.kcv}) was put there meanwhile: abort, ask who did")
+            state["state"] = _MAKING
+            self._save()
         if there is None:
             there = self._into_backend(key, state["kcv"])
         elif there.state == DESTROYED or (state["kcv"] and there.kcv != state["kcv"]):
@@ -571,7 +574,7 @@ class Ceremony:
         for info in self._keys().infos():
             if (info.algorithm, info.kcv) == (key.algorithm, kcv) and info.state != DESTROYED:
                 raise EqualParts(
-                    f"key {key.key_id}: its check value {kcv} is that of {info.key_id}, which is kept already: take the "
+                    f"key {key.key_id}: its check value {kcv} is that of {info.key_id}, which is kept: take the "
                     "envelopes of this key; its parts are entered again"
                 )
 

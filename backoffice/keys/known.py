@@ -5,6 +5,8 @@ again.
 """
 
 _VECTORS = "the card vectors of this project"
+_REGIONAL = "the regional sample cards of this project"
+_DELIVERY = "the test deliveries of this project"
 
 KNOWN_TEST_KCVS: dict[str, dict[str, str]] = {
     "3DES": {
@@ -20,6 +22,11 @@ KNOWN_TEST_KCVS: dict[str, dict[str, str]] = {
         "E12EF0": _VECTORS,
         "D9C5A6": _VECTORS,
         "409583": _VECTORS,
+        "840F9D": _REGIONAL,  # purchase, load, TAC, maintenance
+        "8D0868": _REGIONAL,
+        "929E3E": _REGIONAL,
+        "819DB1": _REGIONAL,
+        "259F47": _DELIVERY,
         "491510": "a published worked example",
         "FB0975": "a published worked example",
         "8CA64D": "a key of zeros",
@@ -38,6 +45,7 @@ KNOWN_TEST_KCVS: dict[str, dict[str, str]] = {
         "8EB0E2": "the default key of card vendors",
     },
     "AES": {
+        "192EC6": _DELIVERY,
         "66E94B": "a key of zeros",
         "A1F625": "a key of ones",
         "79ABC5": "0123456789ABCDEF twice",

@@ -115,9 +115,12 @@ def read_pin(path: Path | None, variable: str = PIN_VARIABLE) -> str:
     else:
         try:
             with path.open("rb") as file:
-                pin = file.read(PIN_BYTES_MAX + 2).decode().partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
+                raw = file.read(PIN_BYTES_MAX + 2).partition(b"\n")[0].rstrip(b"\r")
+        except OSError as error:
             raise TokenError(f"the PIN file {path} cannot be read") from error
+        pin = raw.decode(errors="ignore")  # an error of decoding would carry the PIN along
+        if pin.encode() != raw:
+            raise TokenError(f"the PIN file {path} cannot be read: it is no UTF-8 text")
     if not pin:
         raise TokenError(f"no PIN: name a file that holds it, or set ${variable}")
     _check_pin(pin)

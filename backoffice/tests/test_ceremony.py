@@ -529,6 +529,18 @@ def test_a_key_that_is_there_already_under_another_name_is_no_new_one(tmp_path: 
     assert ceremony.step().kind == module.ENTER and ceremony.record()["keys"][0]["parts"] == []
 
 
+def test_a_key_that_somebody_put_there_meanwhile_is_not_taken_for_the_one_made_unseen(room: Room) -> None:
+    """Whoever has the token's PIN could know the key: it has no check value yet that two people read."""
+    room.begin()
+    ceremony = room.until(module.KEEP, key_id="control-1")
+    room.backend.put(KeyInfo("control-1", "control", "AES", "chip", "", components.kcv("AES", WHOLE)), WHOLE)
+    for _ in range(2):
+        with pytest.raises(WrongBackend, match="control-1"):
+            ceremony.keep()
+    with pytest.raises(WrongBackend, match="control-1"):
+        room.resume()
+
+
 def test_a_production_ceremony_that_is_resumed_draws_at_random(tmp_path: Path, cheap: None) -> None:
     room = Room(tmp_path, content(test=False), Keeps(test=False))
     room.begin()

@@ -156,15 +156,9 @@ def test_names_are_words_and_no_markup(record: dict[str, Any]) -> None:
 def test_another_digest_written_behind_the_signature_shows(pdf: bytes) -> None:
     """PDF lets a later revision name other keywords, and pyHanko takes that for no change of the paper."""
     writer: Any = IncrementalPdfFileWriter(io.BytesIO(pdf))
-<<<<<<< HEAD
     keywords = generic.pdf_string(minutes._MARK + 64 * "0")
     named: Any = generic.DictionaryObject  # this library has no types here
     writer.set_info(named({generic.pdf_name("/Keywords"): keywords}))
-=======
-    keywords: Any = generic.pdf_string(minutes._MARK + 64 * "0")
-    make: Any = generic.DictionaryObject
-    writer.set_info(make({generic.pdf_name("/Keywords"): keywords}))
->>>>>>> review2
     out = io.BytesIO()
     writer.write(out)
     assert out.getvalue().startswith(pdf)

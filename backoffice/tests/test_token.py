@@ -690,3 +690,11 @@ def test_a_token_that_nobody_set_up_is_none_of_ours(hsm: SoftHsm) -> None:
     token_link.init(hsm.config("blank"), SO_PIN, PIN)
     with pytest.raises(TokenError, match="init"):
         hsm.open("blank")
+
+
+def test_a_pin_file_that_is_no_text_is_quoted_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "pin"
+    path.write_bytes(b"2468\xff10\n")
+    with pytest.raises(TokenError, match="cannot be read") as caught:
+        token_link.read_pin(path)
+    assert caught.value.__cause__ is None and caught.value.__context__ is None  # a UnicodeDecodeError holds the PIN

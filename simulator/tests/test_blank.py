@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from backoffice.keys import schemes
+from backoffice.keys.known import KNOWN_TEST_KCVS
+from backoffice.keys.vault import kcv
 from simulator.blank import TEST_TRANSPORT, BlankCard, BlankPsam, Profile, blank_images, blanks, chip_of
 from simulator.blank_image import BLANK, INITIALISED, PERSONALISED, PROFILES, TRIES_MAX, BlankImage, load_image
 from simulator.card import NotPowered, SimCard
 from simulator.field import AFTER, BEFORE, Faults, Torn
 from simulator.image import CardImage, ImageError, PsamImage
+from simulator.personalise import LEGACY_MASTERS, TEST_MASTERS
 from simulator.psam import SimPsam
 from simulator.randomness import RandomSpent, replay
 from simulator.tests.blank_office import (
@@ -764,3 +767,10 @@ def test_no_repr_and_no_message_shows_a_key():
         with pytest.raises(ImageError) as caught:
             BlankImage.from_json(top)
         assert CONTROL_KEY.hex()[:8] not in str(caught.value)
+
+
+def test_production_knows_the_keys_that_are_written_in_the_simulator():
+    for masters in (TEST_MASTERS, LEGACY_MASTERS):
+        for value in (masters.purchase, masters.load, masters.tac, masters.maintenance):
+            assert kcv("3DES", value) in KNOWN_TEST_KCVS["3DES"]
+    assert all(kcv(algorithm, TEST_TRANSPORT) in KNOWN_TEST_KCVS[algorithm] for algorithm in ("3DES", "AES"))
