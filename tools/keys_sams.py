@@ -93,7 +93,7 @@ def _configure_making(actions: Any) -> None:
         one.add_argument("--reader", required=True, metavar="NAME", help="读卡器 | reader, as pcscd names it")
         one.add_argument("--wait", type=whole(1, 3600), default=WAIT_S, metavar="S",
                             help=f"等卡秒数,默认 {WAIT_S} | wait for a chip so many seconds (default {WAIT_S})")
-    scrap = action(actions, "scrap", _scrap, "报废在制品 | give up a chip that was begun; its number goes with it")
+    scrap = action(actions, "scrap", _scrap, "报废在制品,两人各做一次 | give up a chip and its number: two people")
     wants_sam(scrap)
     wants_reason(scrap)
 
@@ -266,8 +266,8 @@ def _update(args: argparse.Namespace) -> None:
 
 def _scrap(args: argparse.Namespace) -> None:
     with writing(args) as db:
-        sams.scrap(db, args.sam, args.reason, args.user, now_s())
-    _said(args, tables.SCRAPPED)
+        done = sams.scrap(db, args.sam, args.reason, args.user, now_s())
+    _said(args, tables.SCRAPPED if done else None)
 
 
 def _enter(args: argparse.Namespace) -> None:

@@ -75,10 +75,14 @@ def _audit_verify(args: argparse.Namespace) -> None:
         raise KeysError("--lines and --digest are noted together and given together")
     known = audit.Head(args.lines, args.digest.lower()) if args.digest is not None else None
     head = audit.verify(audit.beside(args.file), known)
+    jobs = audit.open_jobs(audit.beside(args.file))
     if args.json:
-        print(json.dumps(head._asdict()))
-    else:
-        print(f"审计完整 | the audit holds: {head.lines} 行 lines, {head.digest}")
+        print(json.dumps({**head._asdict(), "open_jobs": [row["n"] for row in jobs]}))
+        return
+    print(f"审计完整 | the audit holds: {head.lines} 行 lines, {head.digest}")
+    for row in jobs:
+        said = f"{row['n']}: {row['at']} {row['caller']}, {row['job']}"
+        print(f"作业未结束（进行中，或程序中断）| a job without an end (in hand, or its program died), line {said}")
 
 
 def _audit_list(args: argparse.Namespace) -> None:

@@ -233,7 +233,10 @@ class Desk:
         """The card's row. A stock card gets one when it first comes."""
         with self._store.transaction() as db:
             try:
-                return cards.by_number(db, card.number)
+                row = cards.by_number(db, card.number)
+                if (row["medium"] == "legacy") != (kind == EXCHANGE):
+                    raise NotThisCard("this card says the number of a card of ours of another kind: keep it")
+                return row
             except cards.NoSuchCard:
                 if kind != EXCHANGE:
                     raise
@@ -267,6 +270,9 @@ class Desk:
                 card_money.move_case(
                     db, case["case_id"], card_money.CLOSED, "the balance is another now", self._actor, now_s
                 )
+            for load in card_money.loads_of(db, row["number"], card_money.PAID):
+                if load["source"].startswith("case "):
+                    raise CaseRefused(f"the money of {load['source']} is not on this card yet: end that case first")
             if row["state"] not in _HELD:
                 raise CaseRefused(f"card {masked(row['number'])} is {row['state']}: there is nothing to give for it")
             detail = {"proved": proved, **{name: _plain(value) for name, value in facts._asdict().items()}}

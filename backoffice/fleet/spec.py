@@ -23,6 +23,7 @@ from typing import Any
 
 from backoffice.fleet import network
 from backoffice.fleet.placed import Place, Placed, at, read, told
+from backoffice.store.people import spelled
 from tunion import bcd, cbor
 from tunion.fare import decision, tariff
 from tunion.fare import samples as prices
@@ -39,7 +40,7 @@ class FleetRefused(Exception):
 
 def person(user: str) -> str:
     """One spelling for one person. Raises FleetRefused."""
-    name = user.strip().casefold()
+    name = spelled(user)
     if not name:
         raise FleetRefused("say who does this: --user NAME")
     return name

@@ -153,7 +153,7 @@ def link(
     if last is not None and last["to_s"] > (now_s if from_s is None else from_s):
         raise SamRefused(f"terminal {row['terminal']} is registered until later: end that registration first")
     since = "now" if from_s is None else str(from_s)
-    if not _second(db, sam_no, "link", f"device {device_id} from {since}", user, now_s):
+    if not second(db, sam_no, "link", f"device {device_id} from {since}", user, now_s):
         return False
     since_s = now_s if from_s is None else from_s
     if last is not None and since_s <= last["from_s"]:
@@ -172,7 +172,7 @@ def unlink(db: sqlite3.Connection, sam_no: str, user: str, now_s: int) -> bool:
     row = tables.sam(db, sam_no)
     if row["state"] != tables.INSTALLED:
         raise SamRefused(f"SAM {sam_no} is {row['state']}: it is in no device")
-    if not _second(db, sam_no, "unlink", f"device {row['device_id']}", user, now_s):
+    if not second(db, sam_no, "unlink", f"device {row['device_id']}", user, now_s):
         return False
     _end_terminal(db, row["terminal"], now_s)
     db.execute("UPDATE sam SET device_id = NULL WHERE sam_no = ?", (sam_no,))
@@ -206,7 +206,7 @@ def destroy(db: sqlite3.Connection, sam_no: str, user: str, now_s: int) -> bool:
     row = tables.sam(db, sam_no)
     if tables.DESTROYED not in tables.NEXT[row["state"]]:
         raise SamRefused(f"SAM {sam_no} is {row['state']}: it cannot be destroyed")
-    if not _second(db, sam_no, "destroy", "", user, now_s):
+    if not second(db, sam_no, "destroy", "", user, now_s):
         return False
     tables.move(db, sam_no, tables.DESTROYED, "destroyed", person(user), now_s)
     return True
@@ -288,7 +288,7 @@ def _refuse_records(db: sqlite3.Connection, terminal: str, since_s: int, now_s: 
     return Blocked(refused, flagged)
 
 
-def _second(db: sqlite3.Connection, sam_no: str, what: str, detail: str, user: str, now_s: int) -> bool:
+def second(db: sqlite3.Connection, sam_no: str, what: str, detail: str, user: str, now_s: int) -> bool:
     """Whether a second person says what a first one asked for; the first one's word is stored. Raises SamRefused."""
     user = person(user)
     found = _open_request(db, sam_no)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from backoffice.cards import profile as profiles
 from backoffice.cards.profile import Profile
+from backoffice.keys import sam_marks
 from backoffice.keys.backend import ACTIVE, KeyPath
 from backoffice.keys.service import KeyService, NoKey
 from backoffice.store import people
@@ -135,10 +136,12 @@ def replace(db: sqlite3.Connection, batch_id: int, user: str, now_s: int) -> str
 def give(db: sqlite3.Connection, city: str, count: int, first: int | None = None) -> list[int]:
     """The next `count` numbers of a city. `first`: begin there, leaving out what lies before for ever.
 
-    Numbers that the registry holds from elsewhere are passed by. Raises NumberUsed, SamRefused.
+    Numbers that the registry holds from elsewhere, or that a lost database gave, are passed by. Raises NumberUsed,
+    SamRefused.
     """
     db.execute("INSERT INTO sam_range (city, next) VALUES (?, 1) ON CONFLICT (city) DO NOTHING", (city,))
     place = db.execute("SELECT next FROM sam_range WHERE city = ?", (city,)).fetchone()["next"]
+    place = max(place, sam_marks.reached(db, city))
     if first is not None:
         if first < place:
             raise NumberUsed(f"number {first} of city {city} was given or passed by: begin at {place} or above")
@@ -156,6 +159,7 @@ def give(db: sqlite3.Connection, city: str, count: int, first: int | None = None
             found.append(place)
         place += 1
     db.execute("UPDATE sam_range SET next = ? WHERE city = ?", (place, city))
+    sam_marks.write(db, city, place)
     return found
 
 

@@ -18,6 +18,7 @@ from backoffice.cards import channel as ch
 from backoffice.cards.channel import Channel, Chip, ChipRefused
 from backoffice.cards.line import Line
 from backoffice.cards.profile import Profile
+from backoffice.keys import sam_life
 from backoffice.keys import sam_orders as orders
 from backoffice.keys.backend import ACTIVE, KeyPath
 from backoffice.keys.sam_orders import OrderKey
@@ -298,9 +299,17 @@ class Maker:
         return orders.above_issuers(self._keys, key.purpose, key.algorithm, key.version, self._issuer)
 
 
-def scrap(db: sqlite3.Connection, sam_no: str, reason: str, user: str, now_s: int) -> None:
-    """A chip that was begun and will not come back, or not work. Raises SamRefused."""
+def scrap(db: sqlite3.Connection, sam_no: str, reason: str, user: str, now_s: int) -> bool:
+    """A chip that was begun and will not come back, or not work. It may hold every key already, so it takes two people:
+    True where the second one has said so. Raises SamRefused.
+    """
+    row = tables.sam(db, sam_no)
+    if tables.SCRAPPED not in tables.NEXT[row["state"]]:
+        raise SamRefused(f"SAM {sam_no} is {row['state']}: it cannot be scrapped")
+    if not sam_life.second(db, sam_no, "scrap", "", user, now_s):
+        return False
     tables.move(db, sam_no, tables.SCRAPPED, "scrapped", orders.person(user), now_s, reason)
+    return True
 
 
 def check_again(store: Store, keys: KeyService, line: Line, user: str, clock: Clock) -> Written:

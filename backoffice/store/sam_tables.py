@@ -150,7 +150,7 @@ CREATE TABLE sam_key (
 CREATE TABLE sam_request (
     request_id INTEGER PRIMARY KEY,
     sam_no TEXT NOT NULL REFERENCES sam,
-    what TEXT NOT NULL,                 -- link, unlink, destroy
+    what TEXT NOT NULL,                 -- link, unlink, destroy, scrap
     detail TEXT NOT NULL,               -- to be the same from both
     asked_at_s INTEGER NOT NULL,
     asked_by TEXT NOT NULL,

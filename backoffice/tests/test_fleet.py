@@ -294,3 +294,8 @@ def test_the_vault_takes_only_signing_keys_that_are_some(city: City) -> None:
         with pytest.raises(vault.VaultError):
             opened.add(vault.KeyInfo("params-x", "params", "ES256", "sign", "", "000000"), key)
     assert b"params-x" not in city.vault.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["Wang Fang", "wangfang ", "ｗａｎｇ　ｆａｎｇ"])
+def test_a_person_has_one_spelling(name: str) -> None:
+    assert spec.person(name) == "wangfang"

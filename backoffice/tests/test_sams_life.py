@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from backoffice.cards.line import CardGone
 from backoffice.clearing import close
 from backoffice.keys import sam_life as life
 from backoffice.keys import sam_orders, sam_stock, sams
@@ -435,3 +436,19 @@ def test_thousands_of_numbers_are_all_different(city: City) -> None:
                 continue
             assert not seen & set(found)
             seen |= set(found)
+
+
+def test_a_chip_that_was_begun_is_scrapped_by_two_people(depot: Depot) -> None:
+    """It may hold every key: by one word it would be a PSAM that nobody counts."""
+    blank = depot.blank(1)
+    blank.gone_at = 24
+    with pytest.raises(CardGone):
+        depot.maker(depot.batch(1)).make(blank)
+    sam_no = "9901010000000003"
+    with depot.store.transaction() as db:
+        assert not sams.scrap(db, sam_no, "broken", "zhao", depot.clock())
+        with pytest.raises(SamRefused, match="another person does it"):
+            sams.scrap(db, sam_no, "broken", "ＺＨＡＯ", depot.clock())
+        assert tables.sam(db, sam_no)["state"] in (tables.IN_PROCESS, tables.MADE)
+        assert sams.scrap(db, sam_no, "it stays silent", "qian", depot.clock())
+    assert depot.states() == ["scrapped"]

@@ -393,3 +393,38 @@ def test_an_order_is_not_approved_by_who_placed_it_in_another_spelling(depot: De
         order_id = sam_orders.order(db, depot.keys, depot.order(1), "li", 1)
         with pytest.raises(tables.SamRefused, match="another person approves it"):
             sam_orders.approve(db, order_id, name, 2)
+
+
+def test_a_database_put_back_gives_no_sam_number_twice(depot: Depot, tmp_path: Path) -> None:
+    depot.batch(2)
+    copy = list(depot.store._db.iterdump())
+    path = depot.store.path
+    given = depot.batch(3), depot.batch(20)
+    with depot.store.reading() as db:
+        numbers = {row["sam_no"] for row in db.execute("SELECT sam_no FROM sam WHERE batch_id IN (?, ?)", given)}
+    assert len(numbers) == 23
+    depot.store.close()
+    for name in path.parent.glob(path.name + "*"):
+        if name.suffix != ".sams":
+            name.unlink()
+    with sqlite3.connect(path) as old:
+        old.executescript("\n".join(copy))
+    old.close()
+    restored = Depot(Store(path))
+    batch_id = restored.batch(2)
+    with restored.store.reading() as db:
+        again = {row["sam_no"] for row in db.execute("SELECT sam_no FROM sam WHERE batch_id = ?", (batch_id,))}
+        with pytest.raises(sam_orders.NumberUsed):
+            sam_orders.give(db, "9901", 1, first=10)
+    assert len(again) == 2 and not again & numbers
+    restored.store.close()
+
+
+def test_a_line_of_sam_numbers_that_was_cut_short_is_none(depot: Depot) -> None:
+    path = depot.store.path
+    beside = path.with_name(path.name + ".sams")
+    beside.write_text("9901 50\n9901 99999")
+    with depot.store.transaction() as db:
+        assert sam_orders.give(db, "9901", 1) == [50]
+        assert sam_orders.give(db, "9902", 1) == [1]
+    assert beside.read_text().splitlines()[-2:] == ["9901 51", "9902 2"]

@@ -1,14 +1,10 @@
-"""One pcscd for all tests of a module. Where the machine has room for one only, the next module waits for its end.
-
-One demo for all tests that look at what it left.
-"""
+"""One pcscd for all tests of a module. Where the machine has room for one only, the next module waits for its end."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from simulator.pcscd import Pcscd
-from simulator.tests.demo_once import Ended, run_demo
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +18,3 @@ def room_for_another(pcscd: Pcscd) -> None:
     """For tests that start a daemon of their own beside this one."""
     if pcscd.shared:
         pytest.skip("one pcscd at a time on this machine: mount namespaces are not allowed here")
-
-
-@pytest.fixture(scope="session")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    return run_demo(tmp_path_factory.mktemp("demo"))

@@ -1,5 +1,6 @@
 """The demo, run once for all tests that look at what it left: its files, its books, and all that was said."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -28,7 +29,14 @@ class Ended(NamedTuple):
     said: dict[str, bytes]
 
 
-def run_demo(folder: Path, keys: str = VAULT) -> Ended:
+def run_demo(folders: pytest.TempPathFactory, keys: str = VAULT) -> Ended:
+    """Once in a run of pytest, which has one base of folders."""
+    return _run(folders.getbasetemp() / f"demo-{keys}", keys)
+
+
+@functools.cache
+def _run(folder: Path, keys: str) -> Ended:
+    folder.mkdir()
     said: dict[str, bytes] = {}
 
     def heard(name: str, text: object) -> None:
@@ -81,9 +89,8 @@ def _descriptors(path: Path) -> Iterator[None]:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
         try:
-            says = f"import os; os.write(1, {OVERHEARD[:19]}); os.write(2, {OVERHEARD[19:]})"
-            as_process = [sys.executable, "-c", says]
-            subprocess.run(as_process, check=True)
+            words = f"import os; os.write(1, {OVERHEARD[:19]}); os.write(2, {OVERHEARD[19:]})"
+            subprocess.run([sys.executable, "-c", words], check=True)
             yield
         finally:
             for number, descriptor in zip((1, 2), kept, strict=True):

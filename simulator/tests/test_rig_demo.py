@@ -8,7 +8,7 @@ import pytest
 
 from simulator.rig.books import Books, refusals
 from simulator.rig.demo import LATER, RIDERS
-from simulator.rig.keyroom import KEYS, VAULT
+from simulator.rig.keyroom import KEYS
 from simulator.tests.demo_once import Ended, run_demo
 
 RIDES = {
@@ -29,9 +29,9 @@ RIDES = {
 
 
 @pytest.fixture(scope="module", params=KEYS)
-def ended(request: pytest.FixtureRequest, ended: Ended, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """The demo with its keys in a vault, and in a token."""
-    return ended if request.param == VAULT else run_demo(tmp_path_factory.mktemp("demo"), request.param)
+    return run_demo(tmp_path_factory, request.param)
 
 
 def books_of(ended: Ended, db: Path) -> Books:

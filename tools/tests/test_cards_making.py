@@ -1,5 +1,6 @@
 """Blanks become cards, and whatever goes wrong on the way is counted as what it is."""
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import pytest
 from backoffice.cards import making, readback
 from backoffice.cards.channel import WrongControlKey
 from backoffice.cards.profile import PROFILES as PROFILES_FOLDER
+from backoffice.keys.audit import AuditLost
 from backoffice.store import card_states, cards
 from backoffice.tests.chips import root
 from simulator.blank import blanks
@@ -296,3 +298,26 @@ def test_a_forged_card_does_not_scrap_the_true_one(office: Office):
         office.make(Lying(chip, flipped("805000", 13)))
     assert office.counts()["scrapped"] == 0
     assert office.make(ChipLine(chip)).result == making.GOOD and office.check() == []
+
+
+@pytest.mark.parametrize("step", making.STEPS)
+def test_a_card_whose_uses_of_keys_cannot_be_written_down_is_not_good(office: Office, step: str, monkeypatch):
+    """The disk is full when the audit wants its last line. The card is made again when there is room."""
+    jobs = []
+
+    @contextlib.contextmanager
+    def job(what: str, of: bytes):
+        jobs.append((what, of))
+        yield
+        if what.startswith(step):
+            raise AuditLost("no room")
+
+    (chip,) = chips(office)
+    monkeypatch.setattr(office.keys, "job", job)
+    with pytest.raises(AuditLost):
+        office.make(ChipLine(chip))
+    assert jobs[-1] == (f"{step} a card", chip.image.serial)
+    assert office.counts()["good"] == 0 and office.check() == []
+    monkeypatch.undo()
+    assert office.make(ChipLine(chip)).result == making.GOOD
+    assert office.counts()["good"] == 1 and office.check() == []

@@ -506,3 +506,31 @@ def test_more_than_a_new_card_takes_is_refused_before_the_old_one_is_blocked(pla
 
 def test_a_card_that_was_sold_is_not_in_stock_any_more(place: Service):
     assert place.counts()["stock"] == 1 and place.counts()["shipped"] == 1
+
+
+def test_a_card_that_still_gets_another_ones_money_is_not_given_back_before(place: Service):
+    """Else the money is owed for ever: it goes onto this card or none."""
+    case_id = place.desk().retire(REPLACE, ChipLine(place.chips[0]))
+    line = ChipLine(place.chips[1])
+    with pytest.raises(CardGone):
+        place.desk().complete(case_id, ChipLine(place.chips[1], (3, "before")))
+    assert place.look(card_money.case, case_id)["new_card"] is not None
+    with pytest.raises(CaseRefused, match=f"of case {case_id} is not on this card yet"):
+        place.desk().retire(REFUND, line)
+    place.desk().complete(case_id, ChipLine(place.chips[1]))
+    assert place.desk().retire(REFUND, ChipLine(place.chips[1])) != case_id and place.problems() == []
+
+
+def test_a_stock_card_with_the_number_of_a_card_of_ours_is_none(out: Service, tmp_path: Path):
+    """No key proves its balance, and what is retired would be somebody else's card."""
+    place = again(out, tmp_path / "same", load_key=False)
+    product = legacy.SAMPLE.product
+    places = tuple((5, 8, 18) if at == 1 else one for at, one in enumerate(product.places))
+    scheme = legacy.SAMPLE._replace(product=product._replace(places=places))
+    content = place.old.image.files[5]
+    place.old.image.files[5] = content[:8] + bytes.fromhex("0" + FIRST) + content[18:]
+    desk = Desk(place.store, place.keys, rules.read(), place.loader(), "ann", scheme, place.clock)
+    with pytest.raises(NotThisCard, match="the number of a card of ours"):
+        desk.retire(EXCHANGE, ChipLine(place.old))
+    assert place.look(card_money.cases) == []
+    place.store.close()

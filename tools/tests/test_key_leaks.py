@@ -1,6 +1,6 @@
 """A program that holds keys leaves none behind when it crashes, and none in what it refuses with.
 
-What a whole run leaves in files and on terminals: simulator/tests/test_rig_demo_keys.py.
+What a whole run leaves in files and on terminals: test_key_leaks_demo.py.
 """
 
 import fcntl
@@ -33,6 +33,7 @@ from tools.paths import ROOT
 WAIT_S = 60
 PROBE_S = 0.01
 MARK = b"dumpable "
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'firmware'}"}
 
 # Runs `ykt` with core files allowed, as after `ulimit -c unlimited`. SIGUSR1: says whether it may be dumped.
 _CHILD = f"""
@@ -59,9 +60,7 @@ def stopped_with_its_keys(where: Path, log: Path, how: str, *argv: object) -> It
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD, how, *map(str, argv)], cwd=where, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={
-                **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'firmware'}", "YKT_VAULT_PASSPHRASE": PASSPHRASE.decode(),
-            },
+            env={**_ENVIRONMENT, "YKT_VAULT_PASSPHRASE": PASSPHRASE.decode()},
         )  # fmt: skip
         try:
             _wait_for_the_lock(child)
@@ -158,7 +157,7 @@ def test_nobody_is_asked_for_a_passphrase_before_core_files_are_off(tmp_path: Pa
     words = [*argv, "--vault", str(made), "--passphrase-file", str(pipe)]
     child = subprocess.Popen(
         [sys.executable, "-c", _CHILD, "careful", *words], cwd=tmp_path, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'firmware'}"},
+        stderr=subprocess.PIPE, env=_ENVIRONMENT,
     )  # fmt: skip
     try:
         with pipe.open("wb") as asked:      # opens when it is read
@@ -265,9 +264,7 @@ REFUSALS: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "a key too short": (vault.VaultError, lambda folder: _vault(folder).put(INFO._replace(key_id="b"), KEY[:15])),
     "a signing key that is none": (
         vault.VaultError,
-        lambda folder: _vault(folder).put(
-            KeyInfo("b", "params", "ES256", "sign", "", "000000"), KEY[:8] * 3 + bytes(7)
-        ),
+        lambda folder: _vault(folder).put(KeyInfo("b", "params", "ES256", "sign", "", "000000"), KEY + bytes(15)),
     ),
     "a master released": (KeysError, lambda folder: _vault(folder).release(PATH, "why")),
     "a key used for another purpose": (

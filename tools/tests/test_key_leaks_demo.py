@@ -21,7 +21,7 @@ from backoffice.keys.components import XOR
 from backoffice.tests.key_search import KeySearch, Leak, numbers_in
 from simulator.rig.centre import SCHEME
 from simulator.rig.riders import ISSUERS
-from simulator.tests.demo_once import OVERHEARD, SEED, Ended
+from simulator.tests.demo_once import OVERHEARD, SEED, Ended, run_demo
 from tools.ceremony_unattended import PASSPHRASE, draw_of
 from tunion import bcd
 
@@ -46,6 +46,11 @@ class Hunt:
     search: KeySearch
     keys: dict[str, bytes] = field(repr=False)      # by name; one key may have several
     numbers: set[str] = field(repr=False)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    return run_demo(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
