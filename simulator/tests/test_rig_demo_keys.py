@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from backoffice.keys import ceremony_plan, components, hierarchy, vault
 from backoffice.keys.backend import KeyPath
+from backoffice.keys.ceremony_unattended import PASSPHRASE, draw_of
 from backoffice.keys.components import XOR
 from backoffice.tests.key_search import KeySearch, Leak, numbers_in
 from simulator.rig.centre import SCHEME
 from simulator.rig.riders import ISSUERS
 from simulator.tests.demo_once import OVERHEARD, SEED, Ended, run_demo
-from tools.ceremony_unattended import PASSPHRASE, draw_of
 from tunion import bcd
 
 # File of the run, start of the key's name: why it is there.
