@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from backoffice.keys import audit, ceremony_file, ceremony_plan, hierarchy
+from backoffice.keys import audit, ceremony_file, ceremony_plan, ceremony_unattended, hierarchy
 from backoffice.keys import ceremony as steps
 from backoffice.keys.backend import Backend, KeysError
 from backoffice.keys.ceremony import Ceremony
 from backoffice.keys.ceremony_file import WrongPassphrase
 from backoffice.keys.ceremony_plan import Plan
 from backoffice.keys.ceremony_words import ORIGINS, ROLES, TEST_MARK
-from tools import ceremony_dialogue, ceremony_unattended, keys_args
+from tools import ceremony_dialogue, keys_args
 from tools.ceremony_talk import NotUnderstood, Stopped, Talk, in_words
 
 PASSPHRASE_VARIABLE = "YKT_CEREMONY_PASSPHRASE"

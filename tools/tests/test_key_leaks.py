@@ -1,6 +1,6 @@
 """A program that holds keys leaves none behind when it crashes, and none in what it refuses with.
 
-What a whole run leaves in files and on terminals: test_key_leaks_demo.py.
+What a whole run leaves in files and on terminals: simulator/tests/test_rig_demo_keys.py.
 """
 
 import fcntl

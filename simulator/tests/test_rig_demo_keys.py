@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from backoffice.keys import ceremony_plan, components, hierarchy, vault
 from backoffice.keys.backend import KeyPath
+from backoffice.keys.ceremony_unattended import PASSPHRASE, draw_of
 from backoffice.keys.components import XOR
 from backoffice.tests.key_search import KeySearch, Leak, numbers_in
 from simulator.rig.centre import SCHEME
+from simulator.rig.keyroom import SAMPLES
 from simulator.rig.riders import ISSUERS
 from simulator.tests.demo_once import OVERHEARD, SEED, Ended, run_demo
-from tools.ceremony_unattended import PASSPHRASE, draw_of
 from tunion import bcd
 
 # File of the run, start of the key's name: why it is there.
@@ -98,7 +99,7 @@ def _all_keys(ended: Ended) -> Iterator[tuple[str, bytes]]:
     assert isinstance(pem, EllipticCurvePrivateKey)
     yield "TLS key of the server", pem.private_numbers().private_value.to_bytes(32, "big")
     draw = draw_of(SEED)
-    for key in ceremony_plan.read(centre / "ceremony-plan.json").keys:
+    for key in ceremony_plan.read(SAMPLES / "ceremony_plan.json").keys:
         if key.method == XOR:
             for custodian in key.custodians:
                 yield f"{key.key_id}, part of {custodian}", draw(f"{key.key_id} {custodian}")
