@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tools.paths import ROOT
 SAMPLE = ROOT / "backoffice" / "samples" / "ceremony_plan.json"
 MASTER = "the master's own"
 CTRL_C = b"\x03"
+AGAIN_S = 5.0
 READ_BYTES = 65536
 LOADED = (keys, keys_ceremony, minutes)     # once, and not in each process that is forked
 
@@ -83,21 +85,38 @@ class Terminal:
         """All that was said up to the next question, the question last; None: it ended."""
         start = len(self.said)
         while not re.search(r": (\r\n)?$", self.said[start:]):
-            try:
-                more = os.read(self.handle, READ_BYTES)
-            except OSError:  # the other end is closed
-                more = b""
-            if not more:
-                self.close()
+            if not self._hear():
                 return None
-            self.said += more.decode("utf-8", "replace")
         return self.said[start:]
+
+    def _hear(self):
+        """What comes next; False: it ended."""
+        try:
+            more = os.read(self.handle, READ_BYTES)
+        except OSError:  # the other end is closed
+            more = b""
+        if not more:
+            self.close()
+        self.said += more.decode("utf-8", "replace")
+        return bool(more)
 
     def answer(self, line):
         os.write(self.handle, line.encode() + b"\n")
 
     def interrupt(self):
         os.write(self.handle, CTRL_C)
+
+    def interrupt_to_the_end(self):
+        """Ctrl-C as a person does it: again where nothing happens.
+
+        Python hears a signal that comes in the moment before its read begins with the next byte only.
+        """
+        self.interrupt()
+        while self.code is None:
+            if select.select([self.handle], [], [], AGAIN_S)[0]:
+                self._hear()
+            else:
+                self.interrupt()
 
     def kill(self):
         os.kill(self.process, signal.SIGKILL)
@@ -202,9 +221,7 @@ def test_cut_at_every_question_of_every_step_it_goes_on_to_the_same_keys(tmp_pat
             terminal.close()
             assert terminal.code == -signal.SIGKILL
         else:
-            terminal.interrupt()
-            while terminal.ask() is not None:
-                pass
+            terminal.interrupt_to_the_end()
             assert terminal.code == 130
             assert ("resume --state" in terminal.said) == room.state.exists()
         after = room.state.read_bytes() if there else b""
@@ -227,9 +244,7 @@ def test_the_terminal_shows_what_is_typed_again_after_ctrl_c_in_a_passphrase(tmp
     terminal = Terminal(Room(tmp_path).run())
     assert "choose a passphrase" in terminal.ask()
     assert not terminal.echoes()
-    terminal.interrupt()
-    while terminal.ask() is not None:
-        pass
+    terminal.interrupt_to_the_end()
     assert terminal.code == 130
 
 
@@ -393,7 +408,7 @@ def test_an_unattended_ceremony_cut_anywhere_goes_on(tmp_path, capsys, monkeypat
             raise KeyboardInterrupt
 
     kcvs = set()
-    for at in (2, 40, 95, 1000):
+    for at in (2, 40, 75, 1000):
         room = Room(tmp_path / str(at), plan)
         calls.clear()
         options = ("--unattended", "--json", "--seed", "5")
