@@ -309,8 +309,8 @@ def _soft(args: argparse.Namespace) -> None:
 def _storage_key(path: Path) -> bytes:
     try:
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except ValueError as error:
-        raise SamRefused(f"{path}: a storage key is 64 hex digits") from error
+    except ValueError:  # it would carry what stands in the file
+        raise SamRefused(f"{path}: a storage key is 64 hex digits") from None
 
 
 # --- life
