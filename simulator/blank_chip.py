@@ -4,6 +4,7 @@ What is common to cards and PSAMs; blank_card and blank_psam say what one answer
 effects of a command are stored in one step through `persist`, as a card's are.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -36,7 +37,7 @@ SECURED = ("write_key", "create_application", "create_file", "update_binary", "e
 Persist = Callable[[BlankImage], None]      # raises OSError where the image cannot be stored
 
 
-class BlankChip:
+class BlankChip(ABC):
     """One chip. `image` is what it keeps, and is replaced, never changed, while it works."""
 
     takes: dict[int, tuple[str, ...]]       # stage -> the commands of the set that it knows then
@@ -63,12 +64,12 @@ class BlankChip:
     # --- what a reader does with it
 
     @property
-    def uid(self) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def uid(self) -> bytes: ...
 
     @property
-    def atr(self) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def atr(self) -> bytes: ...
 
     def power_on(self) -> bytes:
         """Reset. An open authentication and a challenge are gone; stage, keys and files are as they were."""
@@ -102,29 +103,30 @@ class BlankChip:
 
     # --- what it becomes
 
-    def _content_on(self) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _content_on(self) -> bytes: ...
 
-    def _content_off(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _content_off(self) -> None: ...
 
+    @abstractmethod
     def _otherwise(self, apdu: bytes, command: Apdu) -> bytes:
         """The answer to a command that is none of the set."""
-        raise NotImplementedError
 
     def _taken(self) -> None:
-        """A command of the set has come."""
+        """A command of the set has come. Nothing to do, unless the content says otherwise."""
+        return None
 
     def _show(self, image: BlankImage) -> None:
         """`image` is the chip from now on."""
         self.image = image
 
+    @abstractmethod
     def _finish(self, after: BlankImage) -> None:
         """END STAGE 2: make `after` whole, or refuse."""
-        raise NotImplementedError
 
-    def _allows_application(self, aid: bytes) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _allows_application(self, aid: bytes) -> bool: ...
 
     # --- the set
 
@@ -228,7 +230,8 @@ class BlankChip:
         return b""
 
     def _name(self, after: BlankImage, aid: bytes) -> None:
-        """The application has this name from now on."""
+        """The application has this name from now on. Most have one by themselves."""
+        return None
 
     def _create_file(self, apdu: Apdu, challenge: bytes | None) -> bytes:
         data = self._secured(apdu)

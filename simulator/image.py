@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -91,12 +92,12 @@ class PsamSettings:
     get_response: bool = False                  # answer 61xx and wait for GET RESPONSE, as T=0 has it
 
 
-class Image:
+class Image(ABC):
     def copy(self) -> Self:
         return copy.deepcopy(self)
 
-    def to_json(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]: ...
 
     def save(self, path: str | Path, fs: Any = os) -> None:
         """Replace the file at `path` whole: whoever reads it, or starts after a kill, finds the old or the new one.

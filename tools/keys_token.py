@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.keys import token, token_link
+from backoffice.keys import token_abilities as abilities
 from tools.backoffice_text import print_table
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 SO_PIN_VARIABLE = "YKT_TOKEN_SO_PIN"
-_WHERE = {token.INSIDE: "令牌内 | inside", token.LENDS: "借出 | lends", token.REFUSED: "拒绝 | refused"}
+_WHERE = {abilities.INSIDE: "令牌内 | inside", abilities.LENDS: "借出 | lends", abilities.REFUSED: "拒绝 | refused"}
 
 
 def configure(commands: Any) -> None:

@@ -6,68 +6,35 @@ of one card, where the token lacks the step that follows (LENDS). It is counted 
 """
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import secrets
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pkcs11 import exceptions as refusals
-from pkcs11.constants import DEFAULT, Attribute, MechanismFlag, ObjectClass
+from pkcs11.constants import Attribute, MechanismFlag
 from pkcs11.mechanisms import KeyType, Mechanism
-from pkcs11.util.ec import encode_named_curve_parameters
 
 from backoffice.keys import hierarchy, signing, token_link, token_rows
+from backoffice.keys import token_objects as objects
 from backoffice.keys.backend import DESTROYED, KeyInfo, KeyPath, Lacks, Unavailable
 from backoffice.keys.known import KNOWN_TEST_KCVS
 from backoffice.keys.schemes import MAC_BYTES
 from backoffice.keys.service import NoKey
 from backoffice.keys.suites import SUITES
+from backoffice.keys.token_abilities import Capability, capabilities
 from backoffice.keys.token_link import Config, TokenError, TokenGone
 from backoffice.keys.token_rows import Row
 from backoffice.keys.vault import MixedKeys, Tampered
-from tunion import cose_sign1
 from tunion.crypto.mac import padded
 
 CARDS_AT_ONCE = 500  # card keys of one derivation; between two, other threads get at the token
 
-INSIDE, LENDS, REFUSED = "inside", "lends", "refused"
-
-_KCV_BYTES = 3
-_P256 = encode_named_curve_parameters("secp256r1")
 _NO_ROOM = (refusals.ObjectHandleInvalid, refusals.GeneralError, refusals.FunctionFailed, refusals.DeviceError)
-
-
-class _Family(NamedTuple):
-    """How PKCS#11 calls the parts of a cipher."""
-
-    block_bytes: int
-    key_type: KeyType
-    derive: Mechanism
-    encrypt: Mechanism
-    generate: Mechanism
-
-
-_FAMILIES = {
-    "3DES": _Family(8, KeyType.DES2, Mechanism.DES3_ECB_ENCRYPT_DATA, Mechanism.DES3_ECB, Mechanism.DES2_KEY_GEN),
-    "AES": _Family(16, KeyType.AES, Mechanism.AES_ECB_ENCRYPT_DATA, Mechanism.AES_ECB, Mechanism.AES_KEY_GEN),
-}
-_TYPES_WITHOUT_LENGTH = (KeyType.DES2, KeyType.DES3)
-
-
-class Capability(NamedTuple):
-    """What the token does of an operation: INSIDE; LENDS a card's own key to the second provider; REFUSED."""
-
-    operation: str
-    algorithm: str
-    where: str
-    zh: str
-    en: str
 
 
 class Token:
@@ -137,7 +104,8 @@ class Token:
             public = signing.public_key(value)
 
         def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
-            return session.create_object({**template, Attribute.VALUE: _with_parity(info.algorithm, value)}), public
+            stored = objects.with_parity(info.algorithm, value)
+            return session.create_object({**template, Attribute.VALUE: stored}), public
 
         self._keep(info, create, "", info.kcv)
 
@@ -146,12 +114,12 @@ class Token:
 
         def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
             if info.algorithm == "ES256":
-                return _pair(session, template)
-            family = _FAMILIES.get(info.algorithm)
+                return objects.make_pair(session, template)
+            family = objects.FAMILIES.get(info.algorithm)
             key_type = family.key_type if family else KeyType.GENERIC_SECRET
             made = session.generate_key(
                 key_type,
-                None if key_type in _TYPES_WITHOUT_LENGTH else 8 * hierarchy.KEY_BYTES[info.algorithm],
+                None if key_type in objects.TYPES_WITHOUT_LENGTH else 8 * hierarchy.KEY_BYTES[info.algorithm],
                 capabilities=0,
                 template=template,
             )
@@ -162,13 +130,14 @@ class Token:
     def derive(self, parent_id: str, factor: bytes, info: KeyInfo) -> KeyInfo:
         """Keep a key one step below another; backend.Backend.derive."""
         above = self.info(parent_id)
-        if (info.purpose, info.algorithm) != (above.purpose, above.algorithm) or info.algorithm not in _FAMILIES:
+        if (info.purpose, info.algorithm) != (above.purpose, above.algorithm) or info.algorithm not in objects.FAMILIES:
             raise TokenError(f"key {info.key_id}: what is derived from {parent_id} has its purpose and algorithm")
-        data = _both(factor)
+        data = objects.both(factor)
 
         def create(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
             kept = self._kept(session, parent_id)
-            return _derived(kept, info.algorithm, data, _FAMILIES[info.algorithm].key_type, template=template), b""
+            kind = objects.FAMILIES[info.algorithm].key_type
+            return objects.derive(kept, info.algorithm, data, kind, template=template), b""
 
         return self._keep(info._replace(parent=parent_id), create, factor.hex(), None)
 
@@ -187,7 +156,7 @@ class Token:
                 token_rows.write(session, row)
                 self._confirm(session, row, alone=False)
             if gone:
-                _erase_keys(session, bytes.fromhex(old.object_id))
+                objects.erase_keys(session, bytes.fromhex(old.object_id))
             for stale, data in token_rows.of_key(session, info.key_id)[1:]:
                 if stale.number < row.number:
                     data.destroy()
@@ -201,7 +170,7 @@ class Token:
         hierarchy.check(info)
         if info.state == DESTROYED:
             raise TokenError(f"key {info.key_id}: what is destroyed is not taken in")
-        if info.algorithm not in (*_FAMILIES, "HMAC", "ES256"):
+        if info.algorithm not in (*objects.FAMILIES, "HMAC", "ES256"):
             raise Lacks(f"key {info.key_id}: a PKCS#11 token has no {info.algorithm}; keep it in the second provider")
         with self._writing(info.key_id) as session:
             if info.key_id in self._rows:
@@ -211,9 +180,9 @@ class Token:
             object_id = secrets.token_bytes(16)
             row = Row(1, object_id.hex(), factor, "", info)
             with self._all_or_nothing(session, row):
-                key, public = create(session, _template(info, object_id))
+                key, public = create(session, objects.template(info, object_id))
                 row = row._replace(public=public.hex())
-                said = _kcv(key, info.algorithm, public)
+                said = objects.kcv(key, info.algorithm, public)
                 if kcv not in (None, said):
                     raise TokenError(f"key {info.key_id}: its check value is not {kcv}; check what was entered")
                 row = row._replace(info=info._replace(kcv=said))
@@ -258,14 +227,14 @@ class Token:
                 if (one.number, one.object_id) == (row.number, row.object_id):
                     data.destroy()
             if row.number == 1 and row.object_id:
-                _erase_keys(session, bytes.fromhex(row.object_id))
+                objects.erase_keys(session, bytes.fromhex(row.object_id))
             if isinstance(error, _NO_ROOM):
                 raise token_link.full(self.config.token) from error
             raise
 
     def _sweep(self, session: Any, key_id: str) -> None:
         """A process that died halfway left a key of this name that no row speaks of."""
-        for key in _keys_of(session, {Attribute.LABEL: key_id}):
+        for key in objects.keys_of(session, {Attribute.LABEL: key_id}):
             if key[Attribute.ID] != token_rows.SEAL_ID:
                 key.destroy()
 
@@ -281,14 +250,15 @@ class Token:
         with self._link.use() as session:
             row = self._row(session, path.key_id)
             with self._at(session, path) as key:
-                return _kcv(key, row.info.algorithm, bytes.fromhex(row.public))
+                return objects.kcv(key, row.info.algorithm, bytes.fromhex(row.public))
 
     def session_mac(self, path: KeyPath, block: bytes, message: bytes) -> bytes:
         """4 bytes; backend.Backend.session_mac. The session key is single DES: 3DES under three equal parts."""
         with self._link.use() as session:
             self._need_cipher(session, path, "3DES")
-            with self._at(session, path) as key, _child(key, "3DES", block * 3, KeyType.DES3, _ENCRYPT) as single:
-                return _cbc(single, bytes(8), padded(message, 8))[-8:-4]
+            single_des = (block * 3, KeyType.DES3, objects.ENCRYPT)
+            with self._at(session, path) as key, objects.child(key, "3DES", *single_des) as single:
+                return objects.cbc(single, bytes(8), padded(message, 8))[-8:-4]
 
     def tacs(self, path: KeyPath, cards: Sequence[bytes], messages: Sequence[bytes]) -> list[bytes]:
         """4 bytes each; backend.Backend.tacs. Lends the cards' keys: no mechanism xors the halves of a key."""
@@ -303,7 +273,7 @@ class Token:
                     self._must_be_an_issuers(session, path)
                     self._may_lend(path, "a TAC of 3DES takes the xored halves of the card's key")
                     with self._at(session, path) as key:
-                        values = _read(key, "3DES", b"".join(map(_both, some)))
+                        values = objects.read_derived(key, "3DES", b"".join(map(objects.both, some)))
                 lent += len(some)
                 out += [
                     suite.tac(values[16 * number : 16 * number + 16], message)
@@ -318,9 +288,9 @@ class Token:
         """8 bytes; backend.Backend.auth."""
         with self._link.use() as session:
             algorithm = self._control(session, control)
-            with self._at(session, control, _ENCRYPT) as key:
-                blocks = challenge if algorithm == "3DES" else _both(challenge)
-                return _ecb(key, algorithm, blocks)[:8]
+            with self._at(session, control, objects.ENCRYPT) as key:
+                blocks = challenge if algorithm == "3DES" else objects.both(challenge)
+                return objects.ecb(key, algorithm, blocks)[:8]
 
     def command_mac(self, control: KeyPath, iv: bytes, message: bytes) -> bytes:
         """4 bytes; backend.Backend.command_mac."""
@@ -335,11 +305,11 @@ class Token:
         """The left half of a derived key is derived from above as well: the first block of what the whole is."""
         *above, factor = control.factors
         with self._at(session, KeyPath(control.key_id, tuple(above))) as parent:
-            with _child(parent, "3DES", factor * 3, KeyType.DES3, _ENCRYPT) as left:
-                value = _cbc(left, iv, blocks[:-8])[-8:] if len(blocks) > 8 else iv
-            with _child(parent, "3DES", _both(factor), KeyType.DES2, _ENCRYPT) as whole:
+            with objects.child(parent, "3DES", factor * 3, KeyType.DES3, objects.ENCRYPT) as left:
+                value = objects.cbc(left, iv, blocks[:-8])[-8:] if len(blocks) > 8 else iv
+            with objects.child(parent, "3DES", objects.both(factor), KeyType.DES2, objects.ENCRYPT) as whole:
                 last = bytes(a ^ b for a, b in zip(value, blocks[-8:], strict=True))
-                return _ecb(whole, "3DES", last)[:MAC_BYTES]
+                return objects.ecb(whole, "3DES", last)[:MAC_BYTES]
 
     def wrap(self, control: KeyPath, target: KeyPath) -> bytes:
         """16 or 24 bytes; backend.Backend.wrap."""
@@ -347,7 +317,7 @@ class Token:
             by = self._control(session, control)
             target = self._from_above(session, target)
             of = self._row(session, target.key_id).info.algorithm
-            if of not in _FAMILIES:
+            if of not in objects.FAMILIES:
                 raise Lacks(f"key {target.key_id} is none that a chip takes")
             *above, factor = target.factors
             parent_path = KeyPath(target.key_id, tuple(above))
@@ -355,16 +325,16 @@ class Token:
                 with (
                     self._at(session, control, MechanismFlag.WRAP) as key,
                     self._at(session, parent_path) as parent,
-                    _child(parent, of, _both(factor), KeyType.GENERIC_SECRET, 0, wrappable=True) as value,
+                    objects.child(parent, of, objects.both(factor), KeyType.GENERIC_SECRET, 0, wrappable=True) as value,
                 ):
                     wrapped: bytes = key.wrap_key(value, mechanism=Mechanism.AES_KEY_WRAP)
                     return wrapped
             self._must_be_a_cards(session, target)
             self._may_lend(target, "PKCS#11 tokens wrap no key by DES3_ECB")
-            with self._at(session, control, _ENCRYPT) as key, self._at(session, parent_path) as parent:
-                blocks = _read(parent, of, _both(factor))
+            with self._at(session, control, objects.ENCRYPT) as key, self._at(session, parent_path) as parent:
+                blocks = objects.read_derived(parent, of, objects.both(factor))
                 self._tell(target, "wrap", 1)
-                return _ecb(key, "3DES", blocks)
+                return objects.ecb(key, "3DES", blocks)
 
     def release(self, path: KeyPath, why: str) -> bytes:
         """16 bytes: a card's own key, never one above it."""
@@ -375,7 +345,7 @@ class Token:
             self._may_lend(path, why)
             *above, factor = path.factors
             with self._at(session, KeyPath(path.key_id, tuple(above))) as parent:
-                value = _read(parent, info.algorithm, _both(factor))
+                value = objects.read_derived(parent, info.algorithm, objects.both(factor))
             self._tell(path, why, 1)
             return value
 
@@ -404,7 +374,7 @@ class Token:
         """What happens where, for a person to read."""
         with self._link.use():
             has = self._link.mechanisms
-        return _capabilities(has, self.config.strict)
+        return capabilities(has, self.config.strict)
 
     def close(self) -> None:
         """End the session and the login of this process. Whoever uses the token again opens it anew."""
@@ -471,7 +441,7 @@ class Token:
         if key is None:
             try:
                 key = self._key_object(session, row)
-                _check_key(key, row)
+                objects.check_key(key, row)
             except Tampered:
                 self._explain_missing(session, row)
                 raise
@@ -481,8 +451,8 @@ class Token:
     def _key_object(self, session: Any, row: Row) -> Any:
         """SoftHSM goes through all its objects at each search, so the first one brings them all."""
         if not self._objects:
-            self._objects = {key[Attribute.ID].hex(): key for key in _keys_of(session, {})}
-        return self._objects.pop(row.object_id, None) or _key_object(session, row)
+            self._objects = {key[Attribute.ID].hex(): key for key in objects.keys_of(session, {})}
+        return self._objects.pop(row.object_id, None) or objects.key_object(session, row)
 
     def _explain_missing(self, session: Any, row: Row) -> None:
         """Raises what is the matter where it is not the key itself: no token, or another program destroyed it."""
@@ -501,9 +471,9 @@ class Token:
             self._need_cipher(session, path, algorithm)
         with ExitStack() as derived:
             for number, factor in enumerate(path.factors, 1):
-                uses = _DERIVE | (duties if number == len(path.factors) else 0)
-                kind = _FAMILIES[algorithm].key_type
-                key = derived.enter_context(_child(key, algorithm, _both(factor), kind, uses))
+                uses = objects.DERIVE | (duties if number == len(path.factors) else 0)
+                kind = objects.FAMILIES[algorithm].key_type
+                key = derived.enter_context(objects.child(key, algorithm, objects.both(factor), kind, uses))
             yield key
 
     def _from_above(self, session: Any, target: KeyPath) -> KeyPath:
@@ -520,7 +490,7 @@ class Token:
     def _control(self, session: Any, control: KeyPath) -> str:
         """Algorithm of a chip's control key."""
         algorithm = self._row(session, control.key_id).info.algorithm
-        if algorithm not in _FAMILIES:
+        if algorithm not in objects.FAMILIES:
             raise Lacks(f"key {control.key_id} is no control key")
         if not control.factors:
             raise Lacks(f"key {control.key_id} only derives: name the chip's key below it")
@@ -533,12 +503,12 @@ class Token:
         return row
 
     def _need_cipher(self, session: Any, path: KeyPath, algorithm: str) -> None:
-        if self._must_have(session, path.key_id, algorithm).info.algorithm not in _FAMILIES:
+        if self._must_have(session, path.key_id, algorithm).info.algorithm not in objects.FAMILIES:
             raise Lacks(f"nothing is derived from key {path.key_id}")
 
     def _need(self, algorithm: str) -> None:
-        if algorithm in _FAMILIES:
-            wanted = [_FAMILIES[algorithm].derive, _FAMILIES[algorithm].encrypt]
+        if algorithm in objects.FAMILIES:
+            wanted = [objects.FAMILIES[algorithm].derive, objects.FAMILIES[algorithm].encrypt]
         else:
             wanted = [Mechanism.SHA256_HMAC if algorithm == "HMAC" else Mechanism.ECDSA]
         missing = [mechanism.name for mechanism in wanted if mechanism not in self._link.mechanisms]
@@ -553,7 +523,7 @@ class Token:
     def _must_be_a_cards(self, session: Any, path: KeyPath) -> KeyInfo:
         """Where a scheme may have a province's step, two steps below the nation are not yet a card."""
         info = self._row(session, path.key_id).info
-        if info.algorithm not in _FAMILIES:
+        if info.algorithm not in objects.FAMILIES:
             raise Lacks(f"key {path.key_id} never leaves the token")
         chips = info.level == hierarchy.CHIP and path.factors and info.purpose in hierarchy.OF_CHIPS
         cards = info.purpose in hierarchy.OF_CARDS and hierarchy.depth(info, len(path.factors), True) == hierarchy.CARD
@@ -583,183 +553,7 @@ def init_token(config: Config, so_pin: str, pin: str, test: bool) -> None:
         token_rows.mark(session, test)
 
 
-# --- objects and mechanisms ---------------------------------------------------------------------------------------
-
-_DERIVE, _ENCRYPT = MechanismFlag.DERIVE, MechanismFlag.ENCRYPT
-
-
-def _both(factor: bytes) -> bytes:
-    """16 bytes: the 8 of a factor and their complement."""
-    if len(factor) != hierarchy.FACTOR_BYTES:
-        raise ValueError(f"a factor has {hierarchy.FACTOR_BYTES} bytes")
-    return factor + bytes(byte ^ 0xFF for byte in factor)
-
-
-def _with_parity(algorithm: str, value: bytes) -> bytes:
-    """As PKCS#11 wants DES keys: each byte odd. DES itself looks away."""
-    if algorithm != "3DES":
-        return value
-    return bytes(byte & 0xFE | (byte >> 1).bit_count() % 2 ^ 1 for byte in value)
-
-
-def _template(info: KeyInfo, object_id: bytes) -> dict[Attribute, Any]:
-    """A kept key: it stays as it is, and only derives, or only signs."""
-    family = _FAMILIES.get(info.algorithm)
-    signs = family is None
-    template: dict[Attribute, Any] = {
-        Attribute.CLASS: ObjectClass.PRIVATE_KEY if info.algorithm == "ES256" else ObjectClass.SECRET_KEY,
-        Attribute.KEY_TYPE: family.key_type if family else KeyType.GENERIC_SECRET,
-        Attribute.ID: object_id,
-        Attribute.LABEL: info.key_id,
-        Attribute.TOKEN: True,
-        Attribute.PRIVATE: True,
-        Attribute.SENSITIVE: True,
-        Attribute.EXTRACTABLE: False,
-        Attribute.MODIFIABLE: False,
-        Attribute.DERIVE: not signs,
-        Attribute.SIGN: signs,
-        Attribute.DECRYPT: False,
-        Attribute.UNWRAP: False,
-    }
-    if info.algorithm == "ES256":
-        template |= {Attribute.KEY_TYPE: KeyType.EC, Attribute.EC_PARAMS: _P256}
-    else:
-        template |= {Attribute.ENCRYPT: False, Attribute.WRAP: False, Attribute.VERIFY: False}
-    return template
-
-
-def _pair(session: Any, template: dict[Attribute, Any]) -> tuple[Any, bytes]:
-    """(private key, 04 X Y)."""
-    own = {name: value for name, value in template.items() if name is not Attribute.EC_PARAMS}
-    domain = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: _P256}, local=True)
-    public, private = domain.generate_keypair(
-        mechanism=Mechanism.EC_KEY_PAIR_GEN, capabilities=MechanismFlag.SIGN, private_template=own
-    )
-    point: bytes = public[Attribute.EC_POINT]
-    public.destroy()
-    return private, point[-65:]  # most modules put it into an OCTET STRING, some do not
-
-
-def _derived(
-    key: Any, algorithm: str, data: bytes, kind: KeyType, duties: int = 0, template: dict[Attribute, Any] | None = None
-) -> Any:
-    """A key of `kind` whose value is `data` encrypted."""
-    family = _FAMILIES[algorithm]
-    parameter = data
-    if algorithm == "3DES":  # the binding knows the parameter of AES only: CK_KEY_DERIVATION_STRING_DATA, laid by hand
-        place = ctypes.create_string_buffer(data, len(data))
-        parameter = struct.pack("PL", ctypes.addressof(place), len(data))
-    attributes = dict(template or {})
-    if kind in _TYPES_WITHOUT_LENGTH:
-        attributes[Attribute.VALUE_LEN] = DEFAULT
-    return key.derive_key(
-        kind, 8 * len(data), capabilities=duties, mechanism=family.derive, mechanism_param=parameter,
-        template=attributes,
-    )  # fmt: skip
-
-
-@contextmanager
-def _child(
-    key: Any, algorithm: str, data: bytes, kind: KeyType, duties: int, wrappable: bool = False
-) -> Iterator[Any]:
-    """A session object, never readable, gone when the block ends."""
-    secret = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: wrappable}
-    derived = _derived(key, algorithm, data, kind, duties, secret)
-    try:
-        yield derived
-    finally:
-        derived.destroy()
-
-
-def _read(key: Any, algorithm: str, data: bytes, count: int | None = None) -> bytes:
-    """The first `count` bytes of `data` encrypted under a key that may only derive."""
-    readable: dict[Attribute, Any] = {Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}
-    if count is not None:
-        readable[Attribute.VALUE_LEN] = count
-    derived = _derived(key, algorithm, data, KeyType.GENERIC_SECRET, 0, readable)
-    try:
-        value: bytes = derived[Attribute.VALUE]
-        return value
-    finally:
-        derived.destroy()
-
-
-def _ecb(key: Any, algorithm: str, blocks: bytes) -> bytes:
-    out: bytes = key.encrypt(blocks, mechanism=_FAMILIES[algorithm].encrypt)
-    return out
-
-
-def _cbc(key: Any, iv: bytes, blocks: bytes) -> bytes:
-    out: bytes = key.encrypt(blocks, mechanism=Mechanism.DES3_CBC, mechanism_param=iv)
-    return out
-
-
-def _kcv(key: Any, algorithm: str, public: bytes) -> str:
-    """6 hex digits, as vault.kcv; three bytes of what is derived from zeros, so that a key which only derives tells."""
-    if algorithm == "HMAC":
-        mac: bytes = key.sign(b"", mechanism=Mechanism.SHA256_HMAC)
-        return mac[:_KCV_BYTES].hex().upper()
-    if algorithm == "ES256":
-        digest = secrets.token_bytes(32)
-        if not signing.verifies(public, digest, key.sign(digest, mechanism=Mechanism.ECDSA)):
-            raise Tampered("a signing key of the token is not that of its public half: restore the token from a copy")
-        return cose_sign1.kid(public)[:_KCV_BYTES].hex().upper()
-    zeros = bytes(_FAMILIES[algorithm].block_bytes)
-    return _read(key, algorithm, zeros, _KCV_BYTES).hex().upper()
-
-
-def _keys_of(session: Any, wanted: dict[Attribute, Any]) -> list[Any]:
-    classes = (ObjectClass.SECRET_KEY, ObjectClass.PRIVATE_KEY)
-    return [key for one in classes for key in session.get_objects({Attribute.CLASS: one, **wanted})]
-
-
-def _key_object(session: Any, row: Row) -> Any:
-    found = _keys_of(session, {Attribute.ID: bytes.fromhex(row.object_id)}) if row.object_id else []
-    if len(found) != 1:
-        raise Tampered(f"key {row.info.key_id} is not in the token any more: restore the token from a copy")
-    return found[0]
-
-
-def _check_key(key: Any, row: Row) -> None:
-    """Raises Tampered."""
-    if _kcv(key, row.info.algorithm, bytes.fromhex(row.public)) != row.info.kcv:
-        raise Tampered(f"key {row.info.key_id} has not its check value any more: restore the token from a copy")
-
-
-def _erase_keys(session: Any, object_id: bytes) -> None:
-    for key in _keys_of(session, {Attribute.ID: object_id}):
-        key.destroy()
-
-
 def _identity(info: KeyInfo) -> tuple[Any, ...]:
     """What never changes of a key."""
     changing = ("state", "created_s", "activates_s", "retires_s", "destroys_s", "compromised_s")
     return tuple(value for name, value in info._asdict().items() if name not in changing)
-
-
-def _capabilities(has: frozenset[Mechanism], strict: bool) -> list[Capability]:
-    """Every operation of a Backend, and what has no place in a token."""
-    des = {Mechanism.DES3_ECB_ENCRYPT_DATA, Mechanism.DES3_ECB, Mechanism.DES3_CBC} <= has
-    aes = {Mechanism.AES_ECB_ENCRYPT_DATA, Mechanism.AES_ECB} <= has
-    lends = REFUSED if strict or not des else LENDS
-
-    def inside(so: bool) -> str:
-        return INSIDE if so else REFUSED
-
-    rows = [
-        ("derive", "3DES", inside(des), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
-        ("derive", "AES", inside(aes), "逐级分散,密钥不出令牌", "every step down; no key leaves"),
-        ("session_mac", "3DES", inside(des), "MAC1、MAC2", "MAC1 and MAC2"),
-        ("tacs", "3DES", lends, "须异或密钥两半:借出该卡的TAC密钥", "its halves are xored: the card's own key is lent"),
-        ("auth", "3DES", inside(des), "芯片外部认证", "to a chip"),
-        ("auth", "AES", inside(aes), "芯片外部认证", "to a chip"),
-        ("command_mac", "3DES", inside(des), "安全报文", "secured commands"),
-        ("command_mac", "AES", inside(aes and Mechanism.AES_CMAC in has), "安全报文", "secured commands"),
-        ("wrap", "AES", inside(aes and Mechanism.AES_KEY_WRAP in has), "写入芯片的密钥", "keys for chips"),
-        ("wrap", "3DES", lends, "借出该卡的密钥;PSAM主密钥拒绝", "a card's own key is lent, none above it"),
-        ("release", "3DES", lends, "仅单张卡的密钥", "of a single card only"),
-        ("hmac", "HMAC", inside(Mechanism.SHA256_HMAC in has), "终端密钥", "device keys"),
-        ("sign", "ES256", inside(Mechanism.ECDSA in has), "参数签名", "parameter sets"),
-        ("all", "SM4", REFUSED, "由第二提供者承担", "the second provider's"),
-    ]
-    return [Capability(*row) for row in rows]

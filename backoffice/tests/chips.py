@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 from backoffice.cards.line import CardGone
 from backoffice.keys import schemes
-from backoffice.keys.backend import KeyInfo, KeyPath
+from backoffice.keys.backend import KeyInfo, KeyPath, Lacks
 from backoffice.keys.service import NoKey, TacRequest
 from backoffice.keys.suites import SUITES
 from tunion.card import psam
@@ -293,13 +293,13 @@ class SampleKeys:
         self, storage_key: bytes, issuers: Sequence[bytes], terminal: bytes, generation: int, start: bytes,
         expiry: bytes, versions: Sequence[int],
     ) -> bytes:  # fmt: skip
-        raise NotImplementedError
+        raise Lacks("this double makes no soft SAMs: take the real key service")
 
     def tac_verify_rows(self, rows: bytes) -> bytes:
-        raise NotImplementedError
+        raise Lacks("this double judges no TACs: take the real key service")
 
     def tac_verify_batch(self, requests: Sequence[TacRequest]) -> list[str]:
-        raise NotImplementedError
+        raise Lacks("this double judges no TACs: take the real key service")
 
     def device_mac(self, device_id: int, message: bytes) -> bytes:
         raise NoKey(f"no key of device {device_id}")

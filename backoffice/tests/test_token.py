@@ -19,7 +19,7 @@ from pkcs11 import exceptions as refusals
 from pkcs11.constants import Attribute, ObjectClass
 from pkcs11.mechanisms import KeyType
 
-from backoffice.keys import schemes, token, token_link, token_rows
+from backoffice.keys import schemes, token, token_abilities, token_link, token_objects, token_rows
 from backoffice.keys.backend import DESTROYED, VERIFY_ONLY, KeyInfo, KeyPath, KeysError, Lacks, Unavailable
 from backoffice.keys.service import NoKey
 from backoffice.keys.suites import SUITES
@@ -120,7 +120,7 @@ def test_a_strict_token_lends_nothing_and_says_so(hsm_of_keys: SoftHsm, full_of_
             ask()
     assert strict.lent == 0
     assert strict.wrap(AES_CONTROL, card) == full_of_keys.wrap(AES_CONTROL, card)
-    refused = {(row.operation, row.algorithm) for row in strict.capabilities() if row.where == token.REFUSED}
+    refused = {(row.operation, row.algorithm) for row in strict.capabilities() if row.where == token_abilities.REFUSED}
     assert refused == {("tacs", "3DES"), ("wrap", "3DES"), ("release", "3DES"), ("all", "SM4")}
 
 
@@ -137,7 +137,8 @@ def test_each_key_that_is_lent_is_counted_and_told(full_of_keys: token.Token) ->
         (TAC, "tac", count), (card, "wrap", 1), (card, "for a test", 1),
     ]  # fmt: skip
     assert full_of_keys.lent == count + 2
-    lends = {(row.operation, row.algorithm) for row in full_of_keys.capabilities() if row.where == token.LENDS}
+    rows = full_of_keys.capabilities()
+    lends = {(row.operation, row.algorithm) for row in rows if row.where == token_abilities.LENDS}
     assert lends == {("tacs", "3DES"), ("wrap", "3DES"), ("release", "3DES")}
 
 
@@ -469,7 +470,8 @@ def test_a_key_without_a_row_counts_for_nothing_and_makes_room(hsm: SoftHsm) -> 
     opened, info = hsm.make(), info_of("tac", VALUES["tac"])
     with opened._link.use() as session:  # as a process that dies after the first of two objects
         session.create_object({
-            **token._template(info, secrets.token_bytes(16)), Attribute.VALUE: token._with_parity("3DES", bytes(16)),
+            **token_objects.template(info, secrets.token_bytes(16)),
+            Attribute.VALUE: token_objects.with_parity("3DES", bytes(16)),
         })  # fmt: skip
     assert opened.infos() == []
     opened.put(info, VALUES["tac"][-1])
@@ -512,8 +514,8 @@ def test_another_key_under_the_name_is_found_out_by_its_check_value(
     with full_of_keys._link.use() as session:
         key.destroy()
         session.create_object({
-            **token._template(row.info, bytes.fromhex(row.object_id)),
-            Attribute.VALUE: token._with_parity("3DES", secrets.token_bytes(16)),
+            **token_objects.template(row.info, bytes.fromhex(row.object_id)),
+            Attribute.VALUE: token_objects.with_parity("3DES", secrets.token_bytes(16)),
         })  # fmt: skip
     hsm_of_keys.forget()
     with pytest.raises(Tampered, match="check value"):
